@@ -1,0 +1,1 @@
+"""What a person says about an image: masks, regions, splits. Knows nothing of GANs."""

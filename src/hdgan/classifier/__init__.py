@@ -1,0 +1,1 @@
+"""The pixel classifier: MLP, ensemble, training loop, exact factored prediction."""

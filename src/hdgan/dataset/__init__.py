@@ -1,0 +1,1 @@
+"""Writes labelled pairs without end, and screens them."""

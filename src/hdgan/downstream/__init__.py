@@ -1,0 +1,1 @@
+"""Trains segmenters on the pairs and tests them on real images."""

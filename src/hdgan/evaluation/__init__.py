@@ -1,0 +1,1 @@
+"""Predicts the held-out annotated images and measures how well."""

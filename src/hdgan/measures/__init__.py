@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: what is measured about masks. numpy only."""

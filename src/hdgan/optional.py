@@ -1,0 +1,21 @@
+"""Libraries of the optional extras, imported when they are needed, or an error that says how to get them."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from hdgan.errors import MissingExtra
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """The imported `module`.
+
+    Raises:
+        MissingExtra: it is not installed; the message names the extra that holds it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        message = f"{module} is not installed ({error}); get it with: pip install 'hdgan[{extra}]'"
+        raise MissingExtra(message) from error

@@ -1,0 +1,1 @@
+"""The run's whole configuration and the order of its stages."""

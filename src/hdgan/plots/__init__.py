@@ -1,0 +1,1 @@
+"""Data in, figures and pages out. No torch."""

@@ -1,0 +1,1 @@
+"""Seeds become images and latents in the bank of samples."""

@@ -1,0 +1,1 @@
+"""Open a whole-slide image and read regions at a stated scale."""

@@ -1,0 +1,1 @@
+"""Paths and bytes: atomic writes, stage folders, hashes, arrays, archives. Nothing else touches files."""

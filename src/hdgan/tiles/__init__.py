@@ -1,0 +1,1 @@
+"""Cut slides into tiles, drop the white ones, put patients into folds."""

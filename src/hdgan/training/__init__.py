@@ -1,0 +1,1 @@
+"""The kit shared by the training loops: called, never inherited."""
