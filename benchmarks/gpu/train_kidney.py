@@ -1,0 +1,127 @@
+"""Trains the kidney generator in legs that resume each other: needs torch, numpy and pillow only.
+
+    python benchmarks/gpu/train_kidney.py --data carry/kidney.npz --state carry/state --preset 256 --seconds 540
+
+A leg loads the newest whole state below `--state`, trains until `--seconds` are over or `--kimg` is reached, and writes
+the state, a line of `log.jsonl` for every thousand images, and a grid of the averaged generator's images. SIGTERM ends a
+leg early and saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import leg_state
+
+from hdgan.generator.crops import ArrayTiles, Crops
+from hdgan.generator.phases import train_step
+from hdgan.generator.protocol import to_uint8
+from hdgan.generator.settings import TrainSettings
+from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.state import TrainingState, from_tensors, new_state, to_tensors
+from hdgan.training.seeds import torch_stream
+from hdgan.training.signals import StopRequest
+
+SMALL = {"z_dim": 128, "w_dim": 128, "mapping_lr": 0.1, "start": "latent", "noise_from_px": 32, "low_precision": "bfloat16"}
+CALM = {"path_weight": 0.0, "mixing": 0.0, "ema_kimg": 5.0, "reuses_fakes": True, "augment": "tissue", "ada_kimg": 100.0}
+PRESETS: dict[str, tuple[NetworkSpec, TrainSettings]] = {
+    "16": (
+        NetworkSpec(resolution=16, channel_base=256, channel_max=16, num_low_precision=0, **SMALL | {"z_dim": 16, "w_dim": 16}),
+        TrainSettings(kimg=1, batch=8, gamma=0.1, **CALM),
+    ),
+    "64": (
+        NetworkSpec(resolution=64, channel_base=4096, channel_max=192, num_low_precision=5, **SMALL),
+        TrainSettings(kimg=1000, batch=8, gamma=0.1, **CALM),
+    ),
+    "128": (
+        NetworkSpec(resolution=128, channel_base=4096, channel_max=192, num_low_precision=6, **SMALL),
+        TrainSettings(kimg=1000, batch=8, gamma=0.3, **CALM),
+    ),
+    "256": (
+        NetworkSpec(resolution=256, channel_base=8192, channel_max=256, num_low_precision=7, **SMALL),
+        TrainSettings(kimg=1500, batch=32, gamma=0.4, **CALM),
+    ),
+}
+
+
+def main() -> None:
+    """Runs one leg."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="256")
+    parser.add_argument("--seconds", type=float, default=540.0)
+    parser.add_argument("--kimg", type=float, help="stop at this many thousand images")
+    parser.add_argument("--save-every", type=float, default=300.0, help="seconds between states")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--compact", action="store_true", help="second moments as float16: a state that fits 30 MB")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    spec, settings = PRESETS[options.preset]
+    state = new_state(spec, settings, device=options.device)
+    found = leg_state.newest(options.state)
+    if found:
+        from_tensors(state, *found)
+        print(f"resumed at {state.num_images} images")
+    train_leg(state, settings, options)
+
+
+def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.Namespace) -> None:
+    """Trains until the leg's end and saves."""
+    with np.load(options.data, allow_pickle=False) as packed:
+        tiles = packed["tiles"]
+    size = state.G.spec.resolution
+    crops = Crops(
+        ArrayTiles(tiles), chosen=range(len(tiles)), size_px=size, seed=settings.seed, num_threads=8 if options.device == "cuda" else 1
+    )
+    options.state.mkdir(parents=True, exist_ok=True)
+    begun = saved = time.monotonic()
+    first = state.num_images
+    last = int(1000 * (options.kimg or settings.kimg))
+    with ThreadPoolExecutor(1) as ahead, StopRequest() as stop:
+        pending = ahead.submit(crops.batch, state.num_images, settings.batch)
+        while state.num_images < last and time.monotonic() - begun < options.seconds and not stop:
+            real = pending.result()
+            pending = ahead.submit(crops.batch, state.num_images + settings.batch, settings.batch)
+            batch = torch.from_numpy(real).to(options.device).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+            train_step(state, batch, settings)
+            if state.num_images % 1000 < settings.batch:
+                seconds = time.monotonic() - begun
+                row = {"images": state.num_images, "p": state.ada_p, "per_second": (state.num_images - first) / seconds, **state.report}
+                with (options.state / "log.jsonl").open("a") as log:
+                    log.write(json.dumps({key: round(value, 5) for key, value in row.items()}) + "\n")
+            if time.monotonic() - saved > options.save_every:
+                keep(state, options)
+                saved = time.monotonic()
+    keep(state, options)
+    rate = (state.num_images - first) / (time.monotonic() - begun)
+    print(f"{state.num_images} images, {rate:.1f} images/s on {options.device}, p {state.ada_p:.3f}, {state.report}")
+
+
+def keep(state: TrainingState, options: argparse.Namespace) -> None:
+    """Writes the state and a 6 x 6 grid of images."""
+    leg_state.save(options.state, *to_tensors(state), is_compact=options.compact)
+    generator = state.G_average
+    z = torch.randn(36, state.G.spec.z_dim, generator=torch_stream(0, "grid")).to(state.path_mean.device)
+    with torch.no_grad():
+        images = np.concatenate([to_uint8(generator(part)) for part in z.split(6)])
+    rows = [np.concatenate(list(images[i : i + 6]), axis=1) for i in range(0, 36, 6)]
+    Image.fromarray(np.concatenate(rows, axis=0)).save(options.state / f"grid-{state.num_images // 1000:06d}.png")
+
+
+if __name__ == "__main__":
+    main()

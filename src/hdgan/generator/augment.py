@@ -1,0 +1,155 @@
+"""Adaptive discriminator augmentation applied to images (arXiv 2006.06676, appendix B).
+
+Differentiable to second order, because R1 is taken at the images before augmentation. Letters: N images, C channels,
+H and W px.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hdgan.generator.augment_draws import NUM_BANDS, Draws
+from hdgan.generator.ops import fir
+from hdgan.generator.ops.warp import warp
+
+# Symlets (Daubechies 1992, table 6.3): low-pass of sym6 around the warp, of sym2 for the frequency bands.
+_SYM6 = (
+    (0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466, 0.787641141030194)
+    + (0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148)
+)  # fmt: skip
+_SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
+_MARGIN_PX = len(_SYM6) // 4  # what the low-pass reaches beyond the image, each side
+
+
+def apply(images: Tensor, draws: Draws, *, noise: torch.Generator | None = None) -> Tensor:
+    """Augmented images `[N, C, H, W]`; `noise` is drawn from when the draws hold a sigma."""
+    x = images
+    if draws.geometry is not None:
+        x = _warped(x, draws.geometry.to(x.device))
+    elif draws.blit is not None:
+        x = blitted(x, draws.blit.to(x.device))
+    if draws.colour is not None:
+        x = _recoloured(x, draws.colour.to(x))
+    if draws.band_gains is not None:
+        x = _band_filtered(x, draws.band_gains.to(x))
+    if draws.noise_sigma is not None:
+        grain = torch.randn(x.shape, generator=noise, device=noise.device if noise else x.device).to(x)
+        x = x + grain * draws.noise_sigma.to(x).view(-1, 1, 1, 1)
+    if draws.hole_xy is not None:
+        x = x * _outside_hole(x, draws.hole_xy.to(x))
+    return x
+
+
+def blitted(x: Tensor, matrix: Tensor) -> Tensor:
+    """Flips, quarter turns and whole-pixel shifts of square images without resampling, reflected at the border."""
+    _, _, H, W = x.shape
+    columns, rows = torch.arange(W, device=x.device) - (W - 1) / 2, torch.arange(H, device=x.device) - (H - 1) / 2
+    place_y, place_x = torch.meshgrid(rows, columns, indexing="ij")
+    places = torch.stack((place_x, place_y, torch.ones_like(place_x)), dim=0).reshape(3, -1)
+    source = matrix[:, :2] @ places  # [N, 2, H W], centred pixels
+    column = _reflected((source[:, 0] + (W - 1) / 2).round().long(), W)
+    row = _reflected((source[:, 1] + (H - 1) / 2).round().long(), H)
+    index = (row * W + column)[:, None].expand(-1, x.shape[1], -1)
+    return x.flatten(2).gather(2, index).view_as(x)
+
+
+def _reflected(index: Tensor, size: int) -> Tensor:
+    """Indices outside 0 .. size - 1 mirrored at the border pixels."""
+    period = max(2 * (size - 1), 1)
+    folded = index.remainder(period)
+    return torch.minimum(folded, period - folded)
+
+
+def _warped(x: Tensor, matrix: Tensor) -> Tensor:
+    """`x` at the places `matrix` sends each pixel to: padded by reflection, doubled, sampled, halved (sym6 low-pass)."""
+    N, C, H, W = x.shape
+    half_x, half_y = (W - 1) / 2, (H - 1) / 2
+    corners = torch.tensor([[-half_x, half_x, half_x, -half_x], [-half_y, -half_y, half_y, half_y], [1.0] * 4], device=x.device)
+    reached = (matrix @ corners)[:, :2]  # [N, 2, 4]
+    overhang = torch.cat((-reached, reached), dim=1).amax(dim=(0, 2)) - torch.tensor([half_x, half_y] * 2, device=x.device)
+    limit = torch.tensor([W - 1, H - 1] * 2, device=x.device)
+    left, top, right, bottom = (overhang + 2 * _MARGIN_PX).clamp(min=0).minimum(limit).ceil().int().tolist()
+    x = F.pad(x, (left, right, top, bottom), mode="reflect")
+    taps = _sym6(x)
+    x = fir.upsample2(x, taps)
+    # Places of the result's pixels (at twice the size, with a margin), in centred pixels of the original.
+    size_x, size_y = (W + 2 * _MARGIN_PX) * 2, (H + 2 * _MARGIN_PX) * 2
+    # sym6 is not symmetric: doubling shifts the image by half of its own pixels; undone here and by the halving.
+    columns = (torch.arange(size_x, device=x.device) + 0.5 - size_x / 2 + 0.5) / 2
+    rows = (torch.arange(size_y, device=x.device) + 0.5 - size_y / 2 + 0.5) / 2
+    place_y, place_x = torch.meshgrid(rows, columns, indexing="ij")
+    places = torch.stack((place_x, place_y, torch.ones_like(place_x)), dim=0).reshape(3, -1)
+    source = (matrix[:, :2] @ places).reshape(N, 2, size_y, size_x)
+    shift = torch.tensor([(left - right) / 2, (top - bottom) / 2], device=x.device).view(1, 2, 1, 1)
+    extent = torch.tensor([x.shape[3], x.shape[2]], device=x.device).view(1, 2, 1, 1)
+    grid = ((source + shift) * 2 - 0.5) * 2 / extent
+    x = warp(x, grid.permute(0, 2, 3, 1).to(x.dtype))
+    crop = -2 * _MARGIN_PX
+    return fir.downsample2(x, taps.flip(0), padding=(crop + (len(taps) - 1) // 2, crop + (len(taps) - 2) // 2))
+
+
+def _recoloured(x: Tensor, colour: Tensor) -> Tensor:
+    """`x` through `colour [N, 3, 4]`; grey images through its mean row.
+
+    Raises:
+        ValueError: neither 1 nor 3 channels.
+    """
+    N, C, H, W = x.shape
+    if C == 3:
+        return (colour[:, :, :3] @ x.reshape(N, 3, -1) + colour[:, :, 3:]).view(N, 3, H, W)
+    if C == 1:
+        row = colour.mean(dim=1)
+        return x * row[:, :3].sum(dim=1).view(N, 1, 1, 1) + row[:, 3].view(N, 1, 1, 1)
+    raise ValueError(f"colour operations need 1 or 3 channels, not {C}")
+
+
+def _band_filtered(x: Tensor, gains: Tensor) -> Tensor:
+    """`x` with the amplitude of four frequency bands scaled by `gains [N, 4]`, reflected at the border."""
+    N, C, H, W = x.shape
+    kernels = gains @ torch.from_numpy(_band_bank()).to(gains)  # [N, 43]
+    pad = kernels.shape[1] // 2
+    x = F.pad(x, (pad, pad, pad, pad), mode="reflect").reshape(1, N * C, H + 2 * pad, W + 2 * pad)
+    kernels = kernels.repeat_interleave(C, dim=0).unsqueeze(1)  # [N C, 1, 43]
+    x = F.conv2d(F.conv2d(x, kernels.unsqueeze(2), groups=N * C), kernels.unsqueeze(3), groups=N * C)
+    return x.view(N, C, H, W)
+
+
+def _outside_hole(x: Tensor, centre_xy: Tensor) -> Tensor:
+    """`[N, 1, H, W]`: 0 inside a box of half the size about the centre, 1 elsewhere (and where the centre is nan)."""
+    _, _, H, W = x.shape
+    column = (torch.arange(W, device=x.device) + 0.5) / W
+    row = (torch.arange(H, device=x.device) + 0.5) / H
+    inside_x = (column[None] - centre_xy[:, :1]).abs() < 0.25
+    inside_y = (row[None] - centre_xy[:, 1:]).abs() < 0.25
+    return (~(inside_y[:, None, :, None] & inside_x[:, None, None, :])).to(x.dtype)
+
+
+def _sym6(like: Tensor) -> Tensor:
+    taps = torch.tensor(_SYM6, dtype=torch.float64)
+    return (taps / taps.sum()).to(device=like.device, dtype=like.dtype)
+
+
+@cache
+def _band_bank() -> np.ndarray:
+    """`[4, 43]` float64: kernels of four octave bands that sum to an impulse, coarse to fine.
+
+    Each level doubles the spacing of the bands so far, smooths them with the autocorrelation of the low-pass, and adds
+    the autocorrelation of the high-pass as the next finer band.
+    """
+    low = np.array(_SYM2)
+    high = low * (-1.0) ** np.arange(len(low))
+    low_pair, high_pair = np.convolve(low, low[::-1]) / 2, np.convolve(high, high[::-1]) / 2
+    bands = [np.ones(1)]
+    for _ in range(NUM_BANDS - 1):
+        spaced = [np.insert(band, range(1, len(band)), 0.0) for band in bands]
+        bands = [np.convolve(band, low_pair) for band in spaced]
+        margin = (len(bands[0]) - len(high_pair)) // 2
+        bands.append(np.pad(high_pair, margin))
+    assert math.isclose(sum(float(band.sum()) for band in bands), 1.0, abs_tol=1e-9)
+    return np.stack(bands)

@@ -1,0 +1,141 @@
+"""The layers that StyleGAN2-ADA's networks are made of (arXiv 1912.04958, section 2 and appendix B).
+
+Weights are stored with unit variance and scaled at use (equalised learning rate). Parameter names match those of
+published checkpoints. Letters: N images, C channels, I in, O out, H and W px, D latent width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hdgan.generator.ops import conv, fir
+
+LEAK = 0.2
+ROOT2 = math.sqrt(2.0)
+
+
+def leaky(x: Tensor, *, gain: float = ROOT2, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU (slope 0.2) times `gain`, limited to +-`clamp`."""
+    x = F.leaky_relu(x, LEAK) * gain
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+class Linear(nn.Module):
+    """`x [N, I]` to `[N, O]`, with a learning-rate multiplier and an optional leaky ReLU."""
+
+    def __init__(self, num_in: int, num_out: int, *, lr: float = 1.0, bias: float = 0.0, is_activated: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(num_out, num_in) / lr)
+        self.bias = nn.Parameter(torch.full((num_out,), bias))
+        self.weight_gain = lr / math.sqrt(num_in)
+        self.bias_gain = lr
+        self.is_activated = is_activated
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, O]`."""
+        y = F.linear(x, (self.weight * self.weight_gain).to(x.dtype), (self.bias * self.bias_gain).to(x.dtype))
+        return leaky(y) if self.is_activated else y
+
+
+class Conv(nn.Module):
+    """A discriminator's convolution: weight scaled by 1/sqrt(I k^2), optional filter-and-halve, optional leaky ReLU."""
+
+    def __init__(
+        self, num_in: int, num_out: int, *, kernel: int, is_down: bool = False, is_activated: bool = True, clamp: float | None = None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(num_out, num_in, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(num_out)) if is_activated else None
+        self.gain = 1.0 / math.sqrt(num_in * kernel**2)
+        self.is_down = is_down
+        self.clamp = clamp
+
+    def forward(self, x: Tensor, *, gain: float = 1.0) -> Tensor:
+        """`[N, O, H, W]`, or half of it; `gain` multiplies the result."""
+        weight = (self.weight * self.gain).to(x.dtype)
+        if not self.is_down:
+            y = F.conv2d(x, weight, padding=weight.shape[2] // 2)
+        elif weight.shape[2] == 1:
+            y = F.conv2d(fir.downsample2(x, torch.tensor(fir.BINOMIAL, device=x.device)), weight)
+        else:
+            y = conv.halve(x, weight)
+        if self.bias is None:
+            return y * gain
+        limit = None if self.clamp is None else self.clamp * gain
+        return leaky(y + self.bias.to(x.dtype).view(1, -1, 1, 1), gain=ROOT2 * gain, clamp=limit)
+
+
+class SynthesisLayer(nn.Module):
+    """A 3x3 convolution whose weights are modulated by the latent and demodulated, noise, bias, leaky ReLU."""
+
+    noise_const: Tensor
+
+    def __init__(
+        self, num_in: int, num_out: int, *, w_dim: int, resolution: int, is_up: bool, has_noise: bool = True, clamp: float | None = None
+    ) -> None:
+        super().__init__()
+        self.affine = Linear(w_dim, num_in, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(num_out, num_in, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(num_out))
+        self.is_up = is_up
+        self.has_noise = has_noise
+        self.clamp = clamp
+        self.resolution = resolution
+        if has_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x: Tensor, w: Tensor, *, noise: str = "const") -> Tensor:
+        """`[N, O, H, W]`, H and W doubled when the layer is one that goes up.
+
+        `noise`: `const` (the stored map), `random` (fresh), `none`.
+        """
+        x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up)
+        if self.has_noise and noise != "none":
+            x = x + (self._noise_map(x, noise) * self.noise_strength).to(x.dtype)
+        return leaky(x + self.bias.to(x.dtype).view(1, -1, 1, 1), clamp=self.clamp)
+
+    def _noise_map(self, x: Tensor, noise: str) -> Tensor:
+        if noise == "const":
+            return self.noise_const
+        return torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
+
+
+class ToRgb(nn.Module):
+    """A 1x1 modulated convolution without demodulation: the block's share of the image."""
+
+    def __init__(self, num_in: int, num_out: int, *, w_dim: int, clamp: float | None = None) -> None:
+        super().__init__()
+        self.affine = Linear(w_dim, num_in, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(num_out, num_in, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(num_out))
+        self.gain = 1.0 / math.sqrt(num_in)
+        self.clamp = clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """`[N, image channels, H, W]`."""
+        styles = self.affine(w) * self.gain
+        y = F.conv2d(x * styles.to(x.dtype)[:, :, None, None], self.weight.to(x.dtype)) + self.bias.to(x.dtype).view(1, -1, 1, 1)
+        return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
+
+
+def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool) -> Tensor:
+    """Convolution of `x [N, I, H, W]` with `weight [O, I, 3, 3]` scaled by `styles [N, I]`, each output of unit variance.
+
+    Equation 1 and 3 of arXiv 1912.04958, applied to activations instead of weights: the same numbers without a grouped
+    convolution. In float16 weight and styles are normalised first, which demodulation cancels (arXiv 2006.06676).
+    """
+    if x.dtype == torch.float16:
+        fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
+        weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(fan_in))
+        styles = styles / styles.abs().amax(dim=1, keepdim=True)
+    energy = weight.square().sum(dim=(2, 3))  # [O, I]
+    demodulation = (styles.square() @ energy.t() + 1e-8).rsqrt()  # [N, O]
+    x = x * styles.to(x.dtype)[:, :, None, None]
+    w = weight.to(x.dtype)
+    x = conv.double(x, w) if is_up else F.conv2d(x, w, padding=1)
+    return x * demodulation.to(x.dtype)[:, :, None, None]

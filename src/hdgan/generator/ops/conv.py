@@ -1,0 +1,64 @@
+"""Convolutions that also change the resolution by two, with the binomial low-pass filter folded in.
+
+The references are a transposed or strided convolution and an FIR filter, as published (arXiv 1912.04958). The fast
+paths compute the same numbers with one dense convolution: filter and weight are convolved first, which is exact
+because both are linear (`anchors`: folded FIR). Letters: weight `[O, I, 3, 3]`, x `[N, I, H, W]`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hdgan.generator.ops import fir
+
+
+def double(x: Tensor, weight: Tensor) -> Tensor:
+    """`[N, O, 2 H, 2 W]`: the faster of the two ways up for the device of `x`.
+
+    A CPU pays for the folded filter's extra multiplications, a GPU for the second pass over memory
+    (`benchmarks/fir_convolutions.py`).
+    """
+    return up_conv(x, weight) if x.is_cuda else up_conv_reference(x, weight)
+
+
+def halve(x: Tensor, weight: Tensor) -> Tensor:
+    """`[N, O, H / 2, W / 2]`: the faster of the two ways down for the device of `x`."""
+    return down_conv(x, weight) if x.is_cuda else down_conv_reference(x, weight)
+
+
+def up_conv_reference(x: Tensor, weight: Tensor) -> Tensor:
+    """`[N, O, 2 H, 2 W]`: 3x3 transposed convolution with stride 2, then the filter with gain 4."""
+    grown = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    return fir.filter2d(grown, _binomial(x) * 2, padding=(1, 1))
+
+
+def down_conv_reference(x: Tensor, weight: Tensor) -> Tensor:
+    """`[N, O, H / 2, W / 2]`: the filter, then a 3x3 convolution with stride 2."""
+    return F.conv2d(fir.filter2d(x, _binomial(x), padding=(2, 2)), weight, stride=2)
+
+
+def up_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """`up_conv_reference` as one 3x3 convolution to 4 O channels and a pixel shuffle (polyphase)."""
+    O, I = weight.shape[:2]
+    kernel = _fold(weight.flip(2, 3), gain=4.0)  # [O, I, 6, 6]; correlation form of the transposed convolution
+    phases = torch.stack([kernel[:, :, 1 - py :: 2, 1 - px :: 2] for py in (0, 1) for px in (0, 1)], dim=1)
+    return F.pixel_shuffle(F.conv2d(x, phases.reshape(4 * O, I, 3, 3), padding=1), 2)
+
+
+def down_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """`down_conv_reference` as one 6x6 convolution with stride 2."""
+    return F.conv2d(x, _fold(weight, gain=1.0), stride=2, padding=2)
+
+
+def _fold(weight: Tensor, *, gain: float) -> Tensor:
+    """The full convolution `[O, I, 6, 6]` of weight and the 4x4 binomial filter."""
+    O, I = weight.shape[:2]
+    taps = _binomial(weight)
+    kernel = torch.outer(taps, taps) * gain
+    return F.conv2d(F.pad(weight.reshape(O * I, 1, 3, 3), (3, 3, 3, 3)), kernel[None, None]).reshape(O, I, 6, 6)
+
+
+def _binomial(like: Tensor) -> Tensor:
+    return torch.tensor(fir.BINOMIAL, dtype=like.dtype, device=like.device)

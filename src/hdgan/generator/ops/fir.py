@@ -1,0 +1,54 @@
+"""FIR resampling by two, the low-pass filters of StyleGAN2 (arXiv 1912.04958, appendix B).
+
+Every function takes `x [N, C, H, W]` and a one-dimensional filter that sums to 1 and is applied along both axes.
+Convolution in the signal-processing sense: the filter is flipped, which matters only for asymmetric ones (sym6).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BINOMIAL = (0.125, 0.375, 0.375, 0.125)
+"""[1, 3, 3, 1] / 8."""
+
+
+def filter2d(x: Tensor, taps: Tensor, *, padding: tuple[int, int]) -> Tensor:
+    """`x` filtered along both axes after zero padding by (before, after), negative to crop; `[N, C, H + p - k + 1, ...]`."""
+    num_channels = x.shape[1]
+    before, after = padding
+    x = F.pad(x, (before, after, before, after))
+    kernel = taps.flip(0).to(x.dtype).expand(num_channels, 1, -1)
+    x = F.conv2d(x, kernel.unsqueeze(2), groups=num_channels)
+    return F.conv2d(x, kernel.unsqueeze(3), groups=num_channels)
+
+
+def insert_zeros(x: Tensor) -> Tensor:
+    """`x` with a zero after each pixel along both axes, `[N, C, 2 H, 2 W]`."""
+    N, C, H, W = x.shape
+    wide = torch.stack((x, torch.zeros_like(x)), dim=-1).reshape(N, C, H, 2 * W)
+    return torch.stack((wide, torch.zeros_like(wide)), dim=-2).reshape(N, C, 2 * H, 2 * W)
+
+
+def upsample2(x: Tensor, taps: Tensor) -> Tensor:
+    """`x` at twice the size: zeros inserted, then filtered with gain 4."""
+    num_taps = taps.numel()
+    return filter2d(insert_zeros(x), taps * 2, padding=((num_taps + 1) // 2, (num_taps - 2) // 2))
+
+
+def downsample2(x: Tensor, taps: Tensor, *, padding: tuple[int, int] | None = None) -> Tensor:
+    """`x` filtered, then every second pixel; `padding` defaults to the one that halves the size."""
+    num_taps = taps.numel()
+    around = ((num_taps - 1) // 2, (num_taps - 2) // 2) if padding is None else padding
+    return filter2d(x, taps, padding=around)[:, :, ::2, ::2]
+
+
+def upsample2_binomial(x: Tensor) -> Tensor:
+    """`upsample2(x, BINOMIAL)` without the zeros: each output is 1/4 of one neighbour and 3/4 of the nearest, per axis."""
+    N, C, H, W = x.shape
+    padded = F.pad(x, (1, 1, 1, 1))
+    near = padded[:, :, 1:-1] * 0.75
+    rows = torch.stack((near + padded[:, :, :-2] * 0.25, near + padded[:, :, 2:] * 0.25), dim=3).reshape(N, C, 2 * H, W + 2)
+    near = rows[..., 1:-1] * 0.75
+    return torch.stack((near + rows[..., :-2] * 0.25, near + rows[..., 2:] * 0.25), dim=4).reshape(N, C, 2 * H, 2 * W)

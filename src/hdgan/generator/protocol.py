@@ -1,0 +1,66 @@
+"""What a generator must be able to do for the rest of the method, whoever wrote it.
+
+Ours (`networks.py`) and the analytic one of `hdgan.testing` both fit. Letters: N images, R resolution in px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TapSpec:
+    """One tapped feature map: the output of one 3x3 convolution after noise, bias and activation.
+
+    `name` is block and layer ("b64.conv1"), `resolution` the edge of the map in px.
+    """
+
+    name: str
+    channels: int
+    resolution: int
+
+
+class LatentGenerator(Protocol):
+    """Latents in; images, and what the network knew while drawing them, out. Inference only, float32."""
+
+    resolution: int
+    """Edge of an image, px."""
+    z_dim: int
+    w_dim: int
+    mpp: float | None
+    """Scale of the images in um/px, when the training tiles had one."""
+    content_hash: str
+    """Changes whenever a weight does."""
+
+    def map(self, z: Tensor, *, psi: float) -> Tensor:
+        """Latents w `[N, w_dim]` of z `[N, z_dim]`, drawn towards the mean latent by the truncation `psi` (1: not at all)."""
+
+    def render(self, w: Tensor) -> Tensor:
+        """Images `[N, 3, R, R]`, about -1 to 1, with constant noise."""
+
+    def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
+        """The feature maps of the last `num_blocks` blocks, coarse to fine.
+
+        Raises:
+            BadConfig: the network has fewer blocks.
+        """
+
+    def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Images as by `render` and the maps `[N, channels, resolution, resolution]` in the order of `taps`."""
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """Pixels `[N, H, W, 3]` uint8 of images `[N, 3, H, W]` in -1 to 1: x * 127.5 + 127.5, rounded, clipped.
+
+    Raises:
+        ValueError: a value is not finite (it would become a silently black pixel).
+    """
+    if not bool(torch.isfinite(image).all()):
+        raise ValueError("the image has values that are not finite")
+    levels = (image.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()

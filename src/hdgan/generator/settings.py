@@ -1,0 +1,64 @@
+"""How a generator is trained: plain data, importable without pydantic (the GPU scripts need torch and numpy only)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from hdgan.errors import BadConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Schedule, losses and augmentation (arXiv 2006.06676, table of hyperparameters). The clock is images seen."""
+
+    kimg: float
+    """Length, in thousands of real images shown to the discriminator."""
+    batch: int
+    microbatch: int | None = None
+    """Images per pass where the batch does not fit into memory; gradients are accumulated."""
+    lr: float = 0.0025
+    """Adam step of both networks, before the correction for lazy regularisation."""
+    gamma: float
+    """Weight of R1; the usual rule is 0.0002 * resolution^2 / batch."""
+    r1_interval: int = 16
+    path_weight: float = 2.0
+    """Weight of path-length regularisation; 0 turns it off."""
+    path_interval: int = 4
+    mixing: float = 0.9
+    """Chance that two latents share an image."""
+    ema_kimg: float = 10.0
+    ema_rampup: float | None = 0.05
+    """Limits the average's half-life to this share of the images seen so far."""
+    reuses_fakes: bool = False
+    """The discriminator sees the generator step's images instead of fresh ones: a forward pass saved."""
+    augment: str = "bgc"
+    """The augmentation's set of operations (`augment.SETS`), or `none`."""
+    ada_target: float | None = 0.6
+    """Wanted mean sign of the discriminator's logits on real images; None keeps the chance at `ada_p`."""
+    ada_p: float = 0.0
+    """The chance of each operation at the beginning."""
+    ada_p_max: float = 0.8
+    """Above this the augmentation leaks into the images (arXiv 2006.06676, section 3)."""
+    ada_kimg: float = 500.0
+    """How many thousand images a change of the chance from 0 to 1 takes."""
+    ada_interval: int = 4
+    lr_decay_from: float = 1.0
+    """Share of the run after which the step falls along a cosine to a fifth; 1: never."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses schedules that cannot run.
+
+        Raises:
+            BadConfig: naming the field.
+        """
+        if self.batch < 1 or self.batch % (self.microbatch or self.batch):
+            raise BadConfig("generator.microbatch", f"{self.microbatch} does not divide the batch of {self.batch}")
+        if self.r1_interval < 0 or self.path_interval < 1 or self.ada_interval < 1:
+            raise BadConfig("generator", "an interval is below 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as stored beside the weights."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,91 @@
+"""What defines a network pair: plain data, importable without pydantic (the GPU scripts need torch and numpy only)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hdgan.errors import BadConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """Shape of a generator and its discriminator (arXiv 1912.04958; channel rule of arXiv 2006.06676)."""
+
+    resolution: int
+    """Edge of the images in px, a power of two from 16 to 4096."""
+    image_channels: int = 3
+    z_dim: int = 512
+    w_dim: int = 512
+    label_dim: int = 0
+    """Length of the condition vector; 0 for none."""
+    mapping_layers: int = 2
+    mapping_lr: float = 0.01
+    """Learning-rate multiplier of the mapping network."""
+    channel_base: int = 32768
+    """Channels at resolution r are min(channel_base // r, channel_max)."""
+    channel_max: int = 512
+    start: str = "constant"
+    """What the 4x4 block begins with: a learned `constant`, or a linear map of the `latent` (layouts then differ early)."""
+    noise_from_px: int = 4
+    """Noise inputs exist in blocks of at least this resolution."""
+    minibatch_std_group: int = 4
+    low_precision: str = "float32"
+    """Number format of the finest blocks: float32, float16 or bfloat16."""
+    num_low_precision: int = 0
+    """How many of the finest blocks use it."""
+    clamp: float | None = None
+    """Limit of activations (256 with float16)."""
+
+    def __post_init__(self) -> None:
+        """Refuses shapes that cannot be built.
+
+        Raises:
+            BadConfig: naming the field.
+        """
+        log2 = math.log2(self.resolution) if self.resolution > 0 else 0.0
+        if log2 != int(log2) or not 16 <= self.resolution <= 4096:
+            raise BadConfig("generator.resolution", f"{self.resolution}", "use a power of two from 16 to 4096")
+        if self.start not in ("constant", "latent"):
+            raise BadConfig("generator.start", f"{self.start!r}", "use constant or latent")
+        if self.low_precision not in ("float32", "float16", "bfloat16"):
+            raise BadConfig("generator.low_precision", f"{self.low_precision!r}", "use float32, float16 or bfloat16")
+        if self.channel_base // self.resolution < 1:
+            raise BadConfig("generator.channel_base", f"{self.channel_base} gives no channel at {self.resolution} px", "raise it")
+
+    @property
+    def block_resolutions(self) -> tuple[int, ...]:
+        """4, 8, ..., resolution."""
+        return tuple(2**i for i in range(2, int(math.log2(self.resolution)) + 1))
+
+    @property
+    def num_ws(self) -> int:
+        """How many times the latent enters the synthesis: one for each convolution and one for the last toRGB."""
+        return 2 * int(math.log2(self.resolution)) - 2
+
+    def channels(self, resolution: int) -> int:
+        """Channels of the block at `resolution` px."""
+        return min(self.channel_base // resolution, self.channel_max)
+
+    def is_low_precision(self, resolution: int) -> bool:
+        """Whether the block at `resolution` px runs in `low_precision`."""
+        lowest = max(self.resolution * 2 // 2**self.num_low_precision, 8)
+        return self.low_precision != "float32" and self.num_low_precision > 0 and resolution >= lowest
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, as stored beside the weights."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NetworkSpec:
+        """The spec in `data`.
+
+        Raises:
+            BadConfig: a field is unknown or missing.
+        """
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise BadConfig("network spec", str(error), "was it written by a newer version?") from error

@@ -1,0 +1,148 @@
+"""The tile archive: `tiles.zip`, a ZIP of stored (not compressed again) PNG or JPEG members, and `tiles.csv` beside it.
+
+Random access from any number of threads and processes; equal tiles give equal bytes. Format: docs/formats/tiles.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.store.atomic import replacing, write_text
+
+ARCHIVE = "tiles.zip"
+INDEX = "tiles.csv"
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """One tile: where it was cut and who it belongs to. Level-0 px are those of the slide's finest level."""
+
+    name: str
+    """Member of the archive."""
+    slide: str
+    patient: str
+    centre: str
+    stain: str
+    fold: int
+    x_px: int
+    """Left edge, level-0 px."""
+    y_px: int
+    """Top edge, level-0 px."""
+    level0_px: int
+    """Edge of the tile in level-0 px."""
+    size_px: int
+    """Edge of the tile as stored."""
+    mpp: float
+    """Scale of the tile as stored, um/px."""
+    background: float
+    """Share of the tile that is background, 0 to 1."""
+
+
+class TileArchive:
+    """Tiles in the order of their rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = read_rows(folder / INDEX)
+        self._local = threading.local()
+
+    def __len__(self) -> int:
+        """The number of tiles."""
+        return len(self.rows)
+
+    @property
+    def mpp(self) -> float:
+        """The scale of the tiles, um/px.
+
+        Raises:
+            BadInput: they have several, or there is no tile.
+        """
+        scales = sorted({row.mpp for row in self.rows})
+        if len(scales) != 1:
+            raise BadInput(self.folder, f"tiles have scales {scales} um/px", "cut them again at one scale")
+        return scales[0]
+
+    def read(self, index: int) -> np.ndarray:
+        """Tile number `index`, `[S, S, 3]` uint8.
+
+        Raises:
+            DamagedArtifact: the archive is broken or lacks the tile.
+        """
+        name = self.rows[index].name
+        try:
+            with Image.open(io.BytesIO(self._zip().read(name))) as image:
+                return np.array(image.convert("RGB"))
+        except (OSError, KeyError, zipfile.BadZipFile, UnidentifiedImageError, SyntaxError) as error:
+            raise DamagedArtifact(
+                self.folder / ARCHIVE, f"tile {name} cannot be read ({error})", "cut the tiles again with --redo"
+            ) from error
+
+    def close(self) -> None:
+        """Closes this thread's file; the next read opens it again."""
+        held = getattr(self._local, "held", None)
+        if held:
+            held[1].close()
+            self._local.held = None
+
+    def _zip(self) -> zipfile.ZipFile:
+        """One open file for each thread of each process: a shared one would mix up positions after a fork."""
+        held: tuple[int, zipfile.ZipFile] | None = getattr(self._local, "held", None)
+        if held is None or held[0] != os.getpid():
+            held = (os.getpid(), zipfile.ZipFile(self.folder / ARCHIVE))
+            self._local.held = held
+        return held[1]
+
+
+def write_archive(folder: Path, tiles: Iterable[tuple[TileRow, bytes]]) -> tuple[TileRow, ...]:
+    """Writes archive and index of encoded tiles, in their order; the rows. The index comes last: without it there is none."""
+    rows: list[TileRow] = []
+    with replacing(folder / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for row, encoded in tiles:
+            member = zipfile.ZipInfo(row.name, _FIXED_DATE)
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, encoded)
+            rows.append(row)
+    write_rows(folder / INDEX, rows)
+    return tuple(rows)
+
+
+def write_rows(path: Path, rows: Iterable[TileRow]) -> None:
+    """Writes the index."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [field.name for field in fields(TileRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_rows(path: Path) -> tuple[TileRow, ...]:
+    """The rows of an index.
+
+    Raises:
+        BadInput: it is missing.
+        DamagedArtifact: a column or value is not as we write it.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(_row(record) for record in csv.DictReader(file))
+    except OSError as error:
+        raise BadInput(path, f"cannot be read ({error})", "run the tiles stage first") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedArtifact(path, f"is no tile index ({error!r})", "cut the tiles again with --redo") from error
+
+
+def _row(record: dict[str, str]) -> TileRow:
+    kinds = {"str": str, "int": int, "float": float}
+    return TileRow(**{field.name: kinds[str(field.type)](record[field.name]) for field in fields(TileRow)})

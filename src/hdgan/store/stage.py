@@ -1,0 +1,242 @@
+"""A stage's folder: finished, resumable, or stale, and never half-written without a sign of it.
+
+`manifest.json` is written last and says what the folder was made from; equal runs give equal bytes. What differs from
+run to run stands in `provenance.json`. While a stage works, `inprogress.json` holds what it was begun with, so that the
+same command resumes and another one is told which field differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hdgan.errors import BadInput, Busy, DamagedArtifact, StaleStage
+from hdgan.store.atomic import remove_leftovers, write_json
+from hdgan.store.hashing import hash_file
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+PROVENANCE = "provenance.json"
+INPROGRESS = "inprogress.json"
+LOCK = ".lock"
+KEEP = "keep"
+"""A subfolder that is never cleared: what a person drew."""
+
+_OWN = {MANIFEST, PROVENANCE, INPROGRESS, LOCK}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished stage was made from and what it made."""
+
+    schema: int
+    stage: str
+    config: dict[str, Any]
+    seed: int
+    inputs: dict[str, str]
+    """Name to content hash; of a stage folder, the hash of its manifest."""
+    outputs: dict[str, str]
+    """Path in the folder to sha256."""
+    counts: dict[str, Any]
+
+
+class StageFolder:
+    """A stage folder that was opened for work."""
+
+    def __init__(self, path: Path, begun: dict[str, Any], manifest: Manifest | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._begun = begun
+        self._since = time.time()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the folder is finished, from the same settings and inputs."""
+        return self.manifest is not None
+
+    def seal(self, *, counts: dict[str, Any], keep_out: tuple[str, ...] = ()) -> Manifest:
+        """Finishes the stage: hashes every file and writes the manifest last; `keep_out` names files left unlisted."""
+        outputs = {name: hash_file(self.path / name) for name in _files(self.path) if not _is_below(name, keep_out)}
+        manifest = Manifest(schema=SCHEMA, outputs=outputs, counts=counts, **self._begun)
+        write_json(self.path / PROVENANCE, _provenance(self._since))
+        write_json(self.path / MANIFEST, asdict(manifest))
+        (self.path / INPROGRESS).unlink(missing_ok=True)
+        self.manifest = manifest
+        return manifest
+
+
+@contextmanager
+def open_stage(
+    folder: Path, *, stage: str, config: dict[str, Any], seed: int, inputs: dict[str, str], redo: bool = False
+) -> Iterator[StageFolder]:
+    """The folder, locked: current, resumed, or begun.
+
+    Raises:
+        Busy: another process works in it.
+        StaleStage: it was made or begun from something else and `redo` is false; names the fields that differ.
+    """
+    begun = {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        remove_leftovers(folder)
+        before = _begun_before(folder)
+        if before is not None and before != begun:
+            if not redo:
+                fields = ", ".join(_differences(before, begun))
+                raise StaleStage(f"{folder}: made from other settings or inputs ({fields}); add --redo to make it again")
+            _clear(folder)
+            before = None
+        manifest = read_manifest(folder) if before is not None and (folder / MANIFEST).exists() else None
+        if manifest is None and before is None:
+            _refuse_foreign(folder)
+            write_json(folder / INPROGRESS, begun)
+        yield StageFolder(folder, begun, manifest)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished stage.
+
+    Raises:
+        BadInput: the stage was not finished, or by a newer version.
+        DamagedArtifact: the manifest is not as we write it.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise BadInput(folder, "this stage has not been finished", "run it first")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        schema = data["schema"]
+        if schema != SCHEMA:
+            raise BadInput(path, f"has schema {schema}, this version reads {SCHEMA}", "use the version that wrote it, or --redo")
+        return Manifest(**data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedArtifact(path, f"is damaged ({error})", "make the stage again with --redo") from error
+
+
+def manifest_hash(folder: Path) -> str:
+    """What a later stage records as the content of this one."""
+    read_manifest(folder)
+    return hash_file(folder / MANIFEST)
+
+
+def verify(folder: Path) -> list[str]:
+    """A line for each output that is missing or changed; empty when the folder is as its manifest says."""
+    lines = []
+    for name, expected in read_manifest(folder).outputs.items():
+        path = folder / name
+        if not path.is_file():
+            lines.append(f"{path}: missing")
+        elif hash_file(path) != expected:
+            lines.append(f"{path}: changed since it was written")
+    return lines
+
+
+def stage_changes(folder: Path, *, stage: str, config: dict[str, Any], seed: int, inputs: dict[str, str]) -> tuple[str, ...] | None:
+    """Fields in which a folder differs from what is asked for: () when current or resumable, None when absent."""
+    before = _begun_before(folder)
+    if before is None:
+        return None
+    return tuple(_differences(before, {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}))
+
+
+def _begun_before(folder: Path) -> dict[str, Any] | None:
+    """What the folder was begun with, from its manifest or its in-progress note."""
+    if (folder / MANIFEST).exists():
+        manifest = asdict(read_manifest(folder))
+        return {key: manifest[key] for key in ("stage", "config", "seed", "inputs")}
+    path = folder / INPROGRESS
+    if not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DamagedArtifact(path, f"is damaged ({error})", "make the stage again with --redo") from error
+
+
+def _differences(before: Any, now: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the fields that differ."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [prefix]
+    names: list[str] = []
+    for key in sorted(before.keys() | now.keys()):
+        dotted = f"{prefix}.{key}" if prefix else str(key)
+        if (key in before) != (key in now):
+            names.append(dotted)
+        else:
+            names.extend(_differences(before[key], now[key], dotted))
+    return names
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Never begins in a folder that holds somebody else's files."""
+    foreign = [name for name in _files(folder) if name not in _OWN and not _is_below(name, (KEEP,))]
+    if foreign:
+        raise BadInput(folder, f"holds files that are not of this stage ({foreign[0]}, ...)", "choose another folder")
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name in (LOCK, KEEP):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _files(folder: Path) -> list[str]:
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name not in _OWN)
+
+
+def _is_below(name: str, tops: tuple[str, ...]) -> bool:
+    return any(name == top or name.startswith(f"{top}/") for top in tops)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock; the operating system frees it when the process dies."""
+    handle = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        _take_lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take_lock(handle: int, folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    import fcntl  # absent on Windows
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        message = f"{folder}: another process is working there; wait for it or stop it"
+        raise Busy(message) from error
+
+
+def _provenance(since: float) -> dict[str, Any]:
+    versions = {}
+    for name in ("hdgan", "numpy", "torch", "monai", "pillow", "openslide-python"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(time.time() - since, 3),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": versions,
+    }

@@ -1,0 +1,90 @@
+"""Resumable state on disk: numbered safetensors files, the newest whole one wins, damaged ones are skipped by name.
+
+A file holds tensors, and in its metadata a JSON object of plain facts and a digest of every tensor byte (safetensors
+itself does not notice a flipped bit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hdgan.store.atomic import replacing
+
+_PATTERN = "state-*.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state as read: `tensors` on the CPU, plain `facts`, the `path` it came from, and what was `skipped` as damaged."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    path: Path
+    skipped: tuple[str, ...] = ()
+
+
+def save(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dict[str, Any], keep: int = 3) -> Path:
+    """Writes state number `step` and removes all but the newest `keep`; the file's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"state-{step:09d}.safetensors"
+    write_tensors(path, tensors, facts)
+    for old in sorted(folder.glob(_PATTERN))[:-keep]:
+        old.unlink()
+    return path
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest state that is whole, or None; damaged ones are named in `skipped`."""
+    skipped: list[str] = []
+    for path in sorted(folder.glob(_PATTERN), reverse=True):
+        try:
+            tensors, facts = read_tensors(path)
+        except ValueError as error:
+            skipped.append(f"{path.name}: {error}")
+            continue
+        return Checkpoint(tensors, facts, path, tuple(skipped))
+    return None
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Writes tensors and facts, whole or not at all; equal content gives equal bytes."""
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"hdgan": json.dumps(facts, sort_keys=True, allow_nan=False), "digest": digest(held)}
+    with replacing(path) as temporary:
+        save_file(held, temporary, metadata=metadata)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file of `write_tensors`.
+
+    Raises:
+        ValueError: the file is cut short, altered, or of another kind; the message says which.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        facts = json.loads(metadata["hdgan"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"not a whole file of ours ({error})") from error
+    if digest(tensors) != metadata.get("digest"):
+        raise ValueError("its content does not match its own digest")
+    return tensors, facts
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 over names, types, shapes and bytes, in the order of the names."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name}\0{array.dtype}\0{tuple(array.shape)}\0".encode())
+        sha.update(array.flatten().view(-1).numpy().tobytes())
+    return sha.hexdigest()

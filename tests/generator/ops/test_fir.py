@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hdgan.generator.ops import fir
+
+from ..conftest import statistics
+
+TAPS = torch.tensor(fir.BINOMIAL)
+
+
+@pytest.fixture
+def x():
+    return torch.from_numpy(np.random.RandomState(2).randn(1, 2, 8, 8)).float()
+
+
+def test_resamplers_give_the_published_numbers(x):
+    up = [-0.0501375, 0.6132036, -0.2344263, -1.1476817, -0.5589905]
+    down = [-0.0338644, 0.2449771, -0.3749117, -0.4076009, 0.0825175]
+    same = [-0.0516813, 0.2224452, -0.1250388, -0.3015969, 0.0825175]
+    assert statistics(fir.upsample2(x, TAPS)) == pytest.approx(up, abs=1e-6)
+    assert statistics(fir.downsample2(x, TAPS)) == pytest.approx(down, abs=1e-6)
+    assert statistics(fir.filter2d(x, TAPS, padding=(2, 1))) == pytest.approx(same, abs=1e-6)
+
+
+def test_the_short_binomial_upsampling_equals_the_general_one(x):
+    torch.testing.assert_close(fir.upsample2_binomial(x), fir.upsample2(x, TAPS), rtol=0, atol=1e-6)
+
+
+def test_resamplers_have_exact_gradients_of_both_orders():
+    x = torch.randn(1, 1, 4, 4, dtype=torch.double, requires_grad=True)
+    taps = TAPS.double()
+    for resample in (lambda v: fir.upsample2(v, taps), lambda v: fir.downsample2(v, taps), fir.upsample2_binomial):
+        assert torch.autograd.gradcheck(resample, x)
+        assert torch.autograd.gradgradcheck(resample, x)

@@ -1,0 +1,103 @@
+"""The augmentation against numbers measured on the published implementation, every draw fixed at a percentile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hdgan.errors import BadConfig
+from hdgan.generator import augment, augment_draws
+from hdgan.generator.augment_draws import SETS, Draws, RandomChance, draw
+
+from .conftest import statistics
+
+PUBLISHED = {
+    ("bgc", 0.1): [-0.1369259, 0.2228556, 0.0534858, 0.1228051, -0.0421224],
+    ("bgc", 0.5): [0.0044296, 0.5598982, 0.5422860, 0.3994426, -0.6388302],
+    ("bgc", 0.9): [-0.2406223, 1.0487139, 0.3774953, -0.7051748, -0.7415652],
+    ("filter", 0.1): [-0.0031110, 0.4316964, 0.0762120, -0.2479149, -0.4048809],
+    ("filter", 0.5): [-0.0041471, 0.5754811, 0.1015958, -0.3304877, -0.5397341],
+    ("filter", 0.9): [-0.0029235, 0.4056817, 0.0716193, -0.2329752, -0.3804821],
+    ("xflip", 0.3): [-0.0041471, 0.5754809, 0.1015965, -0.3304883, -0.5397340],
+    ("rotate90", 0.3): [-0.0041719, 0.5604784, 0.3567549, 0.3269717, -0.4254420],
+    ("xint", 0.3): [0.0009961, 0.5781773, -0.8769415, 0.8901628, -0.7022924],
+    ("scale", 0.3): [-0.0026536, 0.4355013, 0.6603966, -0.5054190, -0.4578727],
+    ("rotate", 0.3): [-0.0036249, 0.4545013, 0.6001186, -0.3513576, -0.0836812],
+    ("aniso", 0.3): [-0.0017822, 0.4462954, 0.6834385, -0.5530230, -0.4804276],
+    ("xfrac", 0.3): [0.0001419, 0.4430265, -0.0655245, 0.0285150, -0.6189891],
+    ("brightness", 0.3): [-0.0783085, 0.5754811, 0.0274343, -0.4046491, -0.6138955],
+    ("contrast", 0.3): [-0.0036470, 0.5060798, 0.0893436, -0.2906319, -0.4746438],
+    ("hue", 0.3): [-0.0041471, 0.5754811, -0.1555635, -0.4017081, -0.1714444],
+    ("saturation", 0.3): [-0.0041471, 0.4926802, 0.0551854, -0.2132917, -0.4019900],
+    ("cutout", 0.3): [0.0014457, 0.4943967, 0.1015958, -0.3304877, -0.5397341],
+}
+
+
+class FixedChance:
+    """Every operation happens, every draw is the percentile q (with erfinv's scale, as measured)."""
+
+    def __init__(self, q: float) -> None:
+        self.q = q
+
+    def gate(self, p):
+        return torch.ones(2, dtype=torch.bool)
+
+    def uniform(self):
+        return torch.full((2,), self.q)
+
+    def normal(self):
+        return torch.erfinv(torch.full((2,), 2 * self.q - 1))
+
+
+@pytest.fixture
+def images():
+    return torch.from_numpy(np.random.RandomState(3).rand(2, 3, 32, 32) * 2 - 1).float()
+
+
+@pytest.mark.parametrize(("name", "q"), list(PUBLISHED))
+def test_each_operation_gives_the_published_numbers(name, q, images, monkeypatch):
+    operations = SETS.get(name, (name,))
+    turning, calls = augment_draws._turning, []
+
+    def without_second_turn(angle):
+        calls.append(angle)
+        is_second = len(calls) == ("rotate90" in operations) + 2
+        return turning(angle * 0 if is_second else angle)
+
+    monkeypatch.setattr(augment_draws, "_turning", without_second_turn)
+    draws = draw(FixedChance(q), operations=operations, p=1.0, height=32, width=32)
+    if draws.geometry is None and draws.blit is not None:
+        draws = Draws(geometry=draws.blit)  # the published pipe resamples even a pure flip
+    assert statistics(augment.apply(images, draws)) == pytest.approx(PUBLISHED[name, q], abs=1e-5)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_pure_blit_moves_pixels_without_touching_their_values(quarters, images):
+    matrix = augment_draws._turning(torch.full((2,), quarters * torch.pi / 2)).round()
+    expected = torch.rot90(images, quarters, dims=(2, 3))
+    assert torch.equal(augment.apply(images, Draws(blit=matrix)), expected)
+
+
+def test_nothing_happens_at_chance_zero(images):
+    draws = draw(RandomChance(2, torch.Generator().manual_seed(0)), operations=SETS["blit"] + SETS["color"], p=0.0, height=32, width=32)
+    torch.testing.assert_close(augment.apply(images, draws), images, rtol=0, atol=1e-6)
+
+
+def test_images_can_be_differentiated_twice_through_every_operation():
+    x = torch.rand(1, 3, 16, 16, dtype=torch.double, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    chance = RandomChance(1, torch.Generator().manual_seed(3))
+    draws = draw(chance, operations=tuple(o for o in SETS["bgcfnc"] if o not in ("noise", "filter")), p=1.0, height=16, width=16)
+    (first,) = torch.autograd.grad(augment.apply(x, draws).pow(3).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), x)
+    assert torch.isfinite(second).all()
+    assert second.abs().sum() > 0
+
+
+def test_the_tissue_set_neither_inverts_nor_rotates_colour():
+    assert not {"lumaflip", "hue"} & set(SETS["tissue"])
+
+
+def test_an_unknown_operation_is_named():
+    with pytest.raises(BadConfig, match="sparkle"):
+        draw(RandomChance(1, torch.Generator()), operations=("sparkle",), p=0.5, height=8, width=8)
