@@ -41,3 +41,26 @@ def statistics(x: torch.Tensor) -> list[float]:
     """Mean, standard deviation, first, middle and last value."""
     flat = x.detach().flatten().double()
     return [float(v) for v in (flat.mean(), flat.std(), flat[0], flat[len(flat) // 2], flat[-1])]
+
+
+TINY = {"resolution": 16, "preset": "small", "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8, "batch": 4}
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """A finished tiles stage: twelve painted tiles of 24 px at 2 um/px, of three patients in three folds."""
+    from hdgan.store.archive import TileRow, write_archive
+    from hdgan.store.atomic import encode_png
+    from hdgan.store.stage import open_stage
+
+    folder = tmp_path / "1-tiles"
+    rows = []
+    for i in range(12):
+        pixels = np.random.default_rng(i).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        patient = i % 3
+        row = TileRow(f"{i:04d}.png", f"slide{patient}", f"patient{patient}", "a", "PAS", patient, i * 48, 0, 48, 24, 2.0, 0.1)
+        rows.append((row, encode_png(pixels)))
+    with open_stage(folder, stage="tiles", config={}, seed=0, inputs={}) as stage:
+        write_archive(folder, rows)
+        stage.seal(counts={"tiles": 12})
+    return folder

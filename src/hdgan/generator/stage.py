@@ -1,0 +1,56 @@
+"""The generator stage: tiles in, `2-generator/` out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from hdgan.errors import BadConfig
+from hdgan.generator.config import GeneratorConfig
+from hdgan.generator.crops import Crops
+from hdgan.generator.state import new_state
+from hdgan.generator.train import STATE, Upkeep, train
+from hdgan.generator.weights import FILE, save_generator
+from hdgan.progress import SILENT, Progress
+from hdgan.store.archive import TileArchive
+from hdgan.store.stage import Manifest, manifest_hash, open_stage
+
+
+def run_generator(
+    config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, redo: bool = False, progress: Progress = SILENT
+) -> Manifest:
+    """Trains a generator on the tile archive in `tiles` and writes its averaged weights to `out`.
+
+    Raises:
+        BadConfig: a setting is impossible, or no tile is left.
+        Interrupted, Diverged: see `train`.
+    """
+    spec, settings = config.network_spec(), config.train_settings(seed=seed)
+    recorded = config.model_dump(mode="json", exclude={"save_minutes", "device"})
+    with open_stage(out, stage="generator", config=recorded, seed=seed, inputs={"tiles": manifest_hash(tiles)}, redo=redo) as stage:
+        if stage.manifest is not None:
+            return stage.manifest
+        archive = TileArchive(tiles)
+        chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
+        crops = Crops(archive, chosen=chosen, size_px=config.resolution, seed=seed, is_turned=config.is_turned)
+        state = new_state(spec, settings, device=_device(config.device))
+        upkeep = Upkeep(snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60)
+        train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)
+        trained = {"images": state.num_images, "tiles": len(chosen), "tiles_manifest": manifest_hash(tiles), "ada_p": state.ada_p}
+        save_generator(out / FILE, state.G_average, mpp=archive.mpp, trained=trained)
+        counts = {"images": state.num_images, "tiles": len(chosen), "parameters": sum(p.numel() for p in state.G.parameters())}
+        return stage.seal(counts=counts, keep_out=(STATE,))
+
+
+def _device(name: str) -> str:
+    """`auto` is a GPU where there is one.
+
+    Raises:
+        BadConfig: a GPU was asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadConfig("generator.device", "cuda was asked for and there is none", "use auto or cpu")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name

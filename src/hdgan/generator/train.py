@@ -1,0 +1,115 @@
+"""The training loop: one page, maintenance first, the step last (arXiv 2312.02696's code is the model).
+
+The same command resumes, bit for bit on one machine: every draw is a function of the images seen. A signal is honoured
+at the next step boundary.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdgan.errors import Interrupted
+from hdgan.generator.crops import Crops
+from hdgan.generator.phases import train_step
+from hdgan.generator.protocol import to_uint8
+from hdgan.generator.settings import TrainSettings
+from hdgan.generator.state import TrainingState, from_tensors, to_tensors
+from hdgan.progress import Progress
+from hdgan.store.atomic import write_png, write_text
+from hdgan.training import checkpoint
+from hdgan.training.seeds import torch_stream
+from hdgan.training.signals import StopRequest
+
+STATE = "state"
+GRIDS = "grids"
+STATS = "stats.jsonl"
+_GRID_EDGE = 6
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """How often the loop reports and saves; none of it changes a result."""
+
+    snapshot_images: int
+    save_seconds: float
+
+
+def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: Path, upkeep: Upkeep, progress: Progress) -> None:
+    """Trains until `settings.kimg`, resuming from the newest whole state below `out`.
+
+    Raises:
+        Interrupted: a signal asked to stop; the state is saved.
+        Diverged: a gradient was not finite; the last state is kept.
+    """
+    rows = _resume(state, out, progress)
+    last = int(settings.kimg * 1000)
+    saved_at = time.monotonic()
+    progress.start("training the generator", total=last, done=state.num_images)
+    with ThreadPoolExecutor(1) as ahead, StopRequest() as stop:
+        pending = ahead.submit(crops.batch, state.num_images, settings.batch)
+        while True:
+            is_last = state.num_images >= last
+            if state.num_images and (is_last or state.num_images % upkeep.snapshot_images < settings.batch):
+                _snapshot(state, rows, out)
+            if is_last or stop or time.monotonic() - saved_at > upkeep.save_seconds:
+                _save(state, rows, out)
+                saved_at = time.monotonic()
+            if is_last:
+                break
+            if stop:
+                raise Interrupted(f"{out}: stopped by {stop.name} at {state.num_images} images; the same command resumes")
+            real = pending.result()
+            pending = ahead.submit(crops.batch, state.num_images + settings.batch, settings.batch)
+            train_step(state, _to_float(real, state.path_mean.device), settings)
+            if state.num_images % 1000 < settings.batch:
+                rows.append({"images": state.num_images, "ada_p": state.ada_p, **state.report})
+            progress.advance(settings.batch, note=f"D {state.report['loss_D']:.2f} G {state.report['loss_G']:.2f} p {state.ada_p:.2f}")
+    progress.finish()
+
+
+def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[str, float]]:
+    """Loads the newest whole state, if there is one; the statistics so far."""
+    found = checkpoint.newest(out / STATE)
+    if found is None:
+        return []
+    for line in found.skipped:
+        progress.say(f"skipped a damaged state: {line}")
+    from_tensors(state, found.tensors, found.facts)
+    return list(found.facts["rows"])
+
+
+def _save(state: TrainingState, rows: list[dict[str, float]], out: Path) -> None:
+    tensors, facts = to_tensors(state)
+    checkpoint.save(out / STATE, step=state.num_images, tensors=tensors, facts=facts | {"rows": rows})
+
+
+def _snapshot(state: TrainingState, rows: list[dict[str, Any]], out: Path) -> None:
+    """A grid of the averaged generator's images and the statistics."""
+    write_text(out / STATS, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+    write_png(out / GRIDS / f"images-{state.num_images:09d}.png", draw_grid(state))
+
+
+def draw_grid(state: TrainingState) -> np.ndarray:
+    """A 6 x 6 grid `[6 R, 6 R, 3]` uint8 of images from fixed latents, drawn in chunks so that memory stays small."""
+    generator = torch_stream(0, "generator.grid")
+    z = torch.randn(_GRID_EDGE**2, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
+    rows = []
+    with torch.no_grad():
+        for part in torch.split(z, _GRID_EDGE):
+            rows.append(np.concatenate(list(to_uint8(state.G_average(part))), axis=1))
+    return np.concatenate(rows, axis=0)
+
+
+def _to_float(real: np.ndarray, device: torch.device) -> Tensor:
+    """Images in -1 to 1, in the memory order that convolutions are fastest with."""
+    images = torch.from_numpy(real).to(device, non_blocking=True)
+    return images.float().div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)

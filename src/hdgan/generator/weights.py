@@ -1,0 +1,139 @@
+"""A trained generator as a file, and as what the rest of the method sees of it.
+
+`generator.safetensors` holds the averaged weights; its metadata the network spec, the scale of the images and what it
+was trained on. Images are always drawn in float32. Format: docs/formats/generator.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hdgan.errors import BadConfig, DamagedArtifact
+from hdgan.generator.networks import Generator
+from hdgan.generator.protocol import TapSpec
+from hdgan.generator.spec import NetworkSpec
+from hdgan.training import checkpoint, seeds
+
+FILE = "generator.safetensors"
+KIND = "stylegan2-ada"
+
+
+class TrainedGenerator:
+    """Implements `LatentGenerator` with our networks: constant noise, float32, no gradients."""
+
+    def __init__(self, network: Generator, *, mpp: float | None, facts: dict[str, Any] | None = None) -> None:
+        self.network = network.float().eval().requires_grad_(False)
+        self.spec = network.spec
+        self.resolution = self.spec.resolution
+        self.z_dim = self.spec.z_dim
+        self.w_dim = self.spec.w_dim
+        self.mpp = mpp
+        self.facts = facts or {}
+        """What the file says of the training."""
+        self.content_hash = _content_hash(network)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.mapping.w_avg.device
+
+    def map(self, z: Tensor, *, psi: float) -> Tensor:
+        """Latents w `[N, w_dim]`, truncated."""
+        with torch.no_grad():
+            return self.network.mapping.truncate(self.network.mapping(z.to(self.device)), psi)
+
+    def render(self, w: Tensor) -> Tensor:
+        """Images `[N, 3, R, R]`."""
+        with torch.no_grad():
+            return self.network.synthesis(self.network.spread(w.to(self.device)), noise="const")  # type: ignore[no-any-return]
+
+    def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
+        """Every 3x3 convolution of the last `num_blocks` blocks, coarse to fine.
+
+        Raises:
+            BadConfig: there are fewer blocks.
+        """
+        resolutions = self.spec.block_resolutions
+        if not 1 <= num_blocks <= len(resolutions):
+            raise BadConfig("features.num_blocks", f"{num_blocks}", f"this generator has {len(resolutions)} blocks")
+        return tuple(
+            TapSpec(f"b{resolution}.conv{i}", self.spec.channels(resolution), resolution)
+            for resolution in resolutions[-num_blocks:]
+            for i in ((1,) if resolution == 4 else (0, 1))
+        )
+
+    def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Images and the tapped maps, each layer's output after noise, bias and activation."""
+        taps = self.taps(num_blocks)
+        maps: dict[str, Tensor] = {}
+        handles = []
+        for tap in taps:
+
+            def keep(_layer: nn.Module, _inputs: Any, output: Tensor, name: str = tap.name) -> None:
+                maps[name] = output
+
+            handles.append(self.network.synthesis.get_submodule(tap.name).register_forward_hook(keep))
+        try:
+            image = self.render(w)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return image, tuple(maps[tap.name] for tap in taps)
+
+
+def save_generator(path: Path, network: Generator, *, mpp: float | None, trained: dict[str, Any], is_half: bool = False) -> None:
+    """Writes the weights; with `is_half` rounded to float16, and images are then to be drawn from the rounded ones."""
+    tensors = {name: value.half() if is_half else value.float() for name, value in network.state_dict().items()}
+    facts = {"kind": KIND, "spec": network.spec.to_json(), "mpp": mpp, "trained": trained}
+    checkpoint.write_tensors(path, tensors, facts)
+
+
+def load_generator(path: Path, *, device: str = "cpu") -> TrainedGenerator:
+    """The generator stored at `path`.
+
+    Raises:
+        DamagedArtifact: the file is missing, altered, of another kind, lacks a weight or holds one that is not finite.
+    """
+    facts, tensors = _read(path)
+    network = _empty(NetworkSpec.from_json(facts["spec"]))
+    try:
+        network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise DamagedArtifact(path, f"weights do not fit their own spec ({error})", "train the generator again") from error
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        raise DamagedArtifact(path, "holds weights that are not finite", "resume the training from an earlier state")
+    return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=facts["trained"])
+
+
+def untrained_like(path: Path, *, seed: int) -> TrainedGenerator:
+    """A generator of the same shape with initial weights: the control that shows what training taught."""
+    facts, _ = _read(path)
+    seeds.reseed(seed, "generator.untrained")
+    return TrainedGenerator(_empty(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        tensors, facts = checkpoint.read_tensors(path)
+    except ValueError as error:
+        raise DamagedArtifact(path, str(error), "train the generator again, or copy the file again") from error
+    if facts.get("kind") != KIND:
+        raise DamagedArtifact(path, f"is no generator of ours (kind {facts.get('kind')!r})")
+    return facts, tensors
+
+
+def _empty(spec: NetworkSpec) -> Generator:
+    """The network in float32 throughout, however it was trained."""
+    return Generator(replace(spec, low_precision="float32", num_low_precision=0, clamp=None))
+
+
+def _content_hash(network: Generator) -> str:
+    weights = checkpoint.digest(network.state_dict())
+    return hashlib.sha256(f"{json.dumps(network.spec.to_json(), sort_keys=True)}\0{weights}".encode()).hexdigest()

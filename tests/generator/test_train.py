@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from hdgan.errors import BadConfig, Diverged, Interrupted, StaleStage
+from hdgan.generator import phases
+from hdgan.generator.config import GeneratorConfig
+from hdgan.generator.crops import Crops
+from hdgan.generator.stage import run_generator
+from hdgan.generator.state import from_tensors, new_state, to_tensors
+from hdgan.generator.train import _to_float
+from hdgan.progress import Silent
+from hdgan.store.archive import TileArchive
+from hdgan.training import checkpoint
+
+from .conftest import TINY
+
+CONFIG = GeneratorConfig(**TINY, kimg=0.1, snapshot_kimg=0.04, path_weight=2.0, mixing=0.9, ada_p=0.3)
+
+
+class StopAfter(Silent):
+    """Sends this process a SIGTERM after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run_steps(tiles, first, last, tensors=None, facts=None):
+    spec, settings = CONFIG.network_spec(), CONFIG.train_settings(seed=0)
+    state = new_state(spec, settings)
+    if tensors is not None:
+        from_tensors(state, tensors, facts)
+    crops = Crops(TileArchive(tiles), chosen=range(12), size_px=16, seed=0)
+    for _ in range(first, last):
+        phases.train_step(state, _to_float(crops.batch(state.num_images, settings.batch), torch.device("cpu")), settings)
+    return to_tensors(state)
+
+
+@pytest.fixture
+def uninterrupted(tiles):
+    return run_steps(tiles, 0, 22)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 17, 20])
+def test_training_resumed_at_any_step_is_bit_identical(at, tiles, uninterrupted, tmp_path):
+    tensors, facts = run_steps(tiles, 0, at)
+    checkpoint.save(tmp_path / "state", step=at, tensors=tensors, facts=facts)
+    found = checkpoint.newest(tmp_path / "state")
+    assert found is not None
+    resumed, counters = run_steps(tiles, at, 22, found.tensors, found.facts)
+    expected, expected_counters = uninterrupted
+    assert counters == expected_counters
+    assert resumed.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(resumed[name], tensor), name
+
+
+def test_training_moves_every_weight_and_both_penalties_are_felt(tiles, uninterrupted):
+    before, _ = run_steps(tiles, 0, 0)
+    after, facts = uninterrupted
+    still = [
+        name for name in before if name.startswith(("G.", "D.")) and torch.equal(before[name], after[name]) and "noise_const" not in name
+    ]
+    assert still == []
+    assert float(after["path_mean"]) > 0
+    assert facts["num_images"] == 88
+
+
+def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(tiles, tmp_path):
+    straight = run_generator(CONFIG, tiles=tiles, out=tmp_path / "straight", seed=3)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "stopped", seed=3, progress=StopAfter(9))
+    assert not (tmp_path / "stopped" / "manifest.json").exists()
+    resumed = run_generator(CONFIG, tiles=tiles, out=tmp_path / "stopped", seed=3)
+    assert resumed == straight
+    assert (tmp_path / "stopped" / "manifest.json").read_bytes() == (tmp_path / "straight" / "manifest.json").read_bytes()
+
+
+KILLED = """
+import sys, torch
+from pathlib import Path
+from hdgan.generator.config import GeneratorConfig
+from hdgan.generator.stage import run_generator
+torch.set_num_threads(1)
+run_generator(GeneratorConfig.model_validate_json(sys.argv[1]), tiles=Path(sys.argv[2]), out=Path(sys.argv[3]), seed=3)
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(tiles, tmp_path):
+    config = CONFIG.model_copy(update={"kimg": 0.8, "save_minutes": 1e-6})  # a state after every step
+    command = [sys.executable, "-c", KILLED, config.model_dump_json(), str(tiles), str(tmp_path / "killed")]
+    kills = 0
+    for wait in (0.15, 0.4, 0.7):
+        process = subprocess.Popen(command)
+        deadline = time.monotonic() + 60
+        known = set((tmp_path / "killed").rglob("state-*"))
+        while not set((tmp_path / "killed").rglob("state-*")) - known and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(wait)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 2
+    resumed = run_generator(config, tiles=tiles, out=tmp_path / "killed", seed=3)
+    straight = run_generator(config.model_copy(update={"save_minutes": 5.0}), tiles=tiles, out=tmp_path / "straight", seed=3)
+    assert resumed == straight
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(tiles, tmp_path):
+    run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3)
+    with pytest.raises(StaleStage, match=r"config\.gamma"):
+        run_generator(CONFIG.model_copy(update={"gamma": 5.0}), tiles=tiles, out=tmp_path / "g", seed=3)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_update(tiles):
+    spec, settings = CONFIG.network_spec(), CONFIG.train_settings(seed=0)
+    state = new_state(spec, settings)
+    before = {name: value.clone() for name, value in state.D.state_dict().items()}
+    real = torch.full((4, 3, 16, 16), torch.nan)
+    with pytest.raises(Diverged, match="Discriminator"):
+        phases.train_step(state, real, settings)
+    for name, value in state.D.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_accumulated_gradients_equal_those_of_the_whole_batch_without_batch_statistics():
+    spec = GeneratorConfig(**TINY).network_spec()
+    from dataclasses import replace
+
+    spec = replace(spec, minibatch_std_group=0, low_precision="float32")
+    real = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    weights = []
+    for microbatch in (4, 2):
+        settings = GeneratorConfig(**TINY, microbatch=microbatch, augment="none", gamma=0.0).train_settings(seed=0)
+        state = new_state(spec, settings)
+        fakes = [torch.zeros(microbatch, 3, 16, 16)] * (4 // microbatch)
+        phases._discriminator_phase(state, real, fakes, settings)
+        weights.append(state.D.state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_the_chance_of_augmentation_follows_the_sign_and_stays_below_its_limit():
+    settings = GeneratorConfig(**TINY, ada_target=0.6).train_settings(seed=0)
+    state = new_state(GeneratorConfig(**TINY).network_spec(), settings)
+    state.num_steps, state.sign_sum, state.sign_count = 4, 16.0, 16
+    phases._adjust_augmentation(state, settings)
+    assert state.ada_p == pytest.approx(16 / 100_000)
+    state.ada_p, state.sign_sum, state.sign_count = settings.ada_p_max, 16.0, 16
+    phases._adjust_augmentation(state, settings)
+    assert state.ada_p == settings.ada_p_max
+    state.sign_sum, state.sign_count = -16.0, 16
+    phases._adjust_augmentation(state, settings)
+    assert state.ada_p < settings.ada_p_max
+
+
+def test_a_fold_can_be_held_out_and_an_empty_rest_is_refused(tiles, tmp_path):
+    manifest = run_generator(CONFIG.model_copy(update={"held_out_fold": 1, "kimg": 0.004}), tiles=tiles, out=tmp_path / "g", seed=0)
+    assert manifest.counts["tiles"] == 8
+    with pytest.raises(BadConfig, match="4096 px is more than"):
+        Crops(TileArchive(tiles), chosen=[0], size_px=4096, seed=0).batch(0, 1)
+    with pytest.raises(BadConfig, match="no tile is left"):
+        Crops(TileArchive(tiles), chosen=[], size_px=16, seed=0)

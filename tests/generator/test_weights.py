@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hdgan.errors import BadConfig, DamagedArtifact
+from hdgan.generator.layers import leaky, modulated_conv
+from hdgan.generator.networks import Generator
+from hdgan.generator.protocol import to_uint8
+from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.weights import TrainedGenerator, load_generator, save_generator, untrained_like
+
+SPEC = NetworkSpec(
+    resolution=32, z_dim=8, w_dim=8, channel_base=256, channel_max=12, start="latent", low_precision="bfloat16", num_low_precision=2
+)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = Generator(SPEC)
+    for name, parameter in network.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.constant_(parameter, 0.2)
+    network.mapping.w_avg.normal_()
+    return network
+
+
+@pytest.fixture
+def path(network, tmp_path):
+    path = tmp_path / "generator.safetensors"
+    save_generator(path, network, mpp=2.0, trained={"images": 5})
+    return path
+
+
+def test_a_stored_generator_draws_the_same_image_again(path):
+    first, second = load_generator(path), load_generator(path)
+    w = first.map(torch.ones(1, 8), psi=0.7)
+    assert torch.equal(first.render(w), second.render(w))
+    assert first.content_hash == second.content_hash
+    assert (first.mpp, first.facts) == (2.0, {"images": 5})
+
+
+def test_images_are_drawn_in_float32_whatever_the_training_used(path):
+    generator = load_generator(path)
+    image, maps = generator.render_taps(torch.ones(1, 8), num_blocks=4)
+    assert {image.dtype, *(m.dtype for m in maps)} == {torch.float32}
+
+
+def test_weights_rounded_to_half_give_another_hash_but_nearly_the_same_image(network, path, tmp_path):
+    save_generator(tmp_path / "half.safetensors", network, mpp=2.0, trained={}, is_half=True)
+    full, half = load_generator(path), load_generator(tmp_path / "half.safetensors")
+    w = torch.ones(1, 8)
+    assert full.content_hash != half.content_hash
+    torch.testing.assert_close(half.render(w), full.render(w), rtol=0, atol=0.02)
+
+
+def test_taps_are_every_convolution_after_its_activation(path):
+    generator = load_generator(path)
+    taps = generator.taps(4)
+    assert [tap.name for tap in taps] == ["b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1"]
+    assert [(tap.channels, tap.resolution) for tap in taps][-1] == (8, 32)
+    w = torch.randn(2, 8, generator=torch.Generator().manual_seed(1))
+    image, maps = generator.render_taps(w, num_blocks=4)
+    assert torch.equal(image, generator.render(w))
+    assert [tuple(m.shape) for m in maps] == [(2, tap.channels, tap.resolution, tap.resolution) for tap in taps]
+    # The last map, computed by hand from the one before it.
+    layer = generator.network.synthesis.b32.conv1
+    by_hand = modulated_conv(maps[-2], layer.weight, layer.affine(w), is_up=False) + layer.noise_const * layer.noise_strength
+    torch.testing.assert_close(maps[-1], leaky(by_hand + layer.bias.view(1, -1, 1, 1)))
+
+
+def test_taps_of_4096_px_have_the_papers_channels():
+    spec = NetworkSpec(resolution=4096, channel_base=32768)
+    total = {k: sum(2 * spec.channels(r) for r in spec.block_resolutions[-k:]) for k in (3, 4, 5)}
+    assert total == {3: 112, 4: 240, 5: 496}
+
+
+def test_more_blocks_than_there_are_is_refused(path):
+    with pytest.raises(BadConfig, match="has 4 blocks"):
+        load_generator(path).taps(5)
+
+
+def test_truncation_draws_latents_towards_the_mean(path):
+    generator = load_generator(path)
+    z = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
+    full, mean = generator.map(z, psi=1.0), generator.network.mapping.w_avg
+    torch.testing.assert_close(generator.map(z, psi=0.5), mean + 0.5 * (full - mean))
+    torch.testing.assert_close(generator.map(z, psi=0.0), mean.expand(4, -1))
+
+
+def test_an_untrained_control_has_the_same_shape_and_other_weights(path):
+    trained, control, again = load_generator(path), untrained_like(path, seed=1), untrained_like(path, seed=1)
+    assert control.taps(4) == trained.taps(4)
+    assert control.content_hash == again.content_hash != trained.content_hash
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.99])
+def test_a_flipped_bit_in_the_file_is_noticed(path, place):
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(DamagedArtifact, match=r"generator\.safetensors"):
+        load_generator(path)
+
+
+def test_weights_that_are_not_finite_are_refused(network, path):
+    network.synthesis.b4.conv1.bias.data[0] = torch.nan
+    save_generator(path, network, mpp=None, trained={})
+    with pytest.raises(DamagedArtifact, match="not finite"):
+        load_generator(path)
+
+
+def test_a_picture_with_a_nan_is_refused_and_levels_are_rounded():
+    with pytest.raises(ValueError, match="not finite"):
+        to_uint8(torch.full((1, 3, 2, 2), torch.nan))
+    assert to_uint8(torch.tensor([-2.0, -1.0, 0.0, 0.999, 5.0]).view(1, 1, 1, 5).expand(1, 3, 1, 5))[0, 0, :, 0].tolist() == [
+        0,
+        0,
+        128,
+        255,
+        255,
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("is_up", [False, True])
+def test_scaled_activations_equal_modulated_weights(dtype, is_up):
+    generator = torch.Generator().manual_seed(4)
+    x, weight = torch.randn(2, 6, 8, 8, generator=generator), torch.randn(5, 6, 3, 3, generator=generator)
+    styles = torch.randn(2, 6, generator=generator)
+    ours = modulated_conv(
+        x.to(dtype),
+        weight if dtype != torch.float64 else weight.double(),
+        styles.to(dtype if dtype == torch.float64 else torch.float32),
+        is_up=is_up,
+    )
+    for n in range(2):
+        modulated = weight * styles[n].view(1, -1, 1, 1)
+        demodulated = modulated * (modulated.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).rsqrt()
+        from hdgan.generator.ops import conv
+
+        plain = conv.up_conv_reference(x[n : n + 1], demodulated) if is_up else F.conv2d(x[n : n + 1], demodulated, padding=1)
+        torch.testing.assert_close(ours[n : n + 1].float(), plain, rtol=0, atol=2e-2 if dtype == torch.float16 else 1e-5)
+
+
+def test_the_generator_fits_the_protocol(network):
+    from hdgan.generator.protocol import LatentGenerator
+
+    generator: LatentGenerator = TrainedGenerator(network, mpp=None)
+    w = generator.map(torch.zeros(1, generator.z_dim), psi=0.7)
+    assert to_uint8(generator.render(w)).shape == (1, 32, 32, 3)
+    assert bool(torch.isfinite(generator.render(w)).all())
