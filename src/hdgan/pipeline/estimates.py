@@ -1,0 +1,121 @@
+"""What a stage will need, from plain numbers: multiply-adds, bytes, seconds. Rough on purpose, and said so.
+
+The multiply-adds follow from the shapes of the networks (arXiv 1912.04958). Two constants were fitted, two measured:
+
+- bytes kept for the backward pass of generator and discriminator: 22.5 times the bytes of the 16-bit block outputs plus
+  16.4 times those of the 32-bit ones, fitted to shape traces at 256 to 4096 px, within 10 % from 512 px up;
+- a data-centre GPU does about 25e12 floating-point operations per second in this training (48 images per second at 256 px
+  on a V100, 80 on an A100, 90 s per thousand images at 1024 px on an A100, as published for the same networks);
+- a CPU core does about 0.1e12 in 32-bit convolutions and 0.18e12 in bfloat16 (two cores: 26 images per second at 64 px).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hdgan.generator.settings import TrainSettings
+from hdgan.generator.spec import NetworkSpec
+
+GIB = 2**30
+GPU_FLOPS = 25e12
+CORE_FLOPS = 0.1e12
+CORE_FLOPS_BF16 = 0.18e12
+PNG_BYTES_PER_PX = 1.9
+"""Of an H&E or PAS image at 0.25 to 2 um/px: 24 bits shrink to about 15."""
+JPEG_BYTES_PER_PX = 0.35
+MASK_BYTES_PER_PX = 0.03
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one stage needs. Bytes and seconds are estimates, None where nothing is known without the data."""
+
+    memory: float | None = None
+    """Peak bytes of memory (of the GPU, where the stage uses one)."""
+    disk: float | None = None
+    """Bytes written."""
+    cpu_seconds: float | None = None
+    """On the processor cores that were asked about."""
+    gpu_seconds: float | None = None
+    """On one data-centre GPU; None where a GPU does not help."""
+
+
+def generator_macs(spec: NetworkSpec) -> float:
+    """Multiply-adds of one image drawn."""
+    total = 0.0
+    for r in spec.block_resolutions:
+        c = spec.channels(r)
+        total += (9 * c * c + spec.image_channels * c) * r**2
+        if r > 4:
+            # A stride-2 transposed convolution costs what its input's pixels cost; then a 4x4 filter on features and on the image.
+            total += 9 * spec.channels(r // 2) * c * (r // 2) ** 2 + 16 * (c + spec.image_channels) * r**2
+    return total
+
+
+def discriminator_macs(spec: NetworkSpec) -> float:
+    """Multiply-adds of one image judged."""
+    total = float(spec.image_channels * spec.channels(spec.resolution) * spec.resolution**2)
+    for r in spec.block_resolutions[1:]:
+        c, coarser = spec.channels(r), spec.channels(r // 2)
+        total += (9 * c * c + 16 * c) * r**2 + (9 * c * coarser + c * coarser + 16 * c) * (r // 2) ** 2
+    c = spec.channels(4)
+    return total + 9 * (c + 1) * c * 16 + 16 * c * c + c
+
+
+def training_flops(spec: NetworkSpec, settings: TrainSettings) -> float:
+    """Floating-point operations for one real image shown: both networks forward and backward, both lazy regularisers."""
+    g, d = generator_macs(spec), discriminator_macs(spec)
+    fakes = 0.0 if settings.reuses_fakes else g
+    main = 3 * (g + d) + fakes + 6 * d
+    r1 = 6 * d / settings.r1_interval if settings.r1_interval and settings.gamma else 0.0
+    path = 6 * g / settings.path_interval if settings.path_weight else 0.0
+    return 2 * (main + r1 + path)
+
+
+def training_bytes(spec: NetworkSpec, images: int) -> float:
+    """Bytes for one pass of `images` images and for weights, average and optimiser."""
+    low = sum(2 * r * r * spec.channels(r) for r in spec.block_resolutions if spec.is_low_precision(r))
+    full = sum(4 * r * r * spec.channels(r) for r in spec.block_resolutions if not spec.is_low_precision(r))
+    weights = 4 * 2 * sum(9 * 2 * spec.channels(r) ** 2 for r in spec.block_resolutions)
+    return images * (22.5 * low + 16.4 * full) + 5 * weights
+
+
+def drawing_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
+    """Bytes to draw one image in float32 and keep the maps of the last blocks."""
+    widest = max(4 * r * r * spec.channels(r) for r in spec.block_resolutions)
+    return 4 * widest + native_map_bytes(spec, num_blocks=num_blocks, bytes_each=4)
+
+
+def native_map_bytes(spec: NetworkSpec, *, num_blocks: int, bytes_each: int) -> float:
+    """Bytes of one image's tapped maps, two for each of the last blocks, each at its own resolution."""
+    taps = spec.block_resolutions[-num_blocks:]
+    return float(sum((1 if r == 4 else 2) * spec.channels(r) * r * r * bytes_each for r in taps))
+
+
+def upsampled_bytes(spec: NetworkSpec, *, num_blocks: int, bytes_each: int) -> float:
+    """Bytes of the same maps upsampled to image size and concatenated: what the factored prediction never builds."""
+    channels = sum((1 if r == 4 else 2) * spec.channels(r) for r in spec.block_resolutions[-num_blocks:])
+    return float(channels * spec.resolution**2 * bytes_each)
+
+
+def drawing_flops(spec: NetworkSpec) -> float:
+    """Floating-point operations of one image drawn."""
+    return 2 * generator_macs(spec)
+
+
+def labelling_flops(spec: NetworkSpec, *, num_blocks: int, hidden: tuple[int, ...], heads: int) -> float:
+    """Floating-point operations to label one image by the factored prediction.
+
+    The first layer is applied to each map at its own resolution and the sum upsampled; the rest of each head runs on
+    every pixel.
+    """
+    taps = spec.block_resolutions[-num_blocks:]
+    first = sum(2 * spec.channels(r) * hidden[0] * r * r for r in taps)
+    upsampling = 8 * hidden[0] * spec.resolution**2
+    rest = sum(a * b for a, b in zip(hidden, (*hidden[1:], 8), strict=True)) * spec.resolution**2
+    return 2.0 * heads * (first + upsampling + rest)
+
+
+def seconds_on(flops: float, *, cores: int, low_precision: bool = False) -> float:
+    """Seconds that `cores` processor cores need."""
+    return flops / (cores * (CORE_FLOPS_BF16 if low_precision else CORE_FLOPS))

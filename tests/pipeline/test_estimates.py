@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from hdgan.generator import presets
+from hdgan.generator.settings import TrainSettings
+from hdgan.generator.spec import NetworkSpec
+from hdgan.pipeline import estimates
+
+# Multiply-adds counted op by op, in 1e9, of generator and discriminator (published networks).
+COUNTED = {(256, 16384): (14.9, 15.4), (1024, 32768): (74.3, 76.7), (4096, 32768): (103.9, 107.0), (4096, 65536): (355.9, 367.3)}
+# GiB kept for backward, per image, by tracing shapes; (resolution, channel base, 16-bit blocks).
+TRACED = {(512, 32768, 4): 1.48, (1024, 32768, 4): 2.77, (4096, 16384, 4): 5.68, (4096, 32768, 4): 10.88, (4096, 32768, 0): 16.15}
+
+
+@pytest.mark.parametrize(("resolution", "base"), COUNTED)
+def test_multiply_adds_follow_the_shapes(resolution, base):
+    spec = NetworkSpec(resolution=resolution, channel_base=base)
+    g, d = COUNTED[resolution, base]
+    assert estimates.generator_macs(spec) / 1e9 == pytest.approx(g, rel=0.06)
+    assert estimates.discriminator_macs(spec) / 1e9 == pytest.approx(d, rel=0.06)
+
+
+@pytest.mark.parametrize(("resolution", "base", "blocks"), TRACED)
+def test_memory_of_a_training_pass_is_near_the_traced_one(resolution, base, blocks):
+    spec = NetworkSpec(resolution=resolution, channel_base=base, low_precision="float16", num_low_precision=blocks)
+    one, two = (estimates.training_bytes(spec, images) / estimates.GIB for images in (1, 2))
+    assert two - one == pytest.approx(TRACED[resolution, base, blocks], rel=0.1)
+
+
+def test_maps_of_4096_px_are_992_mib_native_and_16_times_that_upsampled():
+    spec = NetworkSpec(resolution=4096, channel_base=32768)
+    native = estimates.native_map_bytes(spec, num_blocks=5, bytes_each=2)
+    assert native == 992 * 2**20
+    assert estimates.upsampled_bytes(spec, num_blocks=5, bytes_each=2) == pytest.approx(15.5 * estimates.GIB)
+
+
+def test_a_published_training_speed_is_met_within_a_factor_of_two():
+    spec = NetworkSpec(resolution=1024, **presets.network("auto", 1024))
+    settings = TrainSettings(**presets.training("auto", 1024))
+    per_thousand = 1000 * estimates.training_flops(spec, settings) / estimates.GPU_FLOPS
+    assert 45 < per_thousand < 180
+
+
+def test_reusing_fakes_and_dropping_regularisers_costs_less():
+    spec = NetworkSpec(resolution=64)
+    full = TrainSettings(kimg=1, batch=8, gamma=1.0)
+    lean = dataclasses.replace(full, reuses_fakes=True, path_weight=0.0)
+    assert estimates.training_flops(spec, lean) < estimates.training_flops(spec, full)
+
+
+def test_labelling_costs_grow_with_the_heads():
+    spec = NetworkSpec(resolution=64)
+    one = estimates.labelling_flops(spec, num_blocks=5, hidden=(128, 32), heads=1)
+    assert estimates.labelling_flops(spec, num_blocks=5, hidden=(128, 32), heads=10) == pytest.approx(10 * one)
