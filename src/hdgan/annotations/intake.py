@@ -1,0 +1,164 @@
+"""A folder of drawings becomes a list of checked masks, in memory, before anything is written.
+
+The folder holds `<sample name>.png` or `<sample name>.geojson` (or `.geojson.gz`) for each annotated sample, perhaps `masks.json`
+(name -> {"image_hash", "annotator"}) and perhaps `classes.json` (checked against the class map in use). Format: docs/formats/annotations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdgan.annotations.audit import count_pixels
+from hdgan.annotations.geojson import SUFFIXES, read_geojson
+from hdgan.annotations.masks import check_hashes, read_index_mask
+from hdgan.annotations.regions import ClassNames, DrawOrder, paint
+from hdgan.errors import BadInput, BadMask, DamagedArtifact
+from hdgan.labels import IGNORE, ClassMap, read_class_map
+from hdgan.progress import SILENT, Progress, track
+from hdgan.store.atomic import encode_png, read_json
+from hdgan.store.bank import SampleBank
+from hdgan.store.hashing import hash_array, hash_file, hash_json
+
+SIDECAR = "masks.json"
+CLASSES = "classes.json"
+_IMAGES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What lies in the folder: the drawing of each name, and what the sidecar says of it."""
+
+    folder: Path
+    drawings: Mapping[str, Path]
+    image_hashes: Mapping[str, str]
+    annotators: Mapping[str, str]
+    content_hash: str
+    """Changes with any byte that is read."""
+
+
+@dataclass(frozen=True)
+class CheckedMask:
+    """One mask that fits: PNG bytes, hashes, int64 pixel counts."""
+
+    name: str
+    source: Path
+    png: bytes
+    mask_hash: str
+    image_hash: str
+    annotator: str
+    pixels: NDArray[np.int64]
+    ignored: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How drawings are read: class names, background of GeoJSON (a mask value), its drawing order."""
+
+    names: ClassNames
+    background: int = IGNORE
+    order: DrawOrder = "area"
+
+
+def collect(folder: Path, *, known: tuple[str, ...], classes: ClassMap) -> Source:
+    """The drawings in `folder` of the samples called `known`.
+
+    Raises:
+        BadInput: there is none, a file is of no sample, a sample has two, or a sidecar does not fit.
+    """
+    if not folder.is_dir():
+        raise BadInput(folder, "no such folder of masks", "give the folder that holds the annotated masks")
+    drawings: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = _name_of(path)
+        if name is None:
+            continue
+        if name in drawings:
+            raise BadMask(path, f"{drawings[name].name} is of the same sample", "keep one of them")
+        if name not in known:
+            raise BadMask(path, f"no sample is called {name!r}", f"they are {known[0]} to {known[-1]}")
+        drawings[name] = path
+    if not drawings:
+        raise BadInput(folder, "holds no masks", "put <sample name>.png or .geojson files there")
+    image_hashes, annotators = _sidecar(folder / SIDECAR, tuple(drawings))
+    if (folder / CLASSES).exists() and read_class_map(folder / CLASSES).names != classes.names:
+        found = ", ".join(read_class_map(folder / CLASSES).names)
+        raise BadMask(folder / CLASSES, f"the masks were drawn with the classes {found}", f"this run has {', '.join(classes.names)}")
+    hashes = {path.name: hash_file(path) for path in drawings.values()}
+    content = hash_json({"drawings": hashes, "image_hashes": image_hashes, "annotators": annotators})
+    return Source(folder, drawings, image_hashes, annotators, content)
+
+
+def check_all(source: Source, bank: SampleBank, *, reading: Reading, annotator: str, progress: Progress = SILENT) -> Iterator[CheckedMask]:
+    """Every drawing of `source` as a mask that fits its sample, by name; `annotator` drew those of which the sidecar names nobody.
+
+    Raises:
+        BadMask: the first drawing that does not fit.
+        DamagedArtifact: a sample's image no longer has the pixels that were drawn.
+    """
+    rows = {name: bank.by_name(name) for name in source.drawings}
+    check_hashes(source.image_hashes, {name: row.image_hash for name, row in rows.items()}, where=source.folder / SIDECAR)
+    names = sorted(source.drawings)
+    for name in track(names, total=len(names), label="check masks", progress=progress):
+        path, row = source.drawings[name], rows[name]
+        image = bank.image(row.index)
+        if hash_array(image) != row.image_hash:
+            raise DamagedArtifact(bank.folder, f"image {name} has changed since it was drawn", "draw the samples again, or restore it")
+        mask = read_drawing(path, reading=reading, shape=image.shape[:2])
+        pixels, ignored = count_pixels(mask, reading.names.classes)
+        if ignored == mask.size:
+            raise BadMask(path, "has no labelled pixel", "annotate it or take it out of the folder")
+        drawn_by = source.annotators.get(name, annotator)
+        yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored)
+
+
+def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The mask uint8 `[H, W]` in a PNG or GeoJSON file.
+
+    Raises:
+        BadMask: it does not fit `shape` or the classes.
+        BadInput: it cannot be read.
+    """
+    if path.name.endswith(SUFFIXES):
+        regions = read_geojson(path)
+        return paint(regions, reading.names, shape=shape, background=reading.background, order=reading.order, where=path)
+    return read_index_mask(path, classes=reading.names.classes, shape=shape)
+
+
+def _name_of(path: Path) -> str | None:
+    """The sample that a file is named after; None for what is no drawing.
+
+    Raises:
+        BadMask: it looks like a mask, but of a format that is not read.
+    """
+    if path.name.startswith(".") or path.is_dir():
+        return None
+    lower = path.name.lower()
+    for suffix in (".png", *SUFFIXES):
+        if lower.endswith(suffix):
+            return path.name[: -len(suffix)]
+    if path.suffix.lower() in _IMAGES:
+        raise BadMask(path, f"masks of type {path.suffix} are not read", "save it as PNG, 8-bit greyscale, value = class index")
+    return None
+
+
+def _sidecar(path: Path, names: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """Image hashes and annotators by name, from `masks.json` where there is one."""
+    if not path.exists():
+        return {}, {}
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise BadInput(path, "not an object of masks", 'write {"000012": {"image_hash": "...", "annotator": "..."}}')
+    found: dict[str, dict[str, str]] = {"image_hash": {}, "annotator": {}}
+    for name, entry in data.items():
+        if name not in names:
+            raise BadInput(path, f"names {name!r}, of which there is no mask", "add the mask or take the entry out")
+        if not isinstance(entry, dict) or not all(key in found and isinstance(value, str) and value for key, value in entry.items()):
+            raise BadInput(path, f"entry {name!r} is {entry!r}", 'its keys are "image_hash" and "annotator", their values text')
+        for key, value in entry.items():
+            found[key][name] = value
+    return found["image_hash"], found["annotator"]

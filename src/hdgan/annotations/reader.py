@@ -1,0 +1,97 @@
+"""The finished annotations of a run, read-only: masks, classes, who drew them, and the split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdgan.annotations.masks import read_index_mask
+from hdgan.annotations.split import PARTS, Split
+from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.labels import read_class_map
+from hdgan.store.atomic import read_json
+from hdgan.store.hashing import hash_array
+
+ANNOTATIONS = "annotations.json"
+SPLIT = "split.json"
+CLASSES = "classes.json"
+MASKS = "masks"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class AnnotationRow:
+    """One annotated sample; hashes are those of the arrays, not of the files."""
+
+    name: str
+    mask_hash: str
+    image_hash: str
+    annotator: str
+
+
+class AnnotationSet:
+    """The annotations in a stage folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the tables; masks are read when asked for.
+
+        Raises:
+            BadInput: the stage has not been run, or was written by another version.
+            DamagedArtifact: a table is not what we wrote.
+        """
+        self.folder = folder
+        self.classes = read_class_map(folder / CLASSES)
+        data, split = read_json(folder / ANNOTATIONS), read_json(folder / SPLIT)
+        try:
+            if data["schema"] != SCHEMA:
+                raise BadInput(folder / ANNOTATIONS, f"has schema {data['schema']}, this version reads {SCHEMA}")
+            self.rows = tuple(AnnotationRow(**row) for row in data["annotations"])
+            self.resolution = int(data["resolution"])
+            self.mpp: float | None = data["mpp"]
+            self.split: Split = {part: tuple(split[part]) for part in PARTS}
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedArtifact(
+                folder / ANNOTATIONS, f"not a table of annotations ({error!r})", "import the masks again with --redo"
+            ) from error
+        self._by_name = {row.name: row for row in self.rows}
+
+    def __len__(self) -> int:
+        """The number of annotated samples."""
+        return len(self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The annotated samples, sorted; those of the three parts and any beyond them."""
+        return tuple(row.name for row in self.rows)
+
+    @property
+    def annotator(self) -> str:
+        """Who drew the masks; several names are joined by " + "."""
+        return " + ".join(sorted({row.annotator for row in self.rows}))
+
+    def row(self, name: str) -> AnnotationRow:
+        """The table's row of the sample called `name`.
+
+        Raises:
+            BadInput: it is not annotated.
+        """
+        if name not in self._by_name:
+            raise BadInput(self.folder, f"sample {name!r} is not annotated", f"annotated are {', '.join(self.names[:6])}, ...")
+        return self._by_name[name]
+
+    def mask(self, name: str) -> NDArray[np.uint8]:
+        """The mask uint8 `[H, W]` of the sample called `name`.
+
+        Raises:
+            BadInput: it is not annotated.
+            DamagedArtifact: the file no longer has the pixels that were imported.
+        """
+        row = self.row(name)
+        path = self.folder / MASKS / f"{name}.png"
+        mask = read_index_mask(path, classes=self.classes, shape=(self.resolution, self.resolution))
+        if hash_array(mask) != row.mask_hash:
+            raise DamagedArtifact(path, "has changed since it was imported", "import the masks again with --redo")
+        return mask

@@ -1,0 +1,147 @@
+"""The annotations stage: drawings from a folder, checked, into `4-annotations/`.
+
+Everything is checked before anything is written. What a person drew is also kept, byte for byte and under its content's name, in
+`keep/history/`, which no redo clears.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from hdgan.annotations.audit import Audit, presence
+from hdgan.annotations.config import AnnotationsConfig
+from hdgan.annotations.geojson import geojson_text, mask_to_geojson
+from hdgan.annotations.intake import CheckedMask, Reading, check_all, collect
+from hdgan.annotations.reader import ANNOTATIONS, CLASSES, MASKS, SCHEMA, SPLIT, AnnotationRow, AnnotationSet
+from hdgan.annotations.regions import ClassNames, read_mapping
+from hdgan.annotations.split import split_names
+from hdgan.errors import BadConfig, BadInput
+from hdgan.labels import IGNORE, KIDNEY, ClassMap, read_class_map
+from hdgan.progress import SILENT, Progress
+from hdgan.store.atomic import write_bytes, write_json, write_text
+from hdgan.store.bank import SampleBank
+from hdgan.store.hashing import hash_file, hash_json
+from hdgan.store.stage import KEEP, Manifest, manifest_hash, open_stage, read_manifest, stage_changes
+
+STAGE = "annotations"
+AUDIT = "audit.json"
+HISTORY = "history"
+"""Below `keep/`: every drawing that was ever imported, `<sample>-<start of its sha256>`."""
+
+
+def run_annotations(
+    config: AnnotationsConfig,
+    *,
+    samples: Path,
+    out: Path,
+    seed: int,
+    masks: Path | None = None,
+    redo: bool = False,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """The manifest of the annotations in `out`, imported for the bank in `samples` from `masks` (or the folder that `config` names).
+
+    Raises:
+        BadConfig: no folder is given, or the background is no class.
+        BadMask: a drawing does not fit; nothing was written.
+        StaleStage: `out` holds an import of other drawings or settings, and `redo` is not set.
+    """
+    classes = class_map_of(config)
+    source = collect(_masks_folder(config, masks, out), known=_sample_names(samples), classes=classes)
+    reading = _reading(config, classes)
+    inputs = {
+        "samples": manifest_hash(samples),
+        "masks": source.content_hash,
+        "class_map": hash_json(classes.to_json()),
+        "class_mapping": hash_json(reading.names.mapping),
+    }
+    recorded = config.recorded()
+    if stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and _is_finished(out):
+        return read_manifest(out)
+    bank = SampleBank(samples)
+    checked = list(check_all(source, bank, reading=reading, annotator=config.annotator, progress=progress))
+    pixels = {mask.name: mask.pixels for mask in checked}
+    split = split_names(presence(pixels), sizes=config.sizes, seed=seed)
+    audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
+    with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo) as folder:
+        _write(folder.path, checked, audit, bank)
+        _say(audit, progress)
+        counts: dict[str, int] = {"masks": len(checked)}
+        counts.update((part, len(names)) for part, names in split.items())
+        return folder.seal(counts=counts, keep_out=(KEEP,))
+
+
+def class_map_of(config: AnnotationsConfig) -> ClassMap:
+    """The class map that `config` names, or the paper's."""
+    return KIDNEY if config.class_map is None else read_class_map(config.class_map)
+
+
+def export_geojson(folder: Path, *, out: Path) -> list[Path]:
+    """Writes the masks in stage folder `folder` as one QuPath file each into `out`; the paths.
+
+    Raises:
+        BadInput: the stage has not been run.
+    """
+    annotations = AnnotationSet(folder)
+    written = []
+    for row in annotations.rows:
+        about = {"annotator": row.annotator, "image_hash": row.image_hash, "mask_hash": row.mask_hash}
+        data = mask_to_geojson(annotations.mask(row.name), annotations.classes, name=row.name, metadata=about)
+        written.append(out / f"{row.name}.geojson")
+        write_text(written[-1], geojson_text(data))
+    return written
+
+
+def _reading(config: AnnotationsConfig, classes: ClassMap) -> Reading:
+    if config.background is not None and config.background not in classes.names:
+        raise BadConfig("annotations.background", f"no class {config.background!r}", f"known are {', '.join(classes.names)}")
+    background = IGNORE if config.background is None else classes.index(config.background)
+    mapping: dict[str, str | None] = {} if config.class_mapping is None else read_mapping(config.class_mapping)
+    return Reading(ClassNames(classes, mapping), background, config.draw_order)
+
+
+def _masks_folder(config: AnnotationsConfig, masks: Path | None, out: Path) -> Path:
+    """The folder to read; never one that a redo would clear."""
+    folder = masks or config.masks
+    if folder is None:
+        raise BadConfig("annotations.masks", "no folder of masks is given", "set it in the config, or import masks by the command")
+    inside = folder.resolve().is_relative_to(out.resolve()) and not folder.resolve().is_relative_to((out / KEEP).resolve())
+    if inside:
+        raise BadInput(folder, "lies inside of the stage's own folder, which a redo clears", f"move it outside, or into {out / KEEP}")
+    return folder
+
+
+def _sample_names(samples: Path) -> tuple[str, ...]:
+    read_manifest(samples)
+    return tuple(row.name for row in SampleBank(samples).rows)
+
+
+def _is_finished(out: Path) -> bool:
+    try:
+        read_manifest(out)
+    except BadInput:
+        return False
+    return True
+
+
+def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank) -> None:
+    for mask in checked:
+        suffix = mask.source.name[len(mask.name) :]
+        kept = out / KEEP / HISTORY / f"{mask.name}-{hash_file(mask.source)[:16]}{suffix}"
+        if not kept.exists():
+            write_bytes(kept, mask.source.read_bytes())
+        write_bytes(out / MASKS / f"{mask.name}.png", mask.png)
+    rows = [asdict(AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator)) for mask in checked]
+    write_json(out / CLASSES, audit.classes.to_json())
+    write_json(out / ANNOTATIONS, {"schema": SCHEMA, "mpp": bank.mpp, "resolution": bank.resolution, "annotations": rows})
+    write_json(out / SPLIT, {part: list(names) for part, names in audit.split.items()})
+    write_json(out / AUDIT, audit.to_json())
+
+
+def _say(audit: Audit, progress: Progress) -> None:
+    for line in audit.warnings():
+        progress.say(line)
+    beyond = len(audit.pixels) - sum(len(names) for names in audit.split.values())
+    if beyond:
+        progress.say(f"{beyond} more masks than the split asks for are in no part")

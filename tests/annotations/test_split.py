@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hdgan.annotations.split import PARTS, missing_classes, split_names
+from hdgan.errors import BadInput
+
+SIZES = {"train": 16, "validate": 4, "test": 16}
+
+
+def presence_of(num, rare=()):
+    return {f"{i:06d}": frozenset({0, 1, *(value for value, names in enumerate(rare, start=2) if i in names)}) for i in range(num)}
+
+
+@given(st.integers(36, 60), st.integers(0, 2**31))
+def test_the_parts_have_their_sizes_and_share_no_image(num, seed):
+    split = split_names(presence_of(num), sizes=SIZES, seed=seed)
+    assert {part: len(split[part]) for part in PARTS} == SIZES
+    assert len(set().union(*split.values())) == 36
+    assert all(list(split[part]) == sorted(split[part]) for part in PARTS)
+
+
+@given(st.integers(0, 2**31), st.integers(0, 35), st.integers(0, 34), st.integers(0, 33))
+def test_every_class_trains_and_a_class_of_two_images_is_also_tested(seed, only, first, second):
+    rare = ((only,), tuple({first, 35}), tuple({second, 34, 35}))
+    split = split_names(presence_of(36, rare), sizes=SIZES, seed=seed)
+    missing = missing_classes(presence_of(36, rare), split, num_classes=5)
+    assert missing["train"] == ()
+    assert 3 not in missing["test"]
+
+
+def test_the_same_seed_gives_the_same_split_whatever_the_order_of_the_names():
+    names = presence_of(40)
+    turned = dict(reversed(names.items()))
+    assert split_names(names, sizes=SIZES, seed=3) == split_names(turned, sizes=SIZES, seed=3)
+    assert split_names(names, sizes=SIZES, seed=3) != split_names(names, sizes=SIZES, seed=4)
+
+
+def test_too_few_masks_are_refused_with_the_number_needed():
+    with pytest.raises(BadInput, match="30 found, a split 16/4/16 needs 36"):
+        split_names(presence_of(30), sizes=SIZES, seed=0)
+
+
+def test_a_class_that_nobody_drew_is_missing_everywhere():
+    split = split_names(presence_of(36), sizes=SIZES, seed=0)
+    assert missing_classes(presence_of(36), split, num_classes=3) == {"train": (2,), "validate": (2,), "test": (2,)}
+
+
+def test_one_training_image_is_the_one_with_the_rarest_class():
+    split = split_names(presence_of(5, rare=((4,),)), sizes={"train": 1, "validate": 0, "test": 2}, seed=1)
+    assert split["train"] == ("000004",)
+    assert split["validate"] == ()
