@@ -89,7 +89,7 @@ def open_stage(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         remove_leftovers(folder)
-        before = _begun_before(folder)
+        before = begun_with(folder)
         if before is not None and before != begun:
             if not redo:
                 fields = ", ".join(_differences(before, begun))
@@ -143,13 +143,13 @@ def verify(folder: Path) -> list[str]:
 
 def stage_changes(folder: Path, *, stage: str, config: dict[str, Any], seed: int, inputs: dict[str, str]) -> tuple[str, ...] | None:
     """Fields in which a folder differs from what is asked for: () when current or resumable, None when absent."""
-    before = _begun_before(folder)
+    before = begun_with(folder)
     if before is None:
         return None
     return tuple(_differences(before, {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}))
 
 
-def _begun_before(folder: Path) -> dict[str, Any] | None:
+def begun_with(folder: Path) -> dict[str, Any] | None:
     """What the folder was begun with, from its manifest or its in-progress note."""
     if (folder / MANIFEST).exists():
         manifest = asdict(read_manifest(folder))
