@@ -54,7 +54,7 @@ def main() -> None:
     edge = round(SQUARE_PX * SOURCE_MPP / options.mpp)
     tiles = np.stack([np.asarray(s.resize((edge, edge), Image.Resampling.BOX)) for s in squares(Path(os.environ["HDGAN_DATA"]) / "kidney")])
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(options.out, tiles=tiles, mpp=np.float64(options.mpp))
+    np.savez_compressed(options.out, tiles=tiles, mpp=np.float64(options.mpp))
     print(f"{len(tiles)} squares of {edge} px at {options.mpp} um/px: {options.out} ({tiles.nbytes / 1e6:.0f} MB)")
 
 
