@@ -1,0 +1,96 @@
+"""Slides through OpenSlide: Aperio, DICOM, Hamamatsu, MIRAX, Philips, generic tiled TIFF and the rest it knows.
+
+Label and macro images are never touched, and of a slide's properties only scale and format are read: the others may
+hold names and bar codes.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from hdgan.errors import BadInput
+from hdgan.slides.protocol import WHITE, Level, read_scaled
+from hdgan.types import Mpp
+
+_PLAUSIBLE_MPP = (0.01, 100.0)
+_SQUARE_WITHIN = 0.02
+"""Width and height of a pixel may differ by this share; their mean is taken."""
+
+
+class PyramidSlide:
+    """A slide that OpenSlide opens."""
+
+    def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
+        self.path = path
+        self._slide = _open(path)
+        self.vendor = str(self._slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"))
+        sizes, downsamples = self._slide.level_dimensions, self._slide.level_downsamples
+        self.levels = tuple(Level((width, height), float(factor)) for (width, height), factor in zip(sizes, downsamples, strict=True))
+        self.size_px = self.levels[0].size_px
+        self.mpp = Mpp(mpp_override) if mpp_override else _stated_mpp(self._slide, path)
+
+    def read(self, xy: tuple[int, int], *, level0_size: int | tuple[int, int], out_px: int | tuple[int, int]) -> np.ndarray:
+        """A region at a scale; see `SlideReader.read`."""
+        return read_scaled(self.levels, self._read_level, xy, level0_size=level0_size, out_px=out_px, where=self.path)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._slide.close()
+
+    def _read_level(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+        factor = self.levels[level].downsample
+        origin = (round(xy[0] * factor), round(xy[1] * factor))
+        try:
+            return _on_white(np.asarray(self._slide.read_region(origin, level, size)))
+        except openslide.OpenSlideError as error:
+            # After one error every later read of the handle fails too (OpenSlide's "latching"): without a fresh one, one bad tile costs the slide.
+            self._slide.close()
+            self._slide = _open(self.path)
+            what = (
+                f"region at x {origin[0]}, y {origin[1]} (level-0 px), level {level}, {size[0]} x {size[1]} px cannot be decoded ({error})"
+            )
+            raise BadInput(self.path, what, "the file is damaged there: copy it again from its source") from error
+
+
+def knows(path: Path) -> bool:
+    """Whether OpenSlide recognises the file."""
+    with suppress(openslide.OpenSlideError):
+        return openslide.OpenSlide.detect_format(str(path)) is not None
+    return True  # recognised but damaged: opening it says what is wrong
+
+
+def _open(path: Path) -> openslide.OpenSlide:
+    try:
+        return openslide.OpenSlide(str(path))
+    except openslide.OpenSlideUnsupportedFormatError as error:
+        raise BadInput(path, "is no slide that can be read, or it is damaged", "copy it again from its source, or leave it out") from error
+    except openslide.OpenSlideError as error:
+        raise BadInput(path, f"is damaged ({error})", "copy it again from its source, or leave it out") from error
+
+
+def _stated_mpp(slide: openslide.OpenSlide, path: Path) -> Mpp | None:
+    """The scale that the file states, None without a believable one."""
+    try:
+        across = float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
+        down = float(slide.properties[openslide.PROPERTY_NAME_MPP_Y])
+    except (KeyError, ValueError):
+        return None
+    low, high = _PLAUSIBLE_MPP
+    if not (low <= across <= high and low <= down <= high):
+        return None
+    if abs(across - down) > _SQUARE_WITHIN * min(across, down):
+        raise BadInput(path, f"has pixels of {across} x {down} um, which are not square", "resample it, or give its mpp in the slide table")
+    return Mpp((across + down) / 2)
+
+
+def _on_white(rgba: np.ndarray) -> np.ndarray:
+    """RGB over white of RGBA pixels `[H, W, 4]` uint8; what was not scanned is transparent."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    blended = (rgba[..., :3] * alpha + WHITE * (255 - alpha) + 127) // 255
+    return blended.astype(np.uint8)

@@ -1,0 +1,46 @@
+"""Opening a slide, whatever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hdgan.errors import BadInput
+from hdgan.slides import image, pyramid
+from hdgan.slides.protocol import SlideReader
+from hdgan.types import Mpp
+
+SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".dcm", ".czi")
+"""What OpenSlide reads; plain images are `image.SUFFIXES`."""
+
+MPP_REMEDY = "give its scale in um/px: the column `mpp` of the slide table, `slide_mpp` in the settings, or --mpp"
+
+
+def open_slide(path: Path, *, mpp_override: float | None = None) -> SlideReader:
+    """The slide at `path`, open. `mpp_override` (um/px of level 0) goes before what the file states.
+
+    Raises:
+        BadInput: there is no such file, or it is damaged or of an unknown kind.
+    """
+    if mpp_override is not None and not mpp_override > 0:
+        raise BadInput(path, f"a scale of {mpp_override} um/px is impossible", "give a positive number")
+    if not path.is_file():
+        what = "is a folder, not a slide" if path.is_dir() else "no such file"
+        raise BadInput(path, what, "check the path; relative ones start at the folder of the file that names them")
+    if path.stat().st_size == 0:
+        raise BadInput(path, "is empty", "copy it again from its source")
+    if pyramid.knows(path) or path.suffix.lower() not in image.SUFFIXES:
+        return pyramid.PyramidSlide(path, mpp_override=mpp_override)
+    return image.ImageSlide(path, mpp_override=mpp_override)
+
+
+def known_mpp(slide: SlideReader, *, fallback: float | None = None) -> Mpp:
+    """The scale of level 0 in um/px: the slide's, else `fallback`.
+
+    Raises:
+        BadInput: there is neither.
+    """
+    if slide.mpp is not None:
+        return slide.mpp
+    if fallback is None:
+        raise BadInput(slide.path, "does not state its scale (mpp)", MPP_REMEDY)
+    return Mpp(fallback)

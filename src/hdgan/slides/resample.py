@@ -1,0 +1,49 @@
+"""Resampling by area: each pixel asked for is the mean of what it covers, at any ratio and offset, without aliasing.
+
+Pillow's BOX filter weighs whole pixels by their centres, which at a ratio such as 1.6 takes one pixel here and two there;
+here a pixel that is covered by a part counts by that part. Arrays are `[H, W, 3]` uint8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+
+def area_resample(pixels: np.ndarray, *, box: tuple[float, float, float, float], out_px: tuple[int, int]) -> np.ndarray:
+    """`[out_height, out_width, 3]` uint8: means over the cells of an even grid on `box`.
+
+    `box` is (left, top, right, bottom) in pixels of `pixels`, inside it; its edges are at least `out_px` (no upsampling).
+    """
+    left, top, right, bottom = box
+    out_width, out_height = out_px
+    factor = _whole_factor(pixels, box, out_px)
+    if factor:  # the same numbers, in integers: pixels are summed exactly and rounded once
+        cut = pixels[round(top) : round(bottom), round(left) : round(right)]
+        return np.asarray(Image.fromarray(np.ascontiguousarray(cut)).reduce(factor))
+    rows = _pool(pixels, start=top, step=(bottom - top) / out_height, num=out_height)
+    columns = _pool(rows.swapaxes(0, 1), start=left, step=(right - left) / out_width, num=out_width)
+    return np.clip(np.floor(columns.swapaxes(0, 1) + 0.5), 0, 255).astype(np.uint8)
+
+
+def _whole_factor(pixels: np.ndarray, box: tuple[float, float, float, float], out_px: tuple[int, int]) -> tuple[int, int] | None:
+    """The whole ratios of width and height, or None where a cell would cut a pixel."""
+    if any(abs(edge - round(edge)) > 1e-6 for edge in box) or round(box[2]) > pixels.shape[1] or round(box[3]) > pixels.shape[0]:
+        return None
+    width, height = round(box[2]) - round(box[0]), round(box[3]) - round(box[1])
+    if width % out_px[0] or height % out_px[1]:
+        return None
+    return width // out_px[0], height // out_px[1]
+
+
+def _pool(pixels: np.ndarray, *, start: float, step: float, num: int) -> np.ndarray:
+    """Means over `num` cells of `step` pixels along axis 0 from `start`: float32, the other axes as they were."""
+    edges = start + step * np.arange(num + 1, dtype=np.float64)
+    first = np.floor(edges[:-1] + 1e-9).astype(np.intp)
+    total = np.zeros((num, *pixels.shape[1:]), np.float32)
+    for offset in range(int(np.ceil(step)) + 1):
+        index = first + offset
+        covered = np.minimum(index + 1, edges[1:]) - np.maximum(index, edges[:-1])
+        weight = (np.clip(covered, 0, 1) / step).astype(np.float32)
+        total += pixels[np.clip(index, 0, len(pixels) - 1)] * weight[:, None, None]
+    return total

@@ -1,0 +1,215 @@
+"""Which slides there are, whose they are, and what is known about them.
+
+A source is a slide file, a folder, a pattern (`scans/*.svs`), or a table: a CSV file with one line for each slide.
+Columns of a table (others are ignored):
+
+| column | also | meaning |
+|---|---|---|
+| `path` | `file` | the slide; relative to the folder of the table; may hold `${VARIABLE}` |
+| `slide` | | its name; the stem of the file unless given |
+| `patient` | `donor`, `case` | whose tissue; the slide's name unless given |
+| `centre` | `center`, `site` | where it comes from |
+| `stain` | | its stain |
+| `mpp` | | um/px of level 0; goes before what the file states |
+| `areas` | | a CSV file, relative to the table, of the areas that were scanned or are wanted; see `read_areas` |
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hdgan.errors import BadInput
+from hdgan.slides import image
+from hdgan.slides.reader import SLIDE_SUFFIXES
+
+_ALIASES = {"file": "path", "donor": "patient", "case": "patient", "center": "centre", "site": "centre"}
+_NAME = re.compile(r"[^\w.+-]+")
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle in level-0 px."""
+
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True)
+class SlideEntry:
+    """One slide, before it is opened."""
+
+    name: str
+    """Unique, and fit for a file name."""
+    path: Path
+    patient: str = ""
+    """Whose tissue; the name of the slide where nobody said (filled by `find_slides`)."""
+    centre: str = ""
+    stain: str = ""
+    mpp: float | None = None
+    """um/px of level 0 as the table gives it."""
+    areas: tuple[Area, ...] | None = None
+    """Where tiles may lie; None for anywhere."""
+
+
+def find_slides(sources: Sequence[str], *, base: Path) -> tuple[SlideEntry, ...]:
+    """The slides that `sources` name, in the order of their names; relative paths start at `base`.
+
+    Slides of one name are told apart by the folder they lie in.
+
+    Raises:
+        BadInput: a source is missing, empty, or no table, or two slides cannot be told apart.
+    """
+    found = [entry for source in sources for entry in _of_source(source, base)]
+    entries = _with_unique_names(found)
+    for entry in entries:
+        if not entry.path.is_file():
+            raise BadInput(entry.path, "no such file", "check the path; relative ones start at the folder of the file that names them")
+    return tuple(sorted(entries, key=lambda entry: entry.name))
+
+
+def read_table(path: Path) -> tuple[SlideEntry, ...]:
+    """The slides of a table, in its order.
+
+    Raises:
+        BadInput: it is missing, has no lines or no column `path`, or a value does not fit; names the line.
+    """
+    entries = []
+    for line, record in _records(path):
+        where = f"{path}: line {line}"
+        if not record.get("path"):
+            raise BadInput(where, "names no slide", "fill the column `path`")
+        file = _expanded(record["path"], where=where, base=path.parent)
+        areas = record.get("areas")
+        entries.append(
+            SlideEntry(
+                name=_safe(record.get("slide") or file.stem),
+                path=file,
+                patient=record.get("patient", ""),
+                centre=record.get("centre", ""),
+                stain=record.get("stain", ""),
+                mpp=_scale(record.get("mpp", ""), where=where),
+                areas=read_areas(_expanded(areas, where=where, base=path.parent)) if areas else None,
+            )
+        )
+    return tuple(entries)
+
+
+def read_areas(path: Path) -> tuple[Area, ...]:
+    """The rectangles of a CSV file with `x_px`, `y_px` and `size_px`, or `width_px` and `height_px`.
+
+    Raises:
+        BadInput: it is missing or empty, or a value is no whole number.
+    """
+    areas = []
+    for line, record in _records(path):
+        try:
+            size = record.get("size_px")
+            width, height = int(size or record["width_px"]), int(size or record["height_px"])
+            areas.append(Area(int(record["x_px"]), int(record["y_px"]), width, height))
+        except (KeyError, ValueError) as error:
+            raise BadInput(
+                f"{path}: line {line}", f"is no area ({error!r})", "give x_px, y_px and size_px as whole level-0 pixels"
+            ) from error
+    return tuple(areas)
+
+
+def _of_source(source: str, base: Path) -> Sequence[SlideEntry]:
+    path = _expanded(source, where=source, base=base)
+    if path.is_dir():
+        return [_alone(file) for file in _in_folder(path)]
+    if path.suffix.lower() == ".csv":
+        return read_table(path)
+    if any(mark in source for mark in "*?[") and not path.exists():
+        return [_alone(file) for file in _matching(path)]
+    return [_alone(path)]
+
+
+def _alone(path: Path) -> SlideEntry:
+    return SlideEntry(name=_safe(path.stem), path=path)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The slides of a folder; plain images count only where there is no slide: masks and thumbnails lie beside slides."""
+    files = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    for suffixes in (SLIDE_SUFFIXES, image.SUFFIXES):
+        chosen = [file for file in files if file.suffix.lower() in suffixes]
+        if chosen:
+            return chosen
+    raise BadInput(folder, "holds no slide", f"slides end in {', '.join(SLIDE_SUFFIXES[:5])} ..., or are PNG, JPEG or TIFF images")
+
+
+def _matching(pattern: Path) -> list[Path]:
+    anchor = Path(pattern.anchor or ".")
+    files = sorted(path for path in anchor.glob(str(pattern.relative_to(pattern.anchor) if pattern.anchor else pattern)) if path.is_file())
+    if not files:
+        raise BadInput(pattern, "no file matches", "check the pattern; relative ones start at the folder of the settings")
+    return files
+
+
+def _expanded(text: str, *, where: str, base: Path) -> Path:
+    filled = os.path.expandvars(text.strip())
+    missing = re.search(r"\$\{(\w+)\}", filled)
+    if missing:
+        raise BadInput(where, f"the environment variable {missing[1]} is not set", f"export {missing[1]}=... and run again")
+    return base / Path(filled).expanduser()
+
+
+def _safe(name: str) -> str:
+    """`name` as a file name: whatever is no letter, digit, dot, plus or hyphen becomes an underscore."""
+    return _NAME.sub("_", name).lstrip(".") or "slide"
+
+
+def _with_unique_names(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
+    times = Counter(entry.name.lower() for entry in entries)  # lower case: names become file names, also on macOS and Windows
+    unique: dict[str, SlideEntry] = {}
+    for entry in entries:
+        name = entry.name if times[entry.name.lower()] == 1 else f"{_safe(entry.path.parent.name)}-{entry.name}"
+        if name.lower() in unique:
+            other = unique[name.lower()].path
+            raise BadInput(entry.path, f"has the same name as {other}", "give each its own in the column `slide` of a slide table")
+        unique[name.lower()] = replace(entry, name=name, patient=entry.patient or name)
+    return list(unique.values())
+
+
+def _scale(text: str, *, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < 1000:
+        raise BadInput(where, f"{text!r} is no scale in um/px", "give a number such as 0.25, or leave it empty to use the slide's own")
+    return value
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and values of each line, by the names of the columns in lower case; empty lines are skipped."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            delimiter = ";" if header.count(";") > header.count(",") else ","  # what spreadsheets of half of Europe write
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=delimiter)
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(path, f"cannot be read as a CSV table ({error})") from error
+    if not rows:
+        raise BadInput(path, "has no lines below its header")
+    for line, row in rows:
+        values = {_column(name): (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+        if any(values.values()):
+            yield line, values
+
+
+def _column(name: str) -> str:
+    lower = name.strip().lower()
+    return _ALIASES.get(lower, lower)
