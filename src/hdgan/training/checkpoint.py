@@ -57,7 +57,8 @@ def newest(folder: Path) -> Checkpoint | None:
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Writes tensors and facts, whole or not at all; equal content gives equal bytes."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"hdgan": json.dumps(facts, sort_keys=True, allow_nan=False), "digest": digest(held)}
+    # One key only: safetensors writes several in an order that changes from call to call.
+    metadata = {"hdgan": json.dumps({"digest": digest(held), "facts": facts}, sort_keys=True, allow_nan=False)}
     with replacing(path) as temporary:
         save_file(held, temporary, metadata=metadata)
 
@@ -72,12 +73,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        facts = json.loads(metadata["hdgan"])
+        facts, stated = _about(metadata)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"not a whole file of ours ({error})") from error
-    if digest(tensors) != metadata.get("digest"):
+    if digest(tensors) != stated:
         raise ValueError("its content does not match its own digest")
     return tensors, facts
+
+
+def _about(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """Facts and digest; files written before the two shared one key are read too."""
+    about = json.loads(metadata["hdgan"])
+    return (about, metadata["digest"]) if "digest" in metadata else (about["facts"], about["digest"])
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
