@@ -22,7 +22,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_bytes, write_json, write_text
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_file, hash_json
-from hdgan.store.stage import KEEP, Manifest, manifest_hash, open_stage, read_manifest, stage_changes
+from hdgan.store.stage import KEEP, MANIFEST, Manifest, manifest_hash, open_stage, read_manifest, stage_changes
 
 STAGE = "annotations"
 AUDIT = "audit.json"
@@ -57,7 +57,7 @@ def run_annotations(
         "class_mapping": hash_json(reading.names.mapping),
     }
     recorded = config.recorded()
-    if stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and _is_finished(out):
+    if stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
         return read_manifest(out)
     bank = SampleBank(samples)
     checked = list(check_all(source, bank, reading=reading, annotator=config.annotator, progress=progress))
@@ -115,14 +115,6 @@ def _masks_folder(config: AnnotationsConfig, masks: Path | None, out: Path) -> P
 def _sample_names(samples: Path) -> tuple[str, ...]:
     read_manifest(samples)
     return tuple(row.name for row in SampleBank(samples).rows)
-
-
-def _is_finished(out: Path) -> bool:
-    try:
-        read_manifest(out)
-    except BadInput:
-        return False
-    return True
 
 
 def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank) -> None:

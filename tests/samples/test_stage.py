@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdgan.errors import BadInput, StaleStage
+from hdgan.generator.networks import Generator
+from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.weights import FILE, load_generator, save_generator
+from hdgan.samples.config import SamplesConfig
+from hdgan.samples.draw import draw_one
+from hdgan.samples.recheck import recheck
+from hdgan.samples.stage import fill_bank, read_shortlist, run_samples
+from hdgan.store.bank import SampleBank
+from hdgan.store.stage import open_stage, verify
+from tests.samples.fake import FakeGenerator
+
+CONFIG = SamplesConfig(num=9, shortlist=4)
+
+
+def tree(folder, without=("provenance.json", ".lock")):
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in without)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def generator(tmp_path):
+    """A finished generator stage with a network of 16 px and initial weights."""
+    folder = tmp_path / "2-generator"
+    network = Generator(NetworkSpec(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=8))
+    with open_stage(folder, stage="generator", config={}, seed=0, inputs={}) as stage:
+        save_generator(stage.path / FILE, network, mpp=0.5, trained={})
+        stage.seal(counts={})
+    return folder
+
+
+def test_a_bank_holds_what_the_generator_draws_at_the_same_seed(tmp_path, generator):
+    out = tmp_path / "3-samples"
+    manifest = run_samples(CONFIG, generator=generator, out=out, seed=4)
+    bank, model = SampleBank(out), load_generator(generator / FILE)
+    assert (len(bank), bank.mpp, bank.resolution, manifest.counts) == (9, 0.5, 16, {"samples": 9, "shortlist": 4})
+    for index in range(9):
+        drawn = draw_one(model, index, psi=0.7, seed=4)
+        assert bank.row(index) == drawn.row
+        assert np.array_equal(bank.image(index), drawn.image)
+        assert np.array_equal(bank.latent(index), drawn.w)
+        assert np.array_equal(np.load(out / "z.npy")[index], drawn.z)
+        assert recheck(model, bank, index).outcome == "identical"
+    assert verify(out) == []
+    assert not (out / "parts").exists()
+
+
+def test_the_shortlist_names_samples_and_both_sheets_can_be_looked_at(tmp_path, generator):
+    out = tmp_path / "3-samples"
+    run_samples(CONFIG, generator=generator, out=out, seed=4)
+    names = read_shortlist(out)
+    assert len(set(names)) == 4
+    assert set(names) <= {row.name for row in SampleBank(out).rows}
+    assert sum(row["stands_for"] for row in json.loads((out / "shortlist.json").read_text())["samples"]) == 9
+    for name in ("contact_sheet.png", "shortlist.png"):
+        with Image.open(out / name) as sheet:
+            assert min(sheet.size) >= 2 * 16
+            assert len(np.unique(np.asarray(sheet))) > 20
+    with pytest.raises(BadInput, match="cannot be read as a shortlist"):
+        read_shortlist(tmp_path)
+
+
+def test_equal_runs_give_equal_bytes_and_a_second_call_draws_nothing(tmp_path, generator):
+    first = run_samples(CONFIG, generator=generator, out=tmp_path / "a", seed=4)
+    run_samples(CONFIG, generator=generator, out=tmp_path / "b", seed=4)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*.png")}
+    assert run_samples(CONFIG, generator=generator, out=tmp_path / "a", seed=4) == first
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*.png")}
+
+
+def test_another_truncation_needs_a_redo(tmp_path, generator):
+    out = tmp_path / "3-samples"
+    run_samples(CONFIG, generator=generator, out=out, seed=4)
+    other = SamplesConfig(num=9, shortlist=4, psi=0.9)
+    with pytest.raises(StaleStage, match=r"config\.psi"):
+        run_samples(other, generator=generator, out=out, seed=4)
+    run_samples(other, generator=generator, out=out, seed=4, redo=True)
+    assert SampleBank(out).row(0).psi == 0.9
+
+
+def test_a_bare_weights_file_serves_as_well_as_its_stage(tmp_path, generator):
+    run_samples(CONFIG, generator=generator / FILE, out=tmp_path / "a", seed=4)
+    run_samples(CONFIG, generator=generator, out=tmp_path / "b", seed=4)
+    assert (tmp_path / "a" / "samples.json").read_bytes() == (tmp_path / "b" / "samples.json").read_bytes()
+
+
+@pytest.mark.parametrize("breaking", ["absent stage", "absent weights", "absent file", "damaged weights"])
+def test_weights_that_are_missing_or_damaged_leave_no_folder_behind(tmp_path, generator, breaking):
+    where = generator
+    if breaking == "absent stage":
+        where = tmp_path / "nowhere"
+    elif breaking == "absent file":
+        where = tmp_path / "nowhere.safetensors"
+    elif breaking == "absent weights":
+        (generator / FILE).unlink()
+    else:
+        (generator / FILE).write_bytes((generator / FILE).read_bytes()[:200])
+    with pytest.raises(BadInput) as caught:
+        run_samples(CONFIG, generator=where, out=tmp_path / "3-samples", seed=4)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "3-samples").exists()
+
+
+def test_a_bank_that_was_stopped_halfway_goes_on_where_it_was(tmp_path):
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    fill_bank(FakeGenerator(), CONFIG, out=whole, seed=2)
+    failing = FakeGenerator()
+    failing.spoil = lambda image: image if failing.num_rendered <= 5 else image * float("nan")
+    with pytest.raises(BadInput, match="sample 5"):
+        fill_bank(failing, CONFIG, out=halved, seed=2)
+    assert not (halved / "samples.json").exists()
+    resumed = FakeGenerator()
+    fill_bank(resumed, CONFIG, out=halved, seed=2)
+    assert resumed.num_rendered == 4
+    assert tree(halved) == tree(whole)
+
+
+def test_an_image_that_vanished_before_the_end_is_drawn_again(tmp_path):
+    fill_bank(FakeGenerator(), CONFIG, out=tmp_path / "a", seed=2)
+    before = tree(tmp_path / "a")
+    for name in ("samples.json", "images/000003.png"):
+        (tmp_path / "a" / name).unlink()
+    fill_bank(FakeGenerator(), CONFIG, out=tmp_path / "a", seed=2)
+    assert tree(tmp_path / "a") == before
+
+
+def test_fewer_images_than_the_shortlist_asks_for_are_all_listed(tmp_path):
+    fill_bank(FakeGenerator(), SamplesConfig(num=2, shortlist=36), out=tmp_path, seed=0)
+    assert sorted(read_shortlist(tmp_path)) == ["000000", "000001"]
+
+
+SCRIPT = """
+import sys, pathlib
+from hdgan.samples.config import SamplesConfig
+from hdgan.samples.stage import run_samples
+run_samples(SamplesConfig(num=40, shortlist=4), generator=pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]), seed=4)
+"""
+
+
+def start(generator: Path, out: Path) -> subprocess.Popen:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(generator), str(out)], env=environment)
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path, generator):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(generator, whole).wait(120) == 0
+    moments = random.Random(11)
+    for _ in range(2):
+        process = start(generator, killed)
+        begun = len(list(killed.glob("parts/*.json")))
+        aim = begun + moments.randint(1, 12)
+        deadline = time.monotonic() + 60
+        while len(list(killed.glob("parts/*.json"))) < aim and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(moments.random() * 0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+        assert not (killed / "manifest.json").exists()
+    assert start(generator, killed).wait(120) == 0
+    assert tree(killed) == tree(whole)
