@@ -65,13 +65,11 @@ def find_slides(sources: Sequence[str], *, base: Path) -> tuple[SlideEntry, ...]
     Slides of one name are told apart by the folder they lie in.
 
     Raises:
-        BadInput: a source is missing, empty, or no table, or two slides cannot be told apart.
+        BadInput: a folder, pattern or table is empty or cannot be read, or two slides cannot be told apart. That a slide's
+            file is missing is found when it is opened.
     """
     found = [entry for source in sources for entry in _of_source(source, base)]
     entries = _with_unique_names(found)
-    for entry in entries:
-        if not entry.path.is_file():
-            raise BadInput(entry.path, "no such file", "check the path; relative ones start at the folder of the file that names them")
     return tuple(sorted(entries, key=lambda entry: entry.name))
 
 

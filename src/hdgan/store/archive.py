@@ -80,14 +80,18 @@ class TileArchive:
         Raises:
             DamagedArtifact: the archive is broken or lacks the tile.
         """
-        name = self.rows[index].name
         try:
-            with Image.open(io.BytesIO(self._zip().read(name))) as image:
+            with Image.open(io.BytesIO(self.encoded(index))) as image:
                 return np.array(image.convert("RGB"))
-        except (OSError, KeyError, zipfile.BadZipFile, UnidentifiedImageError, SyntaxError) as error:
-            raise DamagedArtifact(
-                self.folder / ARCHIVE, f"tile {name} cannot be read ({error})", "cut the tiles again with --redo"
-            ) from error
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise self._damaged(index, error) from error
+
+    def encoded(self, index: int) -> bytes:
+        """Tile number `index` as it is stored, PNG or JPEG; raises as `read`."""
+        try:
+            return self._zip().read(self.rows[index].name)
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise self._damaged(index, error) from error
 
     def close(self) -> None:
         """Closes this thread's file; the next read opens it again."""
@@ -95,6 +99,10 @@ class TileArchive:
         if held:
             held[1].close()
             self._local.held = None
+
+    def _damaged(self, index: int, error: Exception) -> DamagedArtifact:
+        what = f"tile {self.rows[index].name} cannot be read ({error})"
+        return DamagedArtifact(self.folder / ARCHIVE, what, "cut the tiles again with --redo")
 
     def _zip(self) -> zipfile.ZipFile:
         """One open file for each thread of each process: a shared one would mix up positions after a fork."""

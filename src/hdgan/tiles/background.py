@@ -1,0 +1,136 @@
+"""How much of a tile is background, without knowing the stain.
+
+The rule: a pixel of a low-resolution overview is background when its colour is within `white_distance` (CIE 1976, in
+CIELAB under D65) of the *slide's own white point*, brighter pixels counting as equally bright; pixels that are black and
+colourless (areas never scanned, in some formats) count too. No saturation is asked for: a saturation threshold deletes
+silver stains and pale tissue. The white point is the 98th percentile, per channel, of the pixels that are light
+(every channel > 190) and nearly grey (spread < 30) but not exactly (255, 255, 255), which scanners and readers
+write where there is no scan; where under 0.2 % of a slide is like that it is taken to be all tissue, and (240, 240, 240) is assumed.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdgan.errors import BadInput
+from hdgan.slides.protocol import SlideReader, best_level
+
+OVERVIEW_MPP = 8.0
+"""Scale of the overview at large tiles, um/px; small tiles get a finer one."""
+
+_ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
+_BLOCK_LEVEL_PX = 4096
+"""Edge of the largest region that is decoded at once: 64 MB as RGBA."""
+_OVERVIEW_PX_PER_TILE = 64
+_ROWS_AT_ONCE = 128
+
+# sRGB (IEC 61966-2-1) to XYZ, and the D65 white.
+_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+_D65 = np.array([0.95047, 1.0, 1.08883])
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A slide at low resolution."""
+
+    pixels: np.ndarray
+    """`[H, W, 3]` uint8."""
+    step_px: float
+    """Level-0 px for one of its pixels."""
+    is_unreadable: np.ndarray
+    """`[H, W]` bool: could not be decoded. Counts as tissue, so that the tile itself is tried."""
+
+
+def overview_mpp(tile_um: float, *, slide_mpp: float) -> float:
+    """Scale of the overview, um/px: 64 px across a tile, at most 8 um/px, never finer than the slide."""
+    return max(min(OVERVIEW_MPP, tile_um / _OVERVIEW_PX_PER_TILE), slide_mpp)
+
+
+def take_overview(slide: SlideReader, *, step_px: float) -> Overview:
+    """The slide with `step_px` (>= 1) level-0 px in each pixel, read in blocks of bounded memory."""
+    width, height = (max(1, int(edge / step_px)) for edge in slide.size_px)
+    pixels = np.full((height, width, 3), 255, np.uint8)
+    is_unreadable = np.zeros((height, width), bool)
+    downsample = slide.levels[best_level(slide.levels, step_px)].downsample
+    block = max(1, int(_BLOCK_LEVEL_PX * downsample / step_px))
+    for top in range(0, height, block):
+        for left in range(0, width, block):
+            rows, columns = slice(top, min(top + block, height)), slice(left, min(left + block, width))
+            try:
+                pixels[rows, columns] = _read_block(slide, rows, columns, step_px)
+            except BadInput:  # recorded as unreadable; whoever cuts a tile there meets the error again and reports it
+                is_unreadable[rows, columns] = True
+    return Overview(pixels, step_px, is_unreadable)
+
+
+def background_mask(overview: Overview, *, white_distance: float) -> np.ndarray:
+    """`[H, W]` bool: True where the overview shows no tissue."""
+    white = white_point(overview.pixels[~overview.is_unreadable])
+    mask = is_background(overview.pixels, white=white, white_distance=white_distance)
+    mask[overview.is_unreadable] = False
+    return mask
+
+
+def white_point(pixels: np.ndarray) -> np.ndarray:
+    """The colour of empty glass, `[3]` uint8, in the pixels `[..., 3]` uint8 of a slide."""
+    flat = pixels.reshape(-1, 3)
+    darkest = flat.min(axis=1, initial=255)
+    spread = flat.max(axis=1, initial=0) - darkest
+    light = flat[(darkest > 190) & (spread < 30) & (darkest < 255)]
+    if len(light) <= 0.002 * len(flat):
+        return _ASSUMED_WHITE
+    return np.asarray(np.percentile(light, 98, axis=0).round().astype(np.uint8))
+
+
+def is_background(pixels: np.ndarray, *, white: np.ndarray, white_distance: float) -> np.ndarray:
+    """`[H, W]` bool for pixels `[H, W, 3]` uint8; `white` is `[3]` uint8."""
+    mask = np.empty(pixels.shape[:2], bool)
+    lab_white = to_lab(white)
+    for top in range(0, len(pixels), _ROWS_AT_ONCE):  # Lab takes 24 times the bytes of the pixels
+        lab = to_lab(pixels[top : top + _ROWS_AT_ONCE])
+        away = lab - lab_white
+        away[..., 0] = np.minimum(away[..., 0], 0)
+        is_empty = np.sqrt((away**2).sum(axis=-1)) < white_distance
+        is_black = (lab[..., 0] < 5) & (np.hypot(lab[..., 1], lab[..., 2]) < 8)
+        mask[top : top + _ROWS_AT_ONCE] = is_empty | is_black
+    return mask
+
+
+def to_lab(pixels: np.ndarray) -> np.ndarray:
+    """CIELAB `[..., 3]` float64 (L 0 to 100) of sRGB pixels `[..., 3]` uint8 (CIE 15:2004, D65)."""
+    linear = _linear_light()[pixels]
+    ratio = (linear @ _XYZ.T) / _D65
+    f = np.where(ratio > 216 / 24389, np.cbrt(ratio), (24389 / 27 * ratio + 16) / 116)
+    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
+
+
+def shares(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Mean of a bool mask `[H, W]` in each box `[N, 4]` (left, top, right, bottom in its px), float64 `[N]`.
+
+    Boxes are clipped to the mask and widened to whole pixels, at least one.
+    """
+    height, width = mask.shape
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    sums[1:, 1:] = mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    left, top = (np.clip(np.round(boxes[:, i]).astype(np.intp), 0, edge - 1) for i, edge in ((0, width), (1, height)))
+    right, bottom = (np.round(boxes[:, i]).astype(np.intp) for i in (2, 3))
+    right, bottom = np.clip(right, left + 1, width), np.clip(bottom, top + 1, height)
+    inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return np.asarray(inside / ((right - left) * (bottom - top)))
+
+
+def _read_block(slide: SlideReader, rows: slice, columns: slice, step_px: float) -> np.ndarray:
+    out = (columns.stop - columns.start, rows.stop - rows.start)
+    xy = (round(columns.start * step_px), round(rows.start * step_px))
+    size = (max(out[0], round(columns.stop * step_px) - xy[0]), max(out[1], round(rows.stop * step_px) - xy[1]))
+    return slide.read(xy, level0_size=size, out_px=out)
+
+
+@functools.cache
+def _linear_light() -> np.ndarray:
+    """Linear light, 0 to 1, of each sRGB value, float64 `[256]`."""
+    c = np.arange(256) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)

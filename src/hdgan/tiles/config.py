@@ -1,0 +1,61 @@
+"""Settings of the tiles stage."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TilesConfig(BaseModel):
+    """Which slides are cut, at what size and scale, what counts as background, and how patients are spread over folds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    slides: tuple[str, ...] = Field(min_length=1)
+    """Slide files, folders, patterns such as "scans/*.svs", and slide tables (CSV with path, patient, centre, stain, mpp); relative
+    ones start at the folder of the settings."""
+
+    mpp: float = Field(gt=0, le=100, allow_inf_nan=False)
+    """Scale of the tiles, um/px. A slide within 2 % of it is cut as it is; a coarser one is refused: there is no upsampling."""
+
+    tile_px: int = Field(ge=8, le=16384)
+    """Edge of what the generator sees, tile px (4096 in the paper)."""
+
+    margin: float = Field(default=1.0, ge=1, le=4, allow_inf_nan=False)
+    """Edge of a stored tile over `tile_px`. 1.415 (the root of 2, rounded up) lets a crop be turned by any angle; 2 lets it move as well."""
+
+    stride_px: int | None = Field(default=None, ge=1)
+    """Step of the grid, tile px; without it tiles touch and do not overlap."""
+
+    max_background: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
+    """A tile with a larger share of background is dropped. The paper drops "mostly white" tiles and gives no number."""
+
+    white_distance: float = Field(default=8.0, gt=0, le=100, allow_inf_nan=False)
+    """Colours nearer than this to the slide's own white are background, CIE 1976 distance in Lab (0 equal, 100 white to black)."""
+
+    num_folds: int = Field(default=5, ge=1, le=100)
+    """Folds; all tiles of a patient lie in one (5 in the paper)."""
+
+    slide_mpp: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
+    """Scale of slides that state none, um/px of their finest level."""
+
+    format: Literal["png", "jpeg"] = "png"
+    """How tiles are stored: lossless, or JPEG without colour subsampling at about a quarter of the size."""
+
+    jpeg_quality: int = Field(default=95, ge=50, le=100)
+    """Quality of JPEG tiles."""
+
+    broken_slides: Literal["stop", "skip"] = "stop"
+    """What a slide that cannot be opened, or has no scale, does to the job; skipped ones are listed in `slides.csv`."""
+
+    @property
+    def stored_px(self) -> int:
+        """Edge of a tile as stored, tile px."""
+        return math.ceil(self.tile_px * self.margin - 1e-9)
+
+    @property
+    def step_px(self) -> int:
+        """Step of the grid, tile px."""
+        return self.stride_px or self.stored_px

@@ -1,0 +1,111 @@
+"""One slide into tiles: score every cell on an overview, read and encode those that stay.
+
+Objects in, records out; nothing is written here.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from hdgan.errors import BadInput
+from hdgan.progress import SILENT, Progress
+from hdgan.slides.protocol import SlideReader
+from hdgan.store.archive import TileRow
+from hdgan.store.atomic import encode_png
+from hdgan.tiles.background import background_mask, overview_mpp, shares, take_overview
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.plan import SlidePlan
+
+KEPT, BACKGROUND, UNREADABLE = "kept", "background", "unreadable"
+UNASSIGNED = -1
+"""The fold of a tile before all slides are cut."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the grid and what became of it."""
+
+    slide: str
+    x_px: int
+    """Left edge, level-0 px."""
+    y_px: int
+    """Top edge, level-0 px."""
+    level0_px: int
+    """Edge, level-0 px."""
+    background: float
+    """Share of background, 0 to 1."""
+    verdict: str
+    """`KEPT`, `BACKGROUND` or `UNREADABLE`."""
+
+
+@dataclass(frozen=True)
+class CutTile:
+    """A cell that stays, with its pixels encoded."""
+
+    row: TileRow
+    encoded: bytes
+
+
+def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> np.ndarray:
+    """Share of background of each cell of the plan, float64 `[N]` in 0 to 1, rounded to 1e-4."""
+    if not plan.cells:
+        return np.zeros(0)
+    tile_um = plan.level0_px * plan.slide_mpp
+    step_px = max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp)
+    overview = take_overview(slide, step_px=step_px)
+    mask = background_mask(overview, white_distance=config.white_distance)
+    corners = np.array(plan.cells, np.float64)
+    boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
+    return np.round(shares(mask, boxes), 4)
+
+
+def cut_slide(
+    slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, progress: Progress = SILENT
+) -> Iterator[tuple[Cell, CutTile | None]]:
+    """Each cell of the plan with its tile, None where it was dropped; one step of progress each."""
+    for (x, y), share in zip(plan.cells, score_cells(slide, plan, config), strict=True):
+        background = float(share)
+        tile = None
+        verdict = BACKGROUND
+        if background <= config.max_background:
+            try:
+                pixels = slide.read((x, y), level0_size=plan.level0_px, out_px=config.stored_px)
+                tile = CutTile(_row(plan, config, xy=(x, y), background=background), _encode(pixels, config))
+                verdict = KEPT
+            except BadInput as error:  # one damaged region costs its tile, never a filled one
+                progress.say(str(error))
+                verdict = UNREADABLE
+        yield Cell(plan.entry.name, x, y, plan.level0_px, background, verdict), tile
+        progress.advance()
+
+
+def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float) -> TileRow:
+    entry, (x, y) = plan.entry, xy
+    suffix = "jpg" if config.format == "jpeg" else "png"
+    return TileRow(
+        name=f"{entry.name}_x{x:06d}_y{y:06d}.{suffix}",
+        slide=entry.name,
+        patient=entry.patient,
+        centre=entry.centre,
+        stain=entry.stain,
+        fold=UNASSIGNED,
+        x_px=x,
+        y_px=y,
+        level0_px=plan.level0_px,
+        size_px=config.stored_px,
+        mpp=config.mpp,
+        background=background,
+    )
+
+
+def _encode(pixels: np.ndarray, config: TilesConfig) -> bytes:
+    if config.format == "png":
+        return encode_png(pixels)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=config.jpeg_quality, subsampling="4:4:4")
+    return buffer.getvalue()

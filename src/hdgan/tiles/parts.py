@@ -1,0 +1,98 @@
+"""The tiles of one slide on the disk, until all slides are cut: `parts/<slide>/`, an archive and its `cells.csv`.
+
+`cells.csv` is written last; a part without it was interrupted and is cut again. Equal slides give equal parts, so that
+joining them gives the same bytes however often the job was killed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+
+from hdgan.errors import DamagedArtifact
+from hdgan.store.archive import TileArchive, TileRow, write_archive
+from hdgan.store.atomic import write_text
+from hdgan.tiles.cut import Cell, CutTile
+
+PARTS = "parts"
+CELLS = "cells.csv"
+
+
+def part_folder(out: Path, slide: str) -> Path:
+    """Where the part of a slide lies."""
+    return out / PARTS / slide
+
+
+def is_whole(part: Path) -> bool:
+    """Whether the part was finished."""
+    return (part / CELLS).is_file()
+
+
+def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]]) -> tuple[Cell, ...]:
+    """Writes the part as its cells come; the cells."""
+    part.mkdir(parents=True, exist_ok=True)
+    cells: list[Cell] = []
+
+    def kept() -> Iterator[tuple[TileRow, bytes]]:
+        for cell, tile in cut:
+            cells.append(cell)
+            if tile is not None:
+                yield tile.row, tile.encoded
+
+    write_archive(part, kept())
+    write_cells(part / CELLS, cells)
+    return tuple(cells)
+
+
+def join_parts(out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int]) -> tuple[TileRow, ...]:
+    """Writes the archive of all slides in their order, each tile with the fold of its patient; the rows."""
+
+    def tiles() -> Iterator[tuple[TileRow, bytes]]:
+        for slide in slides:
+            with closing(TileArchive(part_folder(out, slide))) as archive:
+                for index, row in enumerate(archive.rows):
+                    yield replace(row, fold=fold_of[row.patient]), archive.encoded(index)
+
+    return write_archive(out, tiles())
+
+
+def remove_parts(out: Path) -> None:
+    """Removes all parts."""
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+
+
+def write_cells(path: Path, cells: Iterable[Cell]) -> None:
+    """Writes `cells.csv`."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Cell))
+    writer.writerows(astuple(cell) for cell in cells)
+    write_text(path, buffer.getvalue())
+
+
+def read_cells(path: Path) -> tuple[Cell, ...]:
+    """The cells in `cells.csv`.
+
+    Raises:
+        DamagedArtifact: it is not as we write it.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(
+                Cell(
+                    slide=line["slide"],
+                    x_px=int(line["x_px"]),
+                    y_px=int(line["y_px"]),
+                    level0_px=int(line["level0_px"]),
+                    background=float(line["background"]),
+                    verdict=line["verdict"],
+                )
+                for line in csv.DictReader(file)
+            )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedArtifact(path, f"is no list of cells ({error!r})", "cut the tiles again with --redo") from error

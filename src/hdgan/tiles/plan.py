@@ -1,0 +1,145 @@
+"""Where tiles would be cut, and what that costs, before a pixel is read.
+
+The grid starts at the slide's upper left corner; cells that would stick out of the slide, or of the areas given for it, are
+not on it. A slide whose scale is within 2 % of the one asked for is cut pixel by pixel, and `level0_px` in the index keeps the exact scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import shapely
+
+from hdgan.errors import BadInput
+from hdgan.slides.protocol import SlideReader, best_level
+from hdgan.slides.reader import known_mpp, open_slide
+from hdgan.slides.table import Area, SlideEntry, find_slides
+from hdgan.tiles.config import TilesConfig
+
+MPP_TOLERANCE = 0.02
+"""Relative difference of two scales that counts as none: less than the error of most calibrations."""
+
+_BYTES_PER_PX = {"png": 1.7, "jpeg": 0.5}
+_SECONDS_PER_READ_PX = 4e-8
+_SECONDS_PER_STORED_PX = {"png": 1.2e-7, "jpeg": 2e-8}
+_SECONDS_PER_SLIDE = 0.05
+
+
+@dataclass(frozen=True)
+class SlidePlan:
+    """The cells of one slide."""
+
+    entry: SlideEntry
+    size_px: tuple[int, int]
+    """Width and height of level 0."""
+    slide_mpp: float
+    """Scale of level 0, um/px."""
+    vendor: str
+    level0_px: int
+    """Edge of a cell, level-0 px."""
+    read_px: int
+    """Edge of a cell in the level that it is read from."""
+    cells: tuple[tuple[int, int], ...]
+    """Upper left corners, level-0 px, row by row."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a tiles stage would take, with every cell kept: an upper bound that the background rule lowers."""
+
+    num_slides: int
+    num_cells: int
+    bytes: int
+    """On the disk, twice: the parts are joined before they are removed."""
+    seconds: float
+    """On one core, roughly."""
+    problems: tuple[str, ...]
+    """A line for each slide that cannot be cut."""
+
+
+def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig) -> SlidePlan:
+    """The grid on an open slide.
+
+    Raises:
+        BadInput: the slide has no scale, or a coarser one than asked for.
+    """
+    mpp = known_mpp(slide, fallback=config.slide_mpp)
+    level0_px, step = _edge_and_step(mpp, config)
+    if mpp > config.mpp * (1 + MPP_TOLERANCE):
+        remedy = f"ask for {mpp:g} um/px or coarser (`mpp` in the settings), or leave the slide out"
+        raise BadInput(entry.path, f"its finest level has {mpp:g} um/px, coarser than the {config.mpp:g} asked for", remedy)
+    level0_px = _fitted(level0_px, slide.size_px, config)
+    width, height = slide.size_px
+    xs, ys = _positions(width, level0_px, step), _positions(height, level0_px, step)
+    cells = tuple((x, y) for y in ys for x in xs)
+    if entry.areas is not None:
+        cells = _inside(cells, level0_px, entry.areas)
+    read_px = math.ceil(level0_px / slide.levels[best_level(slide.levels, level0_px / config.stored_px)].downsample)
+    return SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, cells)
+
+
+def plan_slides(config: TilesConfig, *, base: Path) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
+    """Plans of the slides that can be cut, in the order of their names, and what is wrong with the others.
+
+    Raises:
+        BadInput: the sources themselves cannot be read.
+    """
+    plans, problems = [], []
+    for entry in find_slides(config.slides, base=base):
+        try:
+            slide = open_slide(entry.path, mpp_override=entry.mpp)
+            try:
+                plans.append(plan_slide(slide, entry, config))
+            finally:
+                slide.close()
+        except BadInput as error:
+            problems.append(error)
+    return tuple(plans), tuple(problems)
+
+
+def estimate(config: TilesConfig, *, base: Path) -> Estimate:
+    """Cells, bytes and seconds of the stage, from the headers of the slides.
+
+    Raises:
+        BadInput: the sources themselves cannot be read.
+    """
+    plans, problems = plan_slides(config, base=base)
+    num_cells = sum(len(plan.cells) for plan in plans)
+    stored = config.stored_px**2 * num_cells
+    read = sum(len(plan.cells) * plan.read_px**2 for plan in plans)
+    seconds = read * _SECONDS_PER_READ_PX + stored * _SECONDS_PER_STORED_PX[config.format] + len(plans) * _SECONDS_PER_SLIDE
+    size = round(2 * stored * _BYTES_PER_PX[config.format])
+    return Estimate(len(plans), num_cells, size, seconds, tuple(str(problem) for problem in problems))
+
+
+def _edge_and_step(slide_mpp: float, config: TilesConfig) -> tuple[int, float]:
+    """Edge and step of the grid in level-0 px."""
+    ratio = config.mpp / slide_mpp
+    if abs(ratio - 1) <= MPP_TOLERANCE:
+        return config.stored_px, float(config.step_px)
+    return round(config.stored_px * ratio), config.step_px * ratio
+
+
+def _fitted(level0_px: int, size_px: tuple[int, int], config: TilesConfig) -> int:
+    """`level0_px`, or the slide's shorter edge where that is smaller by no more than the tolerance: images cut to size beforehand."""
+    shorter = min(size_px)
+    fits = shorter < level0_px <= shorter * (1 + MPP_TOLERANCE) and shorter >= config.stored_px
+    return shorter if fits else level0_px
+
+
+def _positions(length_px: int, edge_px: int, step: float) -> list[int]:
+    if edge_px > length_px:
+        return []
+    last = int((length_px - edge_px) / step + 1e-6)
+    positions = (round(i * step) for i in range(last + 1))
+    return [position for position in positions if position + edge_px <= length_px]
+
+
+def _inside(cells: Sequence[tuple[int, int]], edge_px: int, areas: Sequence[Area]) -> tuple[tuple[int, int], ...]:
+    """The cells that the union of the areas covers whole."""
+    union = shapely.union_all([shapely.box(a.x_px, a.y_px, a.x_px + a.width_px, a.y_px + a.height_px) for a in areas])
+    shapely.prepare(union)
+    return tuple((x, y) for x, y in cells if union.covers(shapely.box(x, y, x + edge_px, y + edge_px)))
