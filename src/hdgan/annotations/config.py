@@ -17,7 +17,7 @@ class AnnotationsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     masks: Path | None = None
-    """Folder with `<sample name>.png` and/or `<sample name>.geojson`; a relative path starts at the config file's folder."""
+    """Folder with `<sample name>.png` and/or `<sample name>.geojson`; a relative path starts at the working folder."""
 
     class_map: Path | None = None
     """Class map file (docs/formats/classes.md); none: the five classes of the paper."""
