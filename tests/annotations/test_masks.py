@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -92,6 +94,7 @@ def test_a_four_bit_grey_mask_is_refused_since_decoders_scale_it(tmp_path):
     Image.fromarray(GOOD).save(tmp_path / "m.png")
     raw = bytearray((tmp_path / "m.png").read_bytes())
     raw[24] = 4
+    raw[29:33] = zlib.crc32(bytes(raw[12:29])).to_bytes(4, "big")
     (tmp_path / "m.png").write_bytes(raw)
     with pytest.raises(BadMask, match="4-bit greyscale"):
         read(tmp_path / "m.png")
@@ -133,7 +136,7 @@ def test_a_truncated_mask_is_refused(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 5, (64, 64), dtype=np.uint8)).save(tmp_path / "m.png")
     raw = (tmp_path / "m.png").read_bytes()
     (tmp_path / "m.png").write_bytes(raw[: len(raw) // 2])
-    with pytest.raises(BadMask, match="cannot be read"):
+    with pytest.raises(BadMask, match=r"checksum|too early"):
         read(tmp_path / "m.png", shape=(64, 64))
 
 

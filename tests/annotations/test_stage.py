@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdgan.annotations import stage
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.reader import AnnotationSet
@@ -14,7 +15,7 @@ from hdgan.annotations.stage import export_geojson, run_annotations
 from hdgan.errors import BadConfig, BadInput, BadMask, DamagedArtifact, StaleStage
 from hdgan.labels import KIDNEY
 from hdgan.progress import Silent
-from hdgan.store.atomic import write_json
+from hdgan.store.atomic import write_bytes, write_json
 from hdgan.store.bank import SampleBank
 from hdgan.store.stage import verify
 from tests.annotations.painted import EDGE_PX, NUM_SAMPLES, drawn_mask, tree
@@ -131,6 +132,30 @@ def test_changed_masks_need_a_redo_and_the_earlier_drawing_is_kept(samples, mask
     kept = [path.read_bytes() for path in (out / "keep" / "history").glob("000003-*.png")]
     assert len(kept) == 2
     assert earlier in kept
+
+
+@pytest.mark.parametrize("num_writes", [0, 5, 13])
+def test_an_import_that_was_cut_off_is_finished_by_the_same_command(samples, masks, out, tmp_path, monkeypatch, num_writes):
+    imported(samples, masks, tmp_path / "whole")
+    left = [num_writes]
+
+    def write_then_die(path, data):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write_bytes(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "write_bytes", write_then_die)
+        with pytest.raises(KeyboardInterrupt):
+            imported(samples, masks, out)
+    with pytest.raises(BadInput):
+        AnnotationSet(out)
+    imported(samples, masks, out)
+    finished, whole = (tree(folder) for folder in (out, tmp_path / "whole"))
+    assert finished.pop("provenance.json") != b""
+    whole.pop("provenance.json")
+    assert finished == whole
 
 
 def broken_cases():
