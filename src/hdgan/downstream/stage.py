@@ -1,0 +1,158 @@
+"""The downstream stage: does the dataset teach a network to label real tissue?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdgan.downstream.compare import Arm, arms, differences, panel_order, remarks, shared_settings
+from hdgan.downstream.config import DownstreamConfig, SegmenterConfig
+from hdgan.downstream.fit import HeldPairs, StoredPairs, fit_segmenter
+from hdgan.downstream.measure import label_all, measure
+from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
+from hdgan.downstream.sets import INDEX, PairSets
+from hdgan.errors import BadConfig, BadInput
+from hdgan.labels import ClassMap
+from hdgan.plots.sheets import contact_sheet
+from hdgan.progress import SILENT, Progress
+from hdgan.store.atomic import write_json, write_png
+from hdgan.store.hashing import hash_file
+from hdgan.store.pairs import PairFolder
+from hdgan.store.stage import MANIFEST, Manifest, manifest_hash, open_stage, read_manifest
+
+STAGE = "downstream"
+REPORT = "report.json"
+PANELS = "panels.png"
+STATE = "state"
+
+
+def run_downstream(
+    config: DownstreamConfig,
+    *,
+    dataset: Path,
+    real: Path,
+    out: Path,
+    seed: int,
+    device: str = "cpu",
+    redo: bool = False,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """The manifest of the comparison in `out`: networks, `report.json`, `panels.png`.
+
+    `dataset` is a finished dataset stage, `real` a folder of sets (`sets.py`).
+
+    Raises:
+        BadConfig: real training and test set are the same.
+        BadInput: dataset and real pairs differ in classes or scale, or a set is missing.
+        StaleStage: `out` holds a comparison of other inputs or settings, and `redo` is not set.
+    """
+    if config.fit_set == config.test_set:
+        raise BadConfig("downstream.test_set", f"{config.test_set!r} is the training set too", "name a set of other blocks")
+    sets, pairs = PairSets(real), PairFolder(dataset)
+    about = read_manifest(dataset).counts
+    _refuse_misfits(pairs, sets, mpp=about.get("mpp"), test_set=config.test_set)
+    inputs = {"dataset": manifest_hash(dataset), "real": hash_file(real / (MANIFEST if (real / MANIFEST).exists() else INDEX))}
+    with open_stage(out, stage=STAGE, config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as folder:
+        if folder.manifest is not None:
+            return folder.manifest
+        test = sets.tiles(config.test_set)
+        settings = shared_settings(config.segmenter, tile_px=sets.note.tile_px, synthetic_px=min(pairs.mask(pairs.stems[0]).shape))
+        chosen = arms(config, synthetic=StoredPairs(pairs), real=sets.tiles(config.fit_set), seed=seed)
+        masks: dict[str, list[np.ndarray]] = {}
+        for arm in chosen:
+            segmenter = _trained(
+                arm, settings, classes=pairs.classes, mpp=sets.note.mpp, out=out, seed=seed, device=device, progress=progress
+            )
+            masks[arm.name] = label_all(segmenter.predict, test)
+        report = _report(config, chosen, masks, test, sets=sets, classes=pairs.classes, annotator=about.get("annotator"), seed=seed)
+        write_json(out / REPORT, report)
+        if config.num_panels:
+            write_png(out / PANELS, _panels(config, masks, test, classes=pairs.classes, seed=seed))
+        _say(report, progress)
+        return folder.seal(
+            counts={"test_tiles": len(test), "macro_dice": {row["arm"]: row["scores"]["macro_dice"] for row in report["arms"]}}
+        )
+
+
+def _trained(
+    arm: Arm, settings: SegmenterConfig, *, classes: ClassMap, mpp: float, out: Path, seed: int, device: str, progress: Progress
+) -> Segmenter:
+    """The network of one arm: the one on the disk where an earlier call finished it."""
+    path = out / arm.name / FILE
+    if not path.exists():
+        state = out / arm.name / STATE
+        segmenter = fit_segmenter(
+            arm.pairs, settings, classes=classes, mpp=mpp, name=arm.name, seed=seed, state=state, device=device, progress=progress
+        )
+        save_segmenter(path, segmenter, facts={"trained_on": arm.trained_on})
+    shutil.rmtree(out / arm.name / STATE, ignore_errors=True)
+    return load_segmenter(path, device=device)
+
+
+def _report(
+    config: DownstreamConfig,
+    chosen: Sequence[Arm],
+    masks: Mapping[str, Sequence[np.ndarray]],
+    test: HeldPairs,
+    *,
+    sets: PairSets,
+    classes: ClassMap,
+    annotator: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    rows = [
+        {
+            "arm": arm.name,
+            "trained_on": arm.trained_on,
+            "scores": measure(masks[arm.name], test, classes=classes, seed=seed, resamples=config.resamples),
+        }
+        for arm in chosen
+    ]
+    gaps = differences(masks, test, num_classes=len(classes), seed=seed, resamples=config.resamples)
+    note = sets.note
+    notes = remarks(rows, gaps, is_same_patient=note.is_same_patient, annotator=annotator)
+    tested = {"set": config.test_set, "tiles": len(test), "origin": note.origin, "mpp": note.mpp, "tile_px": note.tile_px}
+    return {
+        "schema": 1,
+        "tested_on": {**tested, "is_same_patient": note.is_same_patient},
+        "synthetic_annotator": annotator,
+        "arms": rows,
+        "differences": gaps,
+        "remarks": notes,
+    }
+
+
+def _panels(
+    config: DownstreamConfig, masks: Mapping[str, Sequence[np.ndarray]], test: HeldPairs, *, classes: ClassMap, seed: int
+) -> np.ndarray:
+    """A row for each chosen tile: image, truth, and the mask of each arm in their order."""
+    cells = []
+    for index in panel_order(test, num=config.num_panels, num_classes=len(classes), seed=seed):
+        cells += [test.images[index], *(_coloured(mask, classes) for mask in (test.masks[index], *(of[index] for of in masks.values())))]
+    return contact_sheet(cells, columns=2 + len(masks))
+
+
+def _coloured(mask: np.ndarray, classes: ClassMap) -> np.ndarray:
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(classes)] = [entry.rgb for entry in classes.classes]
+    coloured: np.ndarray = table[mask]
+    return coloured
+
+
+def _say(report: Mapping[str, Any], progress: Progress) -> None:
+    for row in report["arms"]:
+        value = row["scores"]["macro_dice"]
+        progress.say(f"{row['arm']}: macro Dice {value:.3f} on {report['tested_on']['tiles']} real tiles, trained on {row['trained_on']}")
+
+
+def _refuse_misfits(pairs: PairFolder, sets: PairSets, *, mpp: float | None, test_set: str) -> None:
+    real_classes = sets.part(test_set).classes
+    if pairs.classes.names != real_classes.names:
+        found = f"has the classes {', '.join(pairs.classes.names)}, the real pairs {', '.join(real_classes.names)}"
+        raise BadInput(pairs.folder, found, "use one class map")
+    if mpp is not None and abs(mpp / sets.note.mpp - 1) > 0.02:
+        raise BadInput(pairs.folder, f"has {mpp:g} um/px, the real pairs {sets.note.mpp:g}", "cut the real pairs at the dataset's scale")

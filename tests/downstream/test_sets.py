@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hdgan.downstream.config import RealSet
+from hdgan.downstream.sets import INDEX, PairSets, run_real
+from hdgan.errors import BadInput, DamagedArtifact, StaleStage
+from hdgan.store.stage import read_manifest, verify
+
+from .conftest import CLASSES
+
+
+def test_the_sets_of_a_slide_are_there_with_scale_and_origin(real_folder):
+    sets = PairSets(real_folder)
+    assert sets.names == ("fit", "oracle", "test")
+    assert (sets.note.mpp, sets.note.tile_px, sets.note.is_same_patient) == (2.0, 32, True)
+    assert "slide.png" in sets.note.origin
+    assert sets.part("test").classes == CLASSES
+    assert len(sets.part("test")) == 16
+    assert read_manifest(real_folder).counts["test"] == 16
+    assert verify(real_folder) == []
+
+
+def test_tiles_are_the_stored_pairs_without_their_margin(real_folder):
+    sets = PairSets(real_folder)
+    folder, tiles = sets.part("oracle"), sets.tiles("oracle")
+    assert folder.mask(folder.stems[0]).shape == (48, 48)
+    assert tiles.masks[3].shape == (32, 32)
+    np.testing.assert_array_equal(tiles.images[3], folder.image(folder.stems[3])[8:40, 8:40])
+
+
+def test_what_is_current_is_left_alone_and_what_changed_is_named(real_folder, real_config, slide):
+    inputs = {"slide": slide / "slide.png", "regions": {"ring": slide / "rings.png"}, "classes": CLASSES, "out": real_folder}
+    before = (real_folder / "manifest.json").stat().st_mtime_ns
+    run_real(real_config, **inputs, slide_mpp=1.0)
+    assert (real_folder / "manifest.json").stat().st_mtime_ns == before
+    with pytest.raises(StaleStage, match=r"config\.max_white"):
+        run_real(real_config.model_copy(update={"max_white": 0.5}), **inputs, slide_mpp=1.0)
+
+
+def test_a_set_that_stays_empty_is_refused(slide, real_config, tmp_path):
+    narrow = real_config.model_copy(update={"sets": {"test": RealSet(rows=((0, 40),))}})
+    with pytest.raises(BadInput, match="no tile is left for the set 'test'"):
+        run_real(
+            narrow, slide=slide / "slide.png", regions={"ring": slide / "rings.png"}, classes=CLASSES, out=tmp_path / "r", slide_mpp=1.0
+        )
+
+
+def test_missing_regions_are_refused_before_anything_is_written(slide, real_config, tmp_path):
+    out = tmp_path / "r"
+    with pytest.raises(BadInput, match="no such file of regions"):
+        run_real(real_config, slide=slide / "slide.png", regions={"ring": slide / "none.png"}, classes=CLASSES, out=out, slide_mpp=1.0)
+    assert not out.exists()
+
+
+def test_unknown_sets_and_broken_indices_are_refused(real_folder, tmp_path):
+    with pytest.raises(BadInput, match="no set 'train'"):
+        PairSets(real_folder).part("train")
+    with pytest.raises(BadInput, match="cannot be read"):
+        PairSets(tmp_path)
+    (tmp_path / INDEX).write_text('{"schema": 1, "sets": []}')
+    with pytest.raises(DamagedArtifact, match="no index of sets"):
+        PairSets(tmp_path)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hdgan.downstream.config import DownstreamConfig, SegmenterConfig
+from hdgan.downstream.sets import PairSets
+from hdgan.downstream.stage import run_downstream
+from hdgan.errors import BadConfig, BadInput
+from hdgan.labels import KIDNEY
+from hdgan.store.atomic import read_image
+from hdgan.store.pairs import write_classes, write_pair
+from hdgan.store.stage import open_stage, read_manifest, verify
+
+from .conftest import CLASSES
+
+CONFIG = DownstreamConfig(
+    segmenter=SegmenterConfig(channels=(8, 8, 8), num_res_units=1, dropout=0, steps=40, batch=4, learning_rate=1e-2, checkpoint_steps=10),
+    num_real=3,
+    resamples=100,
+    num_panels=3,
+)
+
+
+def _dataset(folder, tiles, *, mpp=2.0, classes=CLASSES):
+    with open_stage(folder, stage="dataset", config={}, seed=0, inputs={}) as stage:
+        write_classes(folder, classes)
+        for index, (image, mask) in enumerate(zip(tiles.images, tiles.masks, strict=True)):
+            write_pair(folder, f"{index:06d}", image, mask)
+        stage.seal(counts={"mpp": mpp, "annotator": "oracle (rings)"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(real_folder, tmp_path_factory):
+    return _dataset(tmp_path_factory.mktemp("dataset") / "d", PairSets(real_folder).tiles("oracle"))
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, real_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("downstream") / "out"
+    run_downstream(CONFIG, dataset=dataset, real=real_folder, out=out, seed=2)
+    return out
+
+
+def test_three_arms_are_compared_on_the_same_real_tiles(finished):
+    report = json.loads((finished / "report.json").read_text())
+    assert [row["arm"] for row in report["arms"]] == ["synthetic", "real", "both"]
+    assert {row["scores"]["num_images"] for row in report["arms"]} == {16}
+    assert report["synthetic_annotator"] == "oracle (rings)"
+    assert len(report["differences"]) == 3
+    assert any("same patient" in line for line in report["remarks"])
+    rings = [row["scores"]["classes"][2]["dice"] for row in report["arms"]]
+    assert min(rings) > 0.6
+    assert read_image(finished / "panels.png").shape == (3 * 36 + 4, 5 * 36 + 4, 3)
+    assert verify(finished) == []
+    assert not list(finished.rglob("state"))
+
+
+def test_a_comparison_cut_off_between_two_arms_ends_with_the_same_bytes(finished, dataset, real_folder, tmp_path, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stop(*args, **kwargs):
+        raise Stop
+
+    out = tmp_path / "out"
+    monkeypatch.setattr("hdgan.downstream.stage._report", stop)
+    with pytest.raises(Stop):
+        run_downstream(CONFIG, dataset=dataset, real=real_folder, out=out, seed=2)
+    monkeypatch.undo()
+    (out / "both" / "segmenter.safetensors").unlink()
+    run_downstream(CONFIG, dataset=dataset, real=real_folder, out=out, seed=2)
+    assert (out / "manifest.json").read_bytes() == (finished / "manifest.json").read_bytes()
+    assert read_manifest(out).outputs["panels.png"]
+
+
+def test_pairs_of_another_scale_or_other_classes_are_refused(real_folder, tmp_path):
+    tiles = PairSets(real_folder).tiles("fit")
+    with pytest.raises(BadInput, match="1 um/px, the real pairs 2"):
+        run_downstream(CONFIG, dataset=_dataset(tmp_path / "a", tiles, mpp=1.0), real=real_folder, out=tmp_path / "o", seed=2)
+    with pytest.raises(BadInput, match="use one class map"):
+        run_downstream(CONFIG, dataset=_dataset(tmp_path / "b", tiles, classes=KIDNEY), real=real_folder, out=tmp_path / "o", seed=2)
+    assert not (tmp_path / "o").exists()
+
+
+def test_testing_on_what_the_real_arm_learnt_is_refused(dataset, real_folder, tmp_path):
+    with pytest.raises(BadConfig, match="training set too"):
+        run_downstream(CONFIG.model_copy(update={"fit_set": "test"}), dataset=dataset, real=real_folder, out=tmp_path / "o", seed=2)
