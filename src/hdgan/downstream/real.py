@@ -19,6 +19,7 @@ from hdgan.annotations.raster import Polygon, fill
 from hdgan.downstream.config import RealConfig, RealSet
 from hdgan.errors import BadInput, BadMask
 from hdgan.labels import ClassMap
+from hdgan.progress import SILENT, Progress, track
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.reader import known_mpp
 from hdgan.store.atomic import read_mask
@@ -103,7 +104,9 @@ def is_white(image: np.ndarray, *, above: int = 200, spread: int = 25) -> np.nda
     return white
 
 
-def cut_real(slide: SlideReader, regions: Mapping[str, Regions], config: RealConfig, *, classes: ClassMap) -> Iterator[RealTile]:
+def cut_real(
+    slide: SlideReader, regions: Mapping[str, Regions], config: RealConfig, *, classes: ClassMap, progress: Progress = SILENT
+) -> Iterator[RealTile]:
     """The pairs of every set, in the order of the sets, row by row.
 
     `regions` maps a class name to what was outlined of it; a later one covers an earlier one.
@@ -112,32 +115,35 @@ def cut_real(slide: SlideReader, regions: Mapping[str, Regions], config: RealCon
         BadInput: a class is not in the map, the slide has no scale or is coarser than asked, or a block lies below the slide.
     """
     values = {name: classes.index(name) for name in (*regions, config.background)}
-    white_value = values[config.background] if config.whitespace is None else classes.index(config.whitespace)
     mpp = known_mpp(slide)
     if config.mpp < mpp * 0.999:
-        raise BadInput(slide.path, f"has {mpp:g} um/px, {config.mpp:g} were asked for", "choose a coarser downstream.real.mpp")
-    for part, settings in config.sets.items():
-        size_px = config.tile_px + 2 * settings.margin_px
+        raise BadInput(slide.path, f"has {mpp:g} um/px, {config.mpp:g} were asked for", "choose a coarser real.cut.mpp")
+    places = [(part, xy) for part, settings in config.sets.items() for xy in _corners(slide, settings, config, mpp=mpp)]
+    for part, xy in track(places, total=len(places), label="cut real pairs", progress=progress):
+        margin = config.sets[part].margin_px
+        size_px = config.tile_px + 2 * margin
         level0_size = round(size_px * config.mpp / mpp)
-        for x, y in _corners(slide, settings, config, level0_size=level0_size, mpp=mpp):
-            image = slide.read((x, y), level0_size=level0_size, out_px=size_px)
-            white = is_white(image, above=config.white_above, spread=config.white_spread)
-            inner = slice(settings.margin_px, settings.margin_px + config.tile_px)
-            if white[inner, inner].mean() > config.max_white:
-                continue
-            mask = np.where(white, np.uint8(white_value), np.uint8(values[config.background]))
-            for name, outlined in regions.items():
-                mask[outlined.cover((x, y), level0_size=level0_size, out_px=size_px)] = values[name]
-            yield RealTile(part, f"y{y:06d}-x{x:06d}", (x, y), image, mask)
+        image = slide.read(xy, level0_size=level0_size, out_px=size_px)
+        white = is_white(image, above=config.white_above, spread=config.white_spread)
+        inner = slice(margin, margin + config.tile_px)
+        if white[inner, inner].mean() > config.max_white:
+            continue
+        mask = np.full(white.shape, values[config.background], np.uint8)
+        if config.whitespace is not None:
+            mask[white] = classes.index(config.whitespace)
+        for name, outlined in regions.items():
+            mask[outlined.cover(xy, level0_size=level0_size, out_px=size_px)] = values[name]
+        yield RealTile(part, f"y{xy[1]:06d}-x{xy[0]:06d}", xy, image, mask)
 
 
-def _corners(slide: SlideReader, settings: RealSet, config: RealConfig, *, level0_size: int, mpp: float) -> Iterator[tuple[int, int]]:
+def _corners(slide: SlideReader, settings: RealSet, config: RealConfig, *, mpp: float) -> Iterator[tuple[int, int]]:
     """Corners (x, y) of stored squares, level-0 px, that lie wholly in a block and in the slide."""
     width, height = slide.size_px
+    level0_size = round((config.tile_px + 2 * settings.margin_px) * config.mpp / mpp)
     step = (settings.stride_px or config.tile_px) * config.mpp / mpp
     for first, end in settings.rows:
         if end > height:
-            raise BadInput(slide.path, f"has {height} rows, a block ends at row {end}", "mend downstream.real.sets")
+            raise BadInput(slide.path, f"has {height} rows, a block ends at row {end}", "mend real.cut.sets")
         for row in range(int((end - first - level0_size) / step) + 1 if end - first >= level0_size else 0):
             for column in range(int((width - level0_size) / step) + 1):
                 yield round(column * step), first + round(row * step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,25 +129,14 @@ def run_real(
         opened = open_slide(slide, mpp_override=slide_mpp)
         try:
             outlined = {name: open_regions(path, size_px=opened.size_px) for name, path in regions.items()}
-            tiles = cut_real(opened, outlined, config, classes=classes)
+            tiles = cut_real(opened, outlined, config, classes=classes, progress=progress)
             note = SetsNote(config.mpp, config.tile_px, f"slide {slide.name}, blocks along y", is_same_patient=True)
             margins = {name: part.margin_px for name, part in config.sets.items()}
-            told = _told(((tile.part, tile.stem, tile.image, tile.mask) for tile in tiles), progress)
-            counts = write_sets(out, told, note=note, margins=margins, classes=classes)
+            pairs = ((tile.part, tile.stem, tile.image, tile.mask) for tile in tiles)
+            counts = write_sets(out, pairs, note=note, margins=margins, classes=classes)
         finally:
             opened.close()
         return folder.seal(counts=dict(counts))
-
-
-def _told(
-    pairs: Iterable[tuple[str, str, np.ndarray, np.ndarray]], progress: Progress
-) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """The pairs, with a line at the end: how many there will be is known only then."""
-    count = 0
-    for pair in pairs:
-        yield pair
-        count += 1
-    progress.say(f"{count} real pairs cut")
 
 
 def _existing(path: Path) -> Path:
