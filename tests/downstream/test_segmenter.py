@@ -24,7 +24,7 @@ def _image(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (30, 17), (64, 40), (33, 97), (1, 1)])
+@pytest.mark.parametrize("size", [(32, 32), (30, 17), (64, 40), (16, 97), (33, 97), (1, 1)])
 def test_images_of_any_size_are_labelled(segmenter, size):
     mask = segmenter.predict(_image(*size))
     assert mask.shape == size

@@ -37,7 +37,7 @@ class SegmenterConfig(BaseModel):
     """Decay per step of the running average of the weights that is kept as the result (0: the last weights)."""
     turn: bool = True
     """Turn crops by any angle where the image is large enough, else by quarter turns; flips always."""
-    stain: float = Field(default=0.08, ge=0, le=1)
+    stain: float = Field(default=0.15, ge=0, le=1)
     """Standard deviation of the gain and a quarter of it of the offset per colour channel, in optical density; 0: none."""
     blur_px: float = Field(default=1.0, ge=0, le=10)
     """Largest Gaussian blur (standard deviation, px) given to half of the crops; 0: none."""
