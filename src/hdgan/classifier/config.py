@@ -1,0 +1,35 @@
+"""Settings of the classifier stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ClassifierConfig(BaseModel):
+    """The pixel classifier and its training. `paper_settings` in the docs gives the published values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    hidden: tuple[int, int] = (128, 32)
+    """Widths of the two hidden layers."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Share of hidden values dropped in training, after each hidden layer."""
+    members: int = Field(5, ge=1, le=100)
+    """Classifiers in the ensemble (paper: 1; DatasetGAN: 10); their disagreement is the uncertainty."""
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """`sgd` is the paper's; with its step of 1e-4 it needs hundreds of epochs."""
+    lr: float = Field(1e-3, gt=0)
+    """Step of the optimiser (paper: 1e-4 with sgd)."""
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Of sgd (paper: vanilla)."""
+    epochs: int = Field(25, ge=1)
+    """Passes over the drawn pixels."""
+    batch_pixels: int = Field(1024, ge=2)
+    """Pixels in a step."""
+    pixels_per_image: int = Field(2048, ge=16)
+    """Pixels drawn from each training image, anew for every member."""
+    balance: float = Field(0.5, ge=0, le=1)
+    """How far rare classes are drawn more often: chance of a class is its share to the power 1 - balance."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)

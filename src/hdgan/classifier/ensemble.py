@@ -1,0 +1,136 @@
+"""An ensemble of pixel classifiers as a file, and what it says of an image: labels and how sure it is.
+
+The uncertainty of a pixel is the Jensen-Shannon divergence of the members' class probabilities, the entropy of their
+mean less the mean of their entropies, in nats (arXiv 2104.06490, section 3.2); of an image, the mean over its 10 % most
+uncertain pixels. Format: docs/formats/classifier.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdgan.classifier.factored import fold, probabilities
+from hdgan.classifier.mlp import PixelMlp
+from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.features.moments import Standardiser
+from hdgan.generator.protocol import LatentGenerator, TapSpec, to_uint8
+from hdgan.labels import ClassMap
+from hdgan.training import checkpoint
+
+FILE = "ensemble.safetensors"
+KIND = "pixel-ensemble"
+_MOST_UNCERTAIN = 0.1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an ensemble says of an image."""
+
+    mask: np.ndarray
+    """Class of the highest mean probability, uint8 `[H, W]`."""
+    uncertainty: np.ndarray
+    """Float32 `[H, W]`, nats, 0 to log(classes); all 0 with one member."""
+
+    @property
+    def score(self) -> float:
+        """The image's uncertainty."""
+        return image_score(self.uncertainty)
+
+
+class Ensemble:
+    """Members that were trained on the same features, and all that is needed to use them."""
+
+    def __init__(
+        self, members: Sequence[PixelMlp], *, standardiser: Standardiser, classes: ClassMap, taps: Sequence[TapSpec], facts: dict[str, Any]
+    ) -> None:
+        self.members = [member.eval().requires_grad_(False) for member in members]
+        self.standardiser = standardiser
+        self.classes = classes
+        self.taps = tuple(taps)
+        self.facts = facts
+        """`num_blocks`, `generator_hash`, `resolution`, `mpp`, `annotator`, `hidden`, `dropout`."""
+        self._folded = fold(self.members, standardiser)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the generator that are tapped."""
+        return int(self.facts["num_blocks"])
+
+    @property
+    def annotator(self) -> str:
+        """Who drew the masks that it learned from."""
+        return str(self.facts["annotator"])
+
+    def predict(self, maps: Sequence[Tensor], *, size: int) -> Prediction:
+        """The prediction for maps `[C, S, S]` of one image of `size` px."""
+        mask = np.empty((size, size), dtype=np.uint8)
+        uncertainty = np.empty((size, size), dtype=np.float32)
+        with torch.no_grad():
+            for first, chances in probabilities(self._folded, maps, size=size):
+                rows = slice(first, first + chances.shape[2])
+                mean = chances.mean(dim=0)
+                mask[rows] = mean.argmax(dim=0).to(torch.uint8).cpu().numpy()
+                spread = _entropy(mean, dim=0) - _entropy(chances, dim=1).mean(dim=0)
+                uncertainty[rows] = spread.clamp(min=0).cpu().numpy()
+        return Prediction(mask, uncertainty)
+
+    def save(self, path: Path) -> None:
+        """Writes the ensemble; equal ensembles have equal bytes."""
+        tensors = {"standardiser.mean": self.standardiser.mean, "standardiser.std": self.standardiser.std}
+        for i, member in enumerate(self.members):
+            tensors.update({f"member.{i}.{name}": value for name, value in member.state_dict().items()})
+        facts = self.facts | {"kind": KIND, "members": len(self.members), "classes": self.classes.to_json()}
+        checkpoint.write_tensors(path, tensors, facts | {"taps": [asdict(tap) for tap in self.taps]})
+
+    @classmethod
+    def load(cls, path: Path) -> Ensemble:
+        """The ensemble stored at `path`.
+
+        Raises:
+            DamagedArtifact: it is missing, altered, or something else.
+        """
+        try:
+            tensors, facts = checkpoint.read_tensors(path)
+            if facts.pop("kind") != KIND:
+                raise ValueError("it is of another kind")
+            classes, taps = ClassMap.from_json(facts.pop("classes")), [TapSpec(**tap) for tap in facts.pop("taps")]
+            standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.std"])
+            members = []
+            for i in range(facts.pop("members")):
+                member = PixelMlp(len(standardiser.mean), len(classes), hidden=facts["hidden"], dropout=facts["dropout"])
+                start = f"member.{i}."
+                member.load_state_dict({name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)})
+                members.append(member)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise DamagedArtifact(path, f"is no ensemble of ours ({error})", "fit the classifier again with --redo") from error
+        return cls(members, standardiser=standardiser, classes=classes, taps=taps, facts=facts)
+
+
+def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor) -> tuple[np.ndarray, Prediction]:
+    """The image uint8 `[H, W, 3]` of latent w `[1, w_dim]` and its prediction, in one rendering.
+
+    Raises:
+        BadInput: the ensemble learned on another generator's features.
+    """
+    if ensemble.facts["generator_hash"] != generator.content_hash:
+        raise BadInput("classifier", "was fitted on the features of another generator", "extract features and fit again")
+    image, maps = generator.render_taps(w, num_blocks=ensemble.num_blocks)
+    return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1])
+
+
+def image_score(uncertainty: np.ndarray) -> float:
+    """Mean of the 10 % most uncertain pixels (arXiv 2104.06490)."""
+    flat = uncertainty.ravel()
+    num = max(1, round(flat.size * _MOST_UNCERTAIN))
+    return float(np.partition(flat, flat.size - num)[flat.size - num :].mean(dtype=np.float64))
+
+
+def _entropy(chances: Tensor, *, dim: int) -> Tensor:
+    return torch.special.entr(chances).sum(dim=dim)
