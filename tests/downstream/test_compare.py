@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hdgan.downstream.compare import arms, choose_real, differences, panel_order, remarks, shared_settings
+from hdgan.downstream.compare import arms, choose_real, differences, remarks, shared_settings
 from hdgan.downstream.config import DownstreamConfig, SegmenterConfig
 from hdgan.downstream.fit import HeldPairs
 from hdgan.downstream.measure import measure
@@ -63,13 +63,3 @@ def test_remarks_name_patient_annotator_absent_and_rare_classes():
     assert "No claim is made on never" in lines
     assert "ring (3)" in lines
     assert "x against y" in lines
-
-
-def test_panels_show_the_rarest_class_without_looking_at_results():
-    pairs = _pairs(20)
-    for mask in pairs.masks[:18]:
-        mask[mask == 2] = 0
-    order = panel_order(pairs, num=4, num_classes=4, seed=0)
-    assert {18, 19} <= set(order[:2])
-    assert len(set(order)) == 4
-    assert order == panel_order(pairs, num=4, num_classes=4, seed=0)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from hdgan.dataset.candidates import Labeller
 from hdgan.dataset.card import FILE, Origin, card
 from hdgan.dataset.config import DatasetConfig
 from hdgan.dataset.write import Screened, fill_folder
-from hdgan.labels import ClassMap
+from hdgan.plots.colours import coloured
 from hdgan.plots.sheets import contact_sheet
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_png, write_text
@@ -95,14 +93,6 @@ def _describe(config: DatasetConfig, label: Labeller, origin: Origin, screened: 
     step = max(1, size_px // _PREVIEW_EDGE_PX)
     cells = []
     for stem in folder.stems[:_PREVIEW_PAIRS]:
-        cells += [folder.image(stem)[::step, ::step], _coloured(folder.mask(stem), label.classes)[::step, ::step]]
+        cells += [folder.image(stem)[::step, ::step], coloured(folder.mask(stem), label.classes)[::step, ::step]]
     write_png(out / PREVIEW, contact_sheet(cells, columns=8))
     return size_px
-
-
-def _coloured(mask: np.ndarray, classes: ClassMap) -> np.ndarray:
-    """The mask in the colours of its classes; ignored pixels black."""
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(classes)] = [entry.rgb for entry in classes.classes]
-    coloured: np.ndarray = table[mask]
-    return coloured

@@ -119,14 +119,3 @@ def remarks(
                 f"{gap['of']} against {gap['less']}: the interval of the difference holds 0, so these tiles do not tell which is better."
             )
     return lines
-
-
-def panel_order(test: Pairs, *, num: int, num_classes: int, seed: int) -> tuple[int, ...]:
-    """Test images for the panels: half show the rarest class that occurs, the others are any; drawn by the seed, not by the result."""
-    masks = [test.pair(index)[1] for index in range(len(test))]
-    totals = np.sum([np.bincount(mask.ravel(), minlength=256)[:num_classes] for mask in masks], axis=0)
-    rarest = min((index for index in range(num_classes) if totals[index]), key=lambda index: int(totals[index]))
-    order = [int(index) for index in stream(seed, "downstream.panels").permutation(len(masks))]
-    with_rarest = [index for index in order if (masks[index] == rarest).any()][: (num + 1) // 2]
-    others = [index for index in order if index not in with_rarest]
-    return tuple((with_rarest + others)[:num])

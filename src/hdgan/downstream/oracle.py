@@ -13,6 +13,7 @@ from pathlib import Path
 from hdgan.downstream.config import OracleConfig, SegmenterConfig
 from hdgan.downstream.fit import StoredPairs, fit_segmenter
 from hdgan.downstream.measure import label_all, measure
+from hdgan.downstream.panels import panel_sheet
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
 from hdgan.downstream.sets import INDEX, PairSets
 from hdgan.errors import BadConfig, BadInput
@@ -27,6 +28,9 @@ STAGE = "oracle"
 REPORT = "report.json"
 STATE = "state"
 SIDECAR = "masks.json"
+PANELS = "panels.png"
+
+_PANELS = 24
 
 
 def run_oracle(
@@ -59,12 +63,15 @@ def run_oracle(
             progress=progress,
         )
         tiles = sets.tiles(config.test_set)
-        scores = measure(label_all(segmenter.predict, tiles), tiles, classes=train.classes, seed=seed)
+        masks = label_all(segmenter.predict, tiles)
+        scores = measure(masks, tiles, classes=train.classes, seed=seed)
         facts = {"origin": sets.note.origin, "pairs": len(train), "held_out_macro_dice": scores["macro_dice"]}
         save_segmenter(out / FILE, segmenter, facts=facts)
         about = {"annotator": config.name, "origin": sets.note.origin, "is_same_patient": sets.note.is_same_patient, "mpp": sets.note.mpp}
         sizes = {"train_set": config.train_set, "train_pairs": len(train), "test_set": config.test_set}
         write_json(out / REPORT, {"schema": 1, **about, **sizes, "held_out": scores, "remarks": _remarks(config, sets)})
+        panels = panel_sheet(tiles, [masks], num=_PANELS, classes=train.classes, seed=seed, side_by_side=4)
+        write_png(out / PANELS, panels)
         shutil.rmtree(out / STATE, ignore_errors=True)
         return folder.seal(counts={"train_pairs": len(train), "test_pairs": len(tiles)})
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from hdgan.downstream.compare import Arm, arms, differences, panel_order, remarks, shared_settings
+from hdgan.downstream.compare import Arm, arms, differences, remarks, shared_settings
 from hdgan.downstream.config import DownstreamConfig, SegmenterConfig
 from hdgan.downstream.fit import HeldPairs, StoredPairs, fit_segmenter
 from hdgan.downstream.measure import label_all, measure
+from hdgan.downstream.panels import panel_sheet
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
 from hdgan.downstream.sets import INDEX, PairSets
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import ClassMap
-from hdgan.plots.sheets import contact_sheet
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_json, write_png
 from hdgan.store.hashing import hash_file
@@ -71,7 +71,8 @@ def run_downstream(
         report = _report(config, chosen, masks, test, sets=sets, classes=pairs.classes, annotator=about.get("annotator"), seed=seed)
         write_json(out / REPORT, report)
         if config.num_panels:
-            write_png(out / PANELS, _panels(config, masks, test, classes=pairs.classes, seed=seed))
+            rows = panel_sheet(test, list(masks.values()), num=config.num_panels, classes=pairs.classes, seed=seed)
+            write_png(out / PANELS, rows)
         _say(report, progress)
         return folder.seal(
             counts={"test_tiles": len(test), "macro_dice": {row["arm"]: row["scores"]["macro_dice"] for row in report["arms"]}}
@@ -124,23 +125,6 @@ def _report(
         "differences": gaps,
         "remarks": notes,
     }
-
-
-def _panels(
-    config: DownstreamConfig, masks: Mapping[str, Sequence[np.ndarray]], test: HeldPairs, *, classes: ClassMap, seed: int
-) -> np.ndarray:
-    """A row for each chosen tile: image, truth, and the mask of each arm in their order."""
-    cells = []
-    for index in panel_order(test, num=config.num_panels, num_classes=len(classes), seed=seed):
-        cells += [test.images[index], *(_coloured(mask, classes) for mask in (test.masks[index], *(of[index] for of in masks.values())))]
-    return contact_sheet(cells, columns=2 + len(masks))
-
-
-def _coloured(mask: np.ndarray, classes: ClassMap) -> np.ndarray:
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(classes)] = [entry.rgb for entry in classes.classes]
-    coloured: np.ndarray = table[mask]
-    return coloured
 
 
 def _say(report: Mapping[str, Any], progress: Progress) -> None:
