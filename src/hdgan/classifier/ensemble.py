@@ -133,4 +133,5 @@ def image_score(uncertainty: np.ndarray) -> float:
 
 
 def _entropy(chances: Tensor, *, dim: int) -> Tensor:
-    return torch.special.entr(chances).sum(dim=dim)
+    entropy: Tensor = torch.special.entr(chances).sum(dim=dim)
+    return entropy

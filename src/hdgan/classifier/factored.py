@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.classifier.mlp import PixelMlp
+from hdgan.classifier.mlp import NORM_EPSILON, PixelMlp
 from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import upsample_reference, upsample_rows
 
@@ -48,12 +48,12 @@ def _fold_one(member: PixelMlp, standardiser: Standardiser) -> list[tuple[Tensor
     scale, shift = 1 / standardiser.std.double(), -standardiser.mean.double() / standardiser.std.double()
     layers = []
     for i, linear in enumerate(member.linears):
-        weight, bias = linear.weight.detach().double(), linear.bias.detach().double()
+        weight, bias = (value.detach().double() for value in linear.parameters())
         layers.append((weight * scale, bias + weight @ shift))
         if i < len(member.norms):
-            norm = member.norms[i]
-            scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
-            shift = norm.bias.detach().double() - norm.running_mean.double() * scale
+            held = {name: value.double() for name, value in member.norms[i].state_dict().items()}
+            scale = held["weight"] / (held["running_var"] + NORM_EPSILON).sqrt()
+            shift = held["bias"] - held["running_mean"] * scale
     return layers
 
 

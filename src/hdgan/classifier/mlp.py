@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+NORM_EPSILON = 1e-5
+
 
 class PixelMlp(nn.Module):
     """Standardised features `[P, C]` to logits `[P, K]`."""
@@ -18,7 +20,7 @@ class PixelMlp(nn.Module):
         super().__init__()
         widths = (num_in, *hidden)
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, (*hidden, num_classes), strict=True))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in hidden)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=NORM_EPSILON) for width in hidden)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,131 @@
+"""The classifier stage: features and masks in, an ensemble of pixel classifiers out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdgan.annotations.reader import AnnotationSet
+from hdgan.classifier.config import ClassifierConfig
+from hdgan.classifier.ensemble import FILE, Ensemble
+from hdgan.classifier.fit import Epoch, Image, fit_member
+from hdgan.classifier.mlp import PixelMlp
+from hdgan.errors import BadInput
+from hdgan.features import moments
+from hdgan.features.bank import FeatureBank
+from hdgan.generator.protocol import TapSpec
+from hdgan.labels import ClassMap
+from hdgan.progress import SILENT, Progress
+from hdgan.store.atomic import write_text
+from hdgan.store.stage import Manifest, manifest_hash, open_stage
+from hdgan.training import checkpoint
+
+CURVES = "curves.jsonl"
+_MEMBERS = "members"
+
+
+def run_classifier(
+    config: ClassifierConfig, *, features: Path, annotations: Path, out: Path, seed: int, redo: bool = False, progress: Progress = SILENT
+) -> Manifest:
+    """Fits the ensemble; members that were finished before an interruption are not fitted again.
+
+    Raises:
+        BadInput: no training image is annotated, or one lacks features.
+    """
+    inputs = {"features": manifest_hash(features), "annotations": manifest_hash(annotations)}
+    with open_stage(out, stage="classifier", config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
+        if stage.manifest is not None:
+            return stage.manifest
+        bank, annotated = FeatureBank(features), AnnotationSet(annotations)
+        train, validate = (read_images(bank, annotated, annotated.split[part]) for part in ("train", "validate"))
+        facts = {
+            "num_blocks": bank.num_blocks,
+            "generator_hash": bank.generator_hash,
+            "resolution": bank.resolution,
+            "mpp": bank.mpp,
+            "annotator": annotated.annotator,
+        }
+        ensemble, curve = fit_ensemble(
+            train,
+            validate,
+            config,
+            classes=annotated.classes,
+            taps=bank.taps,
+            facts=facts,
+            seed=seed,
+            progress=progress,
+            keep=out / _MEMBERS,
+        )
+        ensemble.save(out / FILE)
+        write_text(out / CURVES, "".join(json.dumps(_plain(row), sort_keys=True) + "\n" for row in curve))
+        counts = {"members": config.members, "train_images": len(train), "validation_images": len(validate)}
+        return stage.seal(counts=counts, keep_out=(_MEMBERS,))
+
+
+def read_images(bank: FeatureBank, annotated: AnnotationSet, names: Sequence[str]) -> list[Image]:
+    """Maps and masks of the annotated images called `names`."""
+    return [(bank.maps(name), annotated.mask(name)) for name in names]
+
+
+def fit_ensemble(
+    train: Sequence[Image],
+    validate: Sequence[Image],
+    config: ClassifierConfig,
+    *,
+    classes: ClassMap,
+    taps: Sequence[TapSpec],
+    facts: dict[str, Any],
+    seed: int,
+    progress: Progress = SILENT,
+    keep: Path | None = None,
+) -> tuple[Ensemble, list[Epoch]]:
+    """An ensemble fitted on (maps, mask) of each training image, and the members' curves; `keep` is a folder to resume from.
+
+    Raises:
+        BadInput: there is no training image.
+    """
+    if not train:
+        raise BadInput("annotations", "no image is in the training part of the split", "give train at least 1")
+    standardiser = moments.measure((maps for maps, _ in train), size=train[0][1].shape[0])
+    members, curve = [], []
+    progress.start("fitting pixel classifiers", total=config.members)
+    for number in range(config.members):
+        found = None if keep is None else _kept(keep, number, num_in=len(standardiser.mean), num_classes=len(classes), config=config)
+        if found is None:
+            found = fit_member(train, validate, config, standardiser=standardiser, num_classes=len(classes), seed=seed, member=number)
+            if keep is not None:
+                checkpoint.write_tensors(_member_path(keep, number), found[0].state_dict(), {"curve": [_plain(row) for row in found[1]]})
+        members.append(found[0])
+        curve.extend(found[1])
+        progress.advance(note=f"macro Dice {max(row.macro_dice for row in found[1]):.3f}")
+    progress.finish()
+    used = facts | {"hidden": list(config.hidden), "dropout": config.dropout}
+    return Ensemble(members, standardiser=standardiser, classes=classes, taps=taps, facts=used), curve
+
+
+def _kept(folder: Path, number: int, *, num_in: int, num_classes: int, config: ClassifierConfig) -> tuple[PixelMlp, list[Epoch]] | None:
+    """A member that was finished earlier; None when there is none or its file is damaged."""
+    try:
+        tensors, facts = checkpoint.read_tensors(_member_path(folder, number))
+        model = PixelMlp(num_in, num_classes, hidden=config.hidden, dropout=config.dropout)
+        model.load_state_dict(tensors)
+    except (ValueError, RuntimeError):
+        return None
+    return model.eval(), [Epoch(**{**row, "macro_dice": _number(row["macro_dice"])}) for row in facts["curve"]]
+
+
+def _member_path(folder: Path, number: int) -> Path:
+    return folder / f"member-{number:03d}.safetensors"
+
+
+def _plain(row: Epoch) -> dict[str, Any]:
+    return asdict(row) | {"macro_dice": None if np.isnan(row.macro_dice) else row.macro_dice}
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
