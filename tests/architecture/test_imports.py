@@ -1,0 +1,43 @@
+"""What may be imported without torch stays so, and asking for help is quick."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+LIGHT = ["hdgan", "hdgan.store", "hdgan.measures", "hdgan.plots", "hdgan.slides", "hdgan.tiles", "hdgan.annotations"]
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+if sys.argv[1] != "hdgan":
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+assert "torch" not in sys.modules, "torch was imported"
+"""
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"TERM": "dumb"})
+
+
+@pytest.mark.parametrize("package", LIGHT)
+def test_a_light_package_does_not_import_torch(package):
+    done = run(sys.executable, "-c", IMPORT_ALL, package)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_is_answered_in_half_a_second_without_torch():
+    code = "import sys; sys.argv = ['hdgan', '--help']\nfrom hdgan.cli.main import main\n"
+    code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\nassert 'torch' not in sys.modules"
+    fastest = 10.0
+    for _ in range(5):
+        begun = time.perf_counter()
+        done = run(sys.executable, "-c", code)
+        fastest = min(fastest, time.perf_counter() - begun)
+        assert done.returncode == 0, done.stderr
+    assert "tile" in done.stdout
+    assert fastest < 0.5
