@@ -1,0 +1,75 @@
+"""Other ways to label the same images from the same annotations: without them a score says little.
+
+`filters`: the same pixel classifier on colour and a filter bank. `untrained`: the same classifier on the features of a
+generator of the same shape with initial weights. A U-Net comes from outside as a predictor of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdgan.annotations.reader import AnnotationSet
+from hdgan.annotations.split import Part
+from hdgan.classifier.config import ClassifierConfig
+from hdgan.classifier.stage import fit_ensemble
+from hdgan.evaluation.filters import filter_maps
+from hdgan.generator.protocol import LatentGenerator, TapSpec
+from hdgan.store.bank import SampleBank
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+"""Image uint8 `[H, W, 3]` to mask uint8 `[H, W]`."""
+
+MapsOf = Callable[[str], Sequence[Tensor]]
+"""Name of an annotated image to maps `[C, S, S]`."""
+
+TITLES = {
+    "hdgan": "generator features (ours)",
+    "filters": "colour + filter bank",
+    "untrained": "untrained generator's features",
+    "unet": "U-Net on the same images",
+}
+
+
+def filter_control(bank: SampleBank) -> MapsOf:
+    """Filter responses of the stored images."""
+    return lambda name: (filter_maps(bank.image(bank.by_name(name).index)),)
+
+
+def untrained_control(bank: SampleBank, generator: LatentGenerator, *, num_blocks: int) -> MapsOf:
+    """What an untrained generator computes from the same latents."""
+
+    def maps_of(name: str) -> Sequence[Tensor]:
+        w = torch.from_numpy(bank.latent(bank.by_name(name).index)).unsqueeze(0)
+        _, maps = generator.render_taps(w, num_blocks=num_blocks)
+        return tuple(m[0] for m in maps)
+
+    return maps_of
+
+
+def fit_control(maps_of: MapsOf, annotated: AnnotationSet, config: ClassifierConfig, *, seed: int) -> Callable[[str], np.ndarray]:
+    """Masks by name, from a classifier fitted like ours on other maps of the same training images."""
+
+    def images(part: Part) -> list[tuple[Sequence[Tensor], np.ndarray]]:
+        return [(maps_of(name), annotated.mask(name)) for name in annotated.split[part]]
+
+    train = images("train")
+    taps = [TapSpec(f"map{i}", len(m), m.shape[-1]) for i, m in enumerate(train[0][0])]
+    facts: dict[str, Any] = {"num_blocks": 0, "generator_hash": "", "annotator": annotated.annotator}
+    ensemble, _ = fit_ensemble(train, images("validate"), config, classes=annotated.classes, taps=taps, facts=facts, seed=seed)
+    size = annotated.resolution
+    return lambda name: ensemble.predict(maps_of(name), size=size).mask
+
+
+def image_control(predict: Predictor, bank: SampleBank) -> Callable[[str], np.ndarray]:
+    """Masks by name, from a predictor of images."""
+    return lambda name: predict(bank.image(bank.by_name(name).index))
+
+
+def in_order(predictors: Iterable[str]) -> list[str]:
+    """Names with ours first, then the known controls, then others."""
+    return sorted(predictors, key=lambda name: ([*TITLES, name].index(name), name))

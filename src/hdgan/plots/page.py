@@ -1,0 +1,89 @@
+"""A report as one self-contained HTML page: own style, pictures inlined, nothing fetched; light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdgan.labels import ClassMap
+from hdgan.store.atomic import encode_png
+
+_STYLE = """
+:root { --ink: #1d1b22; --paper: #fbfafc; --line: #dcd7e2; --soft: #6b6474; --accent: #7a3b8f; color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ece8f0; --paper: #17151b; --line: #3a3542; --soft: #a49bb0; --accent: #cf9be0; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2rem 1.2rem 4rem; max-width: 62rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; }
+.lead, figcaption, .note { color: var(--soft); } .note { font-size: .9rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
+.fact { border-top: 3px solid var(--accent); padding-top: .4rem; } .fact b { display: block; font-size: 1.5rem; }
+.fact span { color: var(--soft); font-size: .85rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; } tr.own td { font-weight: 650; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; border-radius: 4px; image-rendering: pixelated; }
+.legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: .6rem 0; font-size: .9rem; }
+.legend i { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .4em; vertical-align: -.1em; border: 1px solid var(--line); }
+"""
+
+
+@dataclass
+class Page:
+    """A page that is filled from top to bottom."""
+
+    title: str
+    lead: str
+    _parts: list[str] = field(default_factory=list)
+
+    def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """A row of key numbers: (value, what it is)."""
+        cells = "".join(f'<div class="fact"><b>{_text(value)}</b><span>{_text(label)}</span></div>' for value, label in pairs)
+        self._parts.append(f'<div class="facts">{cells}</div>')
+
+    def heading(self, text: str) -> None:
+        """The title of a section."""
+        self._parts.append(f"<h2>{_text(text)}</h2>")
+
+    def note(self, text: str) -> None:
+        """A paragraph in small type."""
+        self._parts.append(f'<p class="note">{_text(text)}</p>')
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, own: Sequence[int] = ()) -> None:
+        """A table; the rows numbered in `own` stand out."""
+        columns = "".join(f"<th>{_text(cell)}</th>" for cell in head)
+        lines = []
+        for number, row in enumerate(rows):
+            mark = ' class="own"' if number in own else ""
+            lines.append(f"<tr{mark}>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>")
+        self._parts.append(f'<div class="scroll"><table><thead><tr>{columns}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
+
+    def picture(self, pixels: NDArray[np.uint8], caption: str) -> None:
+        """A picture uint8 `[H, W, 3]` and what is seen on it."""
+        data = base64.b64encode(encode_png(pixels)).decode()
+        alt = html.escape(caption, quote=True)
+        self._parts.append(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{_text(caption)}</figcaption></figure>'
+        )
+
+    def legend(self, classes: ClassMap) -> None:
+        """The colours of the classes."""
+        entries = "".join(f'<span><i style="background:{entry.colour}"></i>{_text(entry.name)}</span>' for entry in classes.classes)
+        self._parts.append(f'<div class="legend">{entries}</div>')
+
+    def html(self) -> str:
+        """The whole page."""
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{_text(self.title)}</title><style>{_STYLE}</style></head><body>"
+            f'<h1>{_text(self.title)}</h1><p class="lead">{_text(self.lead)}</p>{"".join(self._parts)}</body></html>\n'
+        )
+
+
+def _text(value: str) -> str:
+    return html.escape(value, quote=False)

@@ -1,0 +1,52 @@
+"""Rows of image, prediction, truth and uncertainty, as in Figure 2 of arXiv 2207.02712."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdgan.labels import ClassMap
+from hdgan.plots.colours import coloured
+from hdgan.plots.sheets import contact_sheet
+
+_SMALLEST_EDGE = 160
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One row: image uint8 `[H, W, 3]`, masks uint8 `[H, W]`, uncertainty float32 `[H, W]`."""
+
+    image: NDArray[np.uint8]
+    prediction: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32] | None = None
+
+
+def panel_sheet(panels: Sequence[Panel], classes: ClassMap) -> NDArray[np.uint8]:
+    """All rows as one picture: image, prediction, truth, and uncertainty (bright: unsure) where there is any."""
+    cells: list[NDArray[np.uint8]] = []
+    highest = max((float(p.uncertainty.max()) for p in panels if p.uncertainty is not None), default=0.0)
+    for panel in panels:
+        row = [panel.image, coloured(panel.prediction, classes), coloured(panel.truth, classes)]
+        if panel.uncertainty is not None:
+            row.append(heat(panel.uncertainty, highest=highest))
+        cells.extend(enlarged(cell) for cell in row)
+    return contact_sheet(cells, columns=len(cells) // len(panels))
+
+
+def heat(values: NDArray[np.float32], *, highest: float) -> NDArray[np.uint8]:
+    """Values 0 to `highest` as colours from black over violet to yellow."""
+    share = np.clip(values / highest if highest > 0 else np.zeros_like(values), 0, 1)
+    stops = np.array([[0, 0, 0], [90, 20, 120], [220, 90, 60], [255, 240, 150]], dtype=np.float64)
+    place = np.linspace(0, 1, len(stops))
+    colours = np.stack([np.interp(share, place, stops[:, channel]) for channel in range(3)], axis=-1)
+    return colours.round().astype(np.uint8)
+
+
+def enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Small pictures by a whole factor, so that a page shows their pixels."""
+    factor = max(1, _SMALLEST_EDGE // pixels.shape[0])
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
