@@ -28,8 +28,8 @@ def test_a_row_is_image_truth_and_one_mask_for_each_predictor():
     pairs = _pairs(3)
     wrong = [np.full((16, 16), 255, np.uint8)] * 3
     sheet = panel_sheet(pairs, [pairs.masks, wrong], num=2, classes=CLASSES, seed=0)
-    assert sheet.shape == (2 * 20 + 4, 4 * 20 + 4, 3)
-    cells = [sheet[4:20, 4 + 20 * column : 20 + 20 * column] for column in range(4)]
+    assert sheet.shape == (2 * 164 + 4, 4 * 164 + 4, 3)
+    cells = [sheet[4:164, 4 + 164 * column : 164 + 164 * column] for column in range(4)]
     np.testing.assert_array_equal(cells[1], cells[2])
     assert (cells[3] == 0).all()
     assert len(np.unique(cells[0])) == 1
@@ -37,4 +37,4 @@ def test_a_row_is_image_truth_and_one_mask_for_each_predictor():
 
 def test_rows_can_share_a_line():
     pairs = _pairs(4)
-    assert panel_sheet(pairs, [pairs.masks], num=4, classes=CLASSES, seed=0, side_by_side=2).shape == (2 * 20 + 4, 6 * 20 + 4, 3)
+    assert panel_sheet(pairs, [pairs.masks], num=4, classes=CLASSES, seed=0, side_by_side=2).shape == (2 * 164 + 4, 6 * 164 + 4, 3)

@@ -53,7 +53,10 @@ def test_three_arms_are_compared_on_the_same_real_tiles(finished):
     assert any("same patient" in line for line in report["remarks"])
     rings = [row["scores"]["classes"][2]["dice"] for row in report["arms"]]
     assert min(rings) > 0.6
-    assert read_image(finished / "panels.png").shape == (3 * 36 + 4, 5 * 36 + 4, 3)
+    assert read_image(finished / "panels.png").shape == (3 * 164 + 4, 5 * 164 + 4, 3)  # 32 px, five times enlarged
+    page = (finished / "report.html").read_text()
+    assert "16 real tiles of 32 px at 2 um/px" in page
+    assert f"{rings[0]:.3f} (" in page
     assert verify(finished) == []
     assert not list(finished.rglob("state"))
 

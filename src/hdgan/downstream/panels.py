@@ -9,6 +9,7 @@ import numpy as np
 from hdgan.downstream.fit import Pairs
 from hdgan.labels import ClassMap
 from hdgan.plots.colours import coloured
+from hdgan.plots.panels import enlarged
 from hdgan.plots.sheets import contact_sheet
 from hdgan.randomness import stream
 
@@ -16,14 +17,16 @@ from hdgan.randomness import stream
 def panel_sheet(
     test: Pairs, predictions: Sequence[Sequence[np.ndarray]], *, num: int, classes: ClassMap, seed: int, side_by_side: int = 1
 ) -> np.ndarray:
-    """`num` rows (all, where there are fewer tiles) as one picture uint8 `[H, W, 3]`; `side_by_side` of them share a line.
+    """`num` rows (all, where there are fewer tiles) as one picture uint8 `[H, W, 3]`; `side_by_side` of them share a line. Small tiles are
+    enlarged by a whole factor.
 
     `predictions` holds, for each predictor, a mask uint8 `[H, W]` for each pair of `test`.
     """
     cells = []
     for index in panel_order(test, num=num, num_classes=len(classes), seed=seed):
         image, truth = test.pair(index)
-        cells += [image, coloured(truth, classes), *(coloured(of[index], classes) for of in predictions)]
+        masks = (truth, *(of[index] for of in predictions))
+        cells += [enlarged(picture) for picture in (image, *(coloured(mask, classes) for mask in masks))]
     return contact_sheet(cells, columns=side_by_side * (2 + len(predictions)))
 
 

@@ -13,13 +13,14 @@ from hdgan.downstream.compare import Arm, arms, differences, remarks, shared_set
 from hdgan.downstream.config import DownstreamConfig, SegmenterConfig
 from hdgan.downstream.fit import HeldPairs, StoredPairs, fit_segmenter
 from hdgan.downstream.measure import label_all, measure
+from hdgan.downstream.page import report_page
 from hdgan.downstream.panels import panel_sheet
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
 from hdgan.downstream.sets import INDEX, PairSets
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import ClassMap
 from hdgan.progress import SILENT, Progress
-from hdgan.store.atomic import write_json, write_png
+from hdgan.store.atomic import write_json, write_png, write_text
 from hdgan.store.hashing import hash_file
 from hdgan.store.pairs import PairFolder
 from hdgan.store.stage import MANIFEST, Manifest, manifest_hash, open_stage, read_manifest
@@ -27,6 +28,7 @@ from hdgan.store.stage import MANIFEST, Manifest, manifest_hash, open_stage, rea
 STAGE = "downstream"
 REPORT = "report.json"
 PANELS = "panels.png"
+PAGE = "report.html"
 STATE = "state"
 
 
@@ -41,7 +43,7 @@ def run_downstream(
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """The manifest of the comparison in `out`: networks, `report.json`, `panels.png`.
+    """The manifest of the comparison in `out`: networks, `report.json`, `report.html`, `panels.png`.
 
     `dataset` is a finished dataset stage, `real` a folder of sets (`sets.py`).
 
@@ -70,9 +72,7 @@ def run_downstream(
             masks[arm.name] = label_all(segmenter.predict, test)
         report = _report(config, chosen, masks, test, sets=sets, classes=pairs.classes, annotator=about.get("annotator"), seed=seed)
         write_json(out / REPORT, report)
-        if config.num_panels:
-            rows = panel_sheet(test, list(masks.values()), num=config.num_panels, classes=pairs.classes, seed=seed)
-            write_png(out / PANELS, rows)
+        _show(config, report, masks, test, classes=pairs.classes, out=out, seed=seed)
         _say(report, progress)
         return folder.seal(
             counts={"test_tiles": len(test), "macro_dice": {row["arm"]: row["scores"]["macro_dice"] for row in report["arms"]}}
@@ -125,6 +125,23 @@ def _report(
         "differences": gaps,
         "remarks": notes,
     }
+
+
+def _show(
+    config: DownstreamConfig,
+    report: Mapping[str, Any],
+    masks: Mapping[str, Sequence[np.ndarray]],
+    test: HeldPairs,
+    *,
+    classes: ClassMap,
+    out: Path,
+    seed: int,
+) -> None:
+    """Writes the panels and the page."""
+    rows = panel_sheet(test, list(masks.values()), num=config.num_panels, classes=classes, seed=seed) if config.num_panels else None
+    if rows is not None:
+        write_png(out / PANELS, rows)
+    write_text(out / PAGE, report_page(report, rows, classes=classes))
 
 
 def _say(report: Mapping[str, Any], progress: Progress) -> None:
