@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hdgan.classifier.config import ClassifierConfig
+from hdgan.classifier.ensemble import Ensemble, image_score
+from hdgan.classifier.fit import fit_member
+from hdgan.classifier.pixels import draw_pixels, pixel_table
+from hdgan.classifier.stage import fit_ensemble
+from hdgan.errors import BadInput, DamagedArtifact, Diverged
+from hdgan.features import moments
+from hdgan.features.upsample import upsample_reference
+from hdgan.generator.protocol import TapSpec
+from hdgan.labels import ClassMap, LabelClass
+
+CLASSES = ClassMap((LabelClass("a", "#000000"), LabelClass("b", "#ff0000"), LabelClass("c", "#00ff00")))
+TAPS = (TapSpec("b8.conv1", 6, 8), TapSpec("b32.conv1", 4, 32))
+FACTS = {"num_blocks": 2, "generator_hash": "x", "resolution": 32, "mpp": 2.0, "annotator": "exact truth"}
+CONFIG = ClassifierConfig(hidden=(16, 8), members=2, epochs=6, batch_pixels=128, pixels_per_image=400, lr=5e-3, dropout=0.1)
+
+
+def image(seed: int) -> tuple[tuple[torch.Tensor, ...], np.ndarray]:
+    """Maps of two scales, and a mask that needs both: the sign of a coarse and of a fine channel, mixed with others."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = tuple(torch.randn(tap.channels, tap.resolution, tap.resolution, generator=generator) for tap in TAPS)
+    coarse, fine = (part.sum(dim=0) for part in upsample_reference([maps[0][:2], maps[1][:2]], 32).split([2, 2]))
+    mask = torch.where(coarse > 0, 2, (fine > 0).long())
+    return maps, mask.to(torch.uint8).numpy()
+
+
+TRAIN, VALIDATE, TEST = ([image(seed) for seed in seeds] for seeds in (range(8), range(8, 10), range(10, 14)))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_ensemble(TRAIN, VALIDATE, CONFIG, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)[0]
+
+
+def test_the_ensemble_learns_a_rule_that_needs_two_scales(fitted):
+    accuracy = np.mean([(fitted.predict(maps, size=32).mask == mask).mean() for maps, mask in TEST])
+    assert accuracy > 0.9
+
+
+def test_one_scale_alone_is_not_enough():
+    def only_fine(images):
+        return [((maps[1],), mask) for maps, mask in images]
+
+    ensemble, _ = fit_ensemble(only_fine(TRAIN), only_fine(VALIDATE), CONFIG, classes=CLASSES, taps=TAPS[1:], facts=FACTS, seed=0)
+    accuracy = np.mean([(ensemble.predict(maps, size=32).mask == mask).mean() for maps, mask in only_fine(TEST)])
+    assert accuracy < 0.75
+
+
+def test_wrong_pixels_are_less_certain_than_right_ones(fitted):
+    found = [(fitted.predict(maps, size=32), mask) for maps, mask in TEST]
+    wrong = np.concatenate([(p.mask != mask).ravel() for p, mask in found])
+    unsure = np.concatenate([p.uncertainty.ravel() for p, _ in found])
+    assert unsure[wrong].mean() > 2 * unsure[~wrong].mean()
+    assert unsure.min() >= 0
+    assert unsure.max() <= math.log(3)
+
+
+def test_the_choice_of_an_epoch_never_falls_below_the_last_one():
+    standardiser = moments.measure((maps for maps, _ in TRAIN), size=32)
+    _, curve = fit_member(TRAIN, VALIDATE, CONFIG, standardiser=standardiser, num_classes=3, seed=0, member=0)
+    assert [row.epoch for row in curve] == list(range(6))
+    assert curve[-1].loss < curve[0].loss
+    assert max(row.macro_dice for row in curve) >= curve[-1].macro_dice
+
+
+def test_a_fit_continued_from_finished_members_gives_the_same_bytes(fitted, tmp_path):
+    keep = tmp_path / "members"
+    fit_ensemble(TRAIN, VALIDATE, CONFIG.model_copy(update={"members": 1}), classes=CLASSES, taps=TAPS, facts=FACTS, seed=0, keep=keep)
+    assert len(list(keep.iterdir())) == 1
+    (keep / "member-001.safetensors").write_bytes(b"cut short")
+    continued, _ = fit_ensemble(TRAIN, VALIDATE, CONFIG, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0, keep=keep)
+    continued.save(tmp_path / "continued")
+    fitted.save(tmp_path / "straight")
+    assert (tmp_path / "continued").read_bytes() == (tmp_path / "straight").read_bytes()
+
+
+def test_a_stored_ensemble_predicts_the_same(fitted, tmp_path):
+    fitted.save(tmp_path / "e.safetensors")
+    again = Ensemble.load(tmp_path / "e.safetensors")
+    ours, theirs = (e.predict(TEST[0][0], size=32) for e in (fitted, again))
+    assert np.array_equal(ours.mask, theirs.mask)
+    assert np.array_equal(ours.uncertainty, theirs.uncertainty)
+    assert (again.annotator, again.num_blocks, again.taps, again.classes) == ("exact truth", 2, TAPS, CLASSES)
+
+
+def test_a_damaged_ensemble_is_refused(fitted, tmp_path):
+    path = tmp_path / "e.safetensors"
+    fitted.save(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DamagedArtifact, match=r"e\.safetensors"):
+        Ensemble.load(path)
+
+
+def test_ignored_pixels_are_never_drawn_and_rare_classes_more_often():
+    mask = np.zeros((64, 64), dtype=np.uint8)
+    mask[:4, :16] = 1
+    mask[32:] = 255
+    draw = np.random.default_rng(0)
+    counts = np.zeros((2, 2))
+    for balance in (0, 1):
+        rows, columns = draw_pixels(mask, num=200, balance=float(balance), draw=draw)
+        assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == 200
+        counts[balance] = np.bincount(mask[rows, columns], minlength=2)
+    assert counts.sum() == 400
+    assert counts[0, 1] < 20 < 40 < counts[1, 1] <= 64
+
+
+def test_the_table_holds_the_features_of_the_drawn_pixels():
+    features, labels = pixel_table(TRAIN[:1], CONFIG.model_copy(update={"pixels_per_image": 10_000}), seed=0, member=0)
+    maps, mask = TRAIN[0]
+    assert torch.equal(labels, torch.from_numpy(mask.astype(np.int64)).flatten())
+    torch.testing.assert_close(features, upsample_reference(maps, 32).flatten(1).t(), rtol=0, atol=1e-5)
+
+
+def test_unlabelled_images_and_diverging_steps_are_told_in_one_line():
+    blank = [(maps, np.full_like(mask, 255)) for maps, mask in TRAIN[:1]]
+    with pytest.raises(BadInput, match="no pixel"):
+        pixel_table(blank, CONFIG, seed=0, member=0)
+    with pytest.raises(BadInput, match="training part"):
+        fit_ensemble([], [], CONFIG, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)
+    wild = CONFIG.model_copy(update={"optimiser": "sgd", "lr": 1e30})
+    with pytest.raises(Diverged, match=r"lower classifier\.lr"):
+        fit_ensemble(TRAIN[:1], [], wild, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)
+
+
+def test_the_score_of_an_image_is_the_mean_of_its_most_uncertain_tenth():
+    values = np.arange(100, dtype=np.float32).reshape(10, 10)
+    assert image_score(values) == pytest.approx(np.arange(90, 100).mean())
+    assert image_score(np.ones((1, 3), dtype=np.float32)) == 1.0
