@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from tests.small_run import small_run  # noqa: F401 - a fixture for several packages
+
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from hdgan.annotations.reader import AnnotationSet
+from hdgan.evaluation import compare
+from hdgan.evaluation.config import EvaluationConfig
+from hdgan.evaluation.stage import run_evaluation
+from hdgan.store.atomic import read_image
+from hdgan.store.stage import verify
+
+
+@pytest.fixture(scope="module")
+def evaluated(small_run):
+    out = small_run.root / "evaluation"
+    folders = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations", "features", "classifier")}
+    extra = {"unet": lambda image: np.zeros(image.shape[:2], dtype=np.uint8)}
+    config = EvaluationConfig(panels=3, resamples=100, remark="Same patient.")
+    run_evaluation(config, **folders, out=out, seed=0, extra_predictors=extra)
+    return out, json.loads((out / "report.json").read_text()), (config, folders, extra)
+
+
+def test_every_method_is_measured_on_the_same_held_out_pixels(evaluated, small_run):
+    _, report, _ = evaluated
+    annotated = AnnotationSet(small_run.annotations)
+    assert set(report["methods"]) == {"hdgan", "filters", "untrained", "unet"}
+    assert tuple(report["images"]) == annotated.split["test"]
+    for method in report["methods"].values():
+        assert np.sum(method["confusion"]) == 6 * 32 * 32
+        assert list(method["per_image"]) == report["images"]
+
+
+def test_the_scores_are_those_of_the_predictions(evaluated, small_run):
+    _, report, _ = evaluated
+    annotated = AnnotationSet(small_run.annotations)
+    truth = np.concatenate([annotated.mask(name).ravel() for name in report["images"]])
+    constant = report["methods"]["unet"]["pooled"]  # it said class 0 everywhere
+    assert constant["pixel_accuracy"] == pytest.approx((truth == 0).mean())
+    assert constant["per_class"]["recall"][:2] == [1.0, 0.0]
+    assert constant["per_class"]["dice"][2] is None
+
+
+def test_the_generators_features_beat_chance_and_an_untrained_network_of_other_weights(evaluated):
+    _, report, _ = evaluated
+    ours, untrained = (report["methods"][name]["pooled"]["macro"]["dice"] for name in ("hdgan", "untrained"))
+    assert ours > 0.7
+    assert ours > untrained + 0.1
+
+
+def test_the_report_says_who_annotated_and_the_remark_beside_the_numbers(evaluated):
+    out, report, _ = evaluated
+    page = (out / "report.html").read_text()
+    assert report["annotator"] == "painted rule"
+    assert page.count("painted rule") >= 2
+    assert page.count("Same patient.") >= 2
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_page_is_well_formed_and_shows_its_pictures(evaluated):
+    out, _, _ = evaluated
+    opened: list[str] = []
+    pictures = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag == "img":
+                pictures.append(dict(attrs))
+            elif tag != "meta":
+                opened.append(tag)
+
+        def handle_endtag(self, tag):
+            assert opened.pop() == tag
+
+    Reader().feed((out / "report.html").read_text())
+    assert opened == []
+    assert pictures
+    assert all(p["src"].startswith("data:image/png;base64,") and p["alt"] for p in pictures)
+    assert read_image(out / "panels.png").shape[0] > 3 * 160
+
+
+def test_a_second_run_finds_everything_done_and_nothing_changed(evaluated):
+    out, _, (config, folders, extra) = evaluated
+    before = (out / "manifest.json").stat().st_mtime_ns
+    run_evaluation(config, **folders, out=out, seed=0, extra_predictors=extra)
+    assert (out / "manifest.json").stat().st_mtime_ns == before
+    assert verify(out) == []
+
+
+def test_the_area_under_the_curve_is_that_of_all_pairs():
+    draw = np.random.default_rng(0)
+    wrong, values = draw.random(60) < 0.3, draw.integers(0, 6, 60) / 5
+    pairs = [(a > b) + 0.5 * (a == b) for a in values[wrong] for b in values[~wrong]]
+    assert compare._auroc(wrong, values) == pytest.approx(np.mean(pairs))
+    assert compare._auroc(np.zeros(5, dtype=bool), values[:5]) is None

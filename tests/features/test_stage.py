@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.features.bank import FeatureBank
+from hdgan.features.config import FeaturesConfig
+from hdgan.features.stage import run_features
+from hdgan.generator.weights import FILE, load_generator
+from hdgan.store.atomic import read_image, read_json, write_json, write_png
+from hdgan.store.bank import SampleBank
+from hdgan.store.stage import manifest_hash
+
+
+def test_stored_maps_are_what_the_generator_computes(small_run):
+    features, samples = FeatureBank(small_run.features), SampleBank(small_run.samples)
+    generator = load_generator(small_run.generator / FILE)
+    assert features.taps == generator.taps(4)
+    name = features.names[3]
+    _, maps = generator.render_taps(torch.from_numpy(samples.latent(samples.by_name(name).index)).unsqueeze(0), num_blocks=4)
+    for stored, drawn in zip(features.maps(name), maps, strict=True):
+        torch.testing.assert_close(stored, drawn[0], rtol=0, atol=1e-5)
+
+
+def test_an_interrupted_extraction_ends_with_the_same_bytes(small_run, tmp_path):
+    inputs = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations")}
+    out = tmp_path / "features"
+    shutil.copytree(small_run.features, out)
+    (out / "manifest.json").rename(out / "inprogress.json")  # as if it had been cut off
+    manifest = read_json(out / "inprogress.json")
+    write_json(out / "inprogress.json", {key: manifest[key] for key in ("stage", "config", "seed", "inputs")})
+    (out / "features.json").unlink()
+    next((out / "maps").iterdir()).unlink()
+    run_features(FeaturesConfig(num_blocks=4), **inputs, out=out, seed=0)
+    assert manifest_hash(out) == manifest_hash(small_run.features)
+
+
+def test_a_picture_that_changed_after_it_was_drawn_is_refused(small_run, tmp_path):
+    samples = tmp_path / "samples"
+    shutil.copytree(small_run.samples, samples)
+    path = samples / "images" / "000000.png"
+    write_png(path, np.ascontiguousarray(read_image(path)[:, ::-1]))
+    inputs = {"generator": small_run.generator, "samples": samples, "annotations": small_run.annotations}
+    with pytest.raises(BadInput, match="another picture"):
+        run_features(FeaturesConfig(num_blocks=4), **inputs, out=tmp_path / "f", seed=0)
+
+
+def test_half_precision_rounds_a_little(small_run, tmp_path):
+    inputs = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations")}
+    run_features(FeaturesConfig(num_blocks=4, dtype="float16"), **inputs, out=tmp_path / "half", seed=0)
+    half, full = FeatureBank(tmp_path / "half"), FeatureBank(small_run.features)
+    for ours, exact in zip(half.maps(full.names[0]), full.maps(full.names[0]), strict=True):
+        torch.testing.assert_close(ours.float(), exact, rtol=1e-3, atol=1e-4)
+    assert (tmp_path / "half" / "maps" / f"{full.names[0]}.npy").stat().st_size < 0.6 * (
+        small_run.features / "maps" / f"{full.names[0]}.npy"
+    ).stat().st_size
+
+
+def test_maps_cut_short_are_refused_by_name(small_run, tmp_path):
+    shutil.copytree(small_run.features, tmp_path / "f")
+    bank = FeatureBank(tmp_path / "f")
+    path = tmp_path / "f" / "maps" / f"{bank.names[0]}.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DamagedArtifact, match=bank.names[0]):
+        bank.maps(bank.names[0])
+    with pytest.raises(BadInput, match="no features of 'x'"):
+        bank.maps("x")
