@@ -58,7 +58,7 @@ def open_array(path: Path) -> np.memmap:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DamagedArtifact(path, f"cannot be opened as an array ({error})", "make its stage again with --redo") from error
     if not isinstance(array, np.memmap) or array.size == 0:
         raise DamagedArtifact(path, "is no array of ours", "make its stage again with --redo")
