@@ -19,8 +19,8 @@ from hdgan.classifier.mlp import NORM_EPSILON, PixelMlp
 from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import upsample_reference, upsample_rows
 
-_BAND_VALUES = 16_000_000
-"""Numbers held at image width at one time: 64 MB in float32."""
+_BAND_VALUES = 1_000_000
+"""Numbers of a member held at image width at one time: 4 MB in float32, what a processor's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,12 @@ def _fold_one(member: PixelMlp, standardiser: Standardiser) -> list[tuple[Tensor
 def probabilities(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
     """Bands of rows from the top: the first row, and probabilities `[M, K, rows, R]` of the maps `[C, S, S]` at `size` px."""
     projected = _project(folded, maps)
-    width = folded.weights[0].shape[0] * folded.weights[0].shape[1]
-    rows = max(1, min(size, _BAND_VALUES // (2 * width * size)))
+    width = folded.weights[0].shape[1]
+    rows = max(1, min(size, _BAND_VALUES // (width * size)))
     for first in range(0, size, rows):
         last = min(first + rows, size)
-        yield first, _head(folded, projected, first, last, size)
+        # One member at a time: what is upsampled together must stay in the processor's cache.
+        yield first, torch.stack([_head(folded, projected, member, first, last, size) for member in range(folded.num_members)])
 
 
 def _project(folded: Folded, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -81,16 +82,17 @@ def _project(folded: Folded, maps: Sequence[Tensor]) -> list[Tensor]:
     return projected
 
 
-def _head(folded: Folded, projected: Sequence[Tensor], first: int, last: int, size: int) -> Tensor:
-    """Probabilities `[M, K, rows, R]` of a band."""
-    M = folded.num_members
-    total = upsample_rows(projected[0], first=first, last=last, size=size)
+def _head(folded: Folded, projected: Sequence[Tensor], member: int, first: int, last: int, size: int) -> Tensor:
+    """Probabilities `[K, rows, R]` of a band by one member."""
+    width = folded.weights[0].shape[1]
+    channels = slice(member * width, (member + 1) * width)
+    total = upsample_rows(projected[0][channels], first=first, last=last, size=size)
     for m in projected[1:]:
-        total = total + upsample_rows(m, first=first, last=last, size=size)
-    x = total.reshape(M, -1, (last - first) * size) + folded.biases[0].unsqueeze(2)
+        total = total + upsample_rows(m[channels], first=first, last=last, size=size)
+    x = total.reshape(width, -1) + folded.biases[0][member].unsqueeze(1)
     for weight, bias in zip(folded.weights[1:], folded.biases[1:], strict=True):
-        x = torch.baddbmm(bias.unsqueeze(2), weight, x.relu_())
-    return F.softmax(x, dim=1).view(M, -1, last - first, size)
+        x = torch.addmm(bias[member].unsqueeze(1), weight[member], x.relu_())
+    return F.softmax(x, dim=0).view(-1, last - first, size)
 
 
 def probabilities_reference(members: Sequence[PixelMlp], standardiser: Standardiser, maps: Sequence[Tensor], *, size: int) -> Tensor:
