@@ -14,7 +14,7 @@ from hdgan.labels import KIDNEY, read_class_map
 from hdgan.slides.table import read_table
 from hdgan.store.atomic import read_mask
 from hdgan.store.hashing import hash_file
-from hdgan.testing.cohort import halved, paint_cohort
+from hdgan.testing.cohort import halved, paint_cohort, paint_pairs
 from hdgan.testing.painter import paint
 
 
@@ -78,6 +78,16 @@ def test_nothing_to_paint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="at least one"):
         paint_cohort(tmp_path, num_patients=0, size_px=16)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_painted_pairs_are_a_folder_of_pairs(tmp_path: Path) -> None:
+    pairs = paint_pairs(tmp_path, num=6, size_px=48, mpp=4.0, scale=0.7, stains=("pas", "he"), seed=1)
+    assert pairs.stems == ("0000-north-pas", "0001-south-pas", "0002-east-pas", "0003-north-he", "0004-south-he", "0005-east-he")
+    assert pairs.classes == KIDNEY
+    assert len({pairs.image(stem).tobytes() for stem in pairs.stems}) == 6
+    assert {pairs.mask(stem).shape for stem in pairs.stems} == {(48, 48)}
+    with pytest.raises(BadInput, match="at least one"):
+        paint_pairs(tmp_path, num=0, size_px=16)
 
 
 def test_halving_takes_means_and_leaves_an_odd_edge_out() -> None:

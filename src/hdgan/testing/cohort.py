@@ -20,6 +20,7 @@ from hdgan.labels import KIDNEY
 from hdgan.progress import SILENT, Progress, track
 from hdgan.randomness import counter_key
 from hdgan.store.atomic import replacing, write_json, write_png, write_text
+from hdgan.store.pairs import PairFolder, write_classes, write_pair
 from hdgan.testing.painter import Painting, paint
 from hdgan.testing.stains import STAINS
 
@@ -95,6 +96,40 @@ def paint_cohort(
     write_text(folder / "slides.csv", _table(slides, folder))
     write_json(folder / "classes.json", KIDNEY.to_json())
     return tuple(slides)
+
+
+def paint_pairs(
+    folder: Path,
+    *,
+    num: int,
+    size_px: int,
+    seed: int = 0,
+    centres: Sequence[str] = CENTRES,
+    stains: Sequence[str] = tuple(STAINS),
+    mpp: float = 0.5,
+    scale: float = 1.0,
+    density: float = 1.0,
+    progress: Progress = SILENT,
+) -> PairFolder:
+    """Images with exact masks as a folder of pairs, such as an oracle segmenter is trained on; each shows a scene of its own.
+
+    Stems are `0000-<centre>-<stain>`. With the centres, stains, mpp and scale of a cohort the pairs look like tiles of it, but a scene is
+    never one of the cohort's.
+
+    Raises:
+        BadInput: nothing to paint, or an argument the painter refuses.
+    """
+    if num < 1 or not centres or not stains:
+        raise BadInput("painter", f"{num} pairs, {len(centres)} centres, {len(stains)} stains", "give at least one of each")
+    for number in track(range(num), total=num, label="paint", progress=progress):
+        centre, stain = centres[number % len(centres)], stains[number // len(centres) % len(stains)]
+        scene_seed = counter_key(seed, "painter.pairs", number) & 0x7FFFFFFF
+        painting = paint(
+            scene_seed, size_px=size_px, mpp=mpp, stain=stain, centre=centre, patient=f"q{number:04d}", scale=scale, density=density
+        )
+        write_pair(folder, f"{number:04d}-{centre}-{stain}", painting.image, painting.mask)
+    write_classes(folder, KIDNEY)
+    return PairFolder(folder)
 
 
 def write_slide(path: Path, painting: Painting) -> None:
