@@ -62,7 +62,7 @@ class FeatureBank:
         return sum(tap.channels for tap in self.taps)
 
     def maps(self, name: str) -> tuple[Tensor, ...]:
-        """The maps `[C, S, S]` of the image called `name`, views of the file where its format is float32.
+        """The maps `[C, S, S]` of the image called `name`, views of the memory-mapped file.
 
         Raises:
             BadInput: it has no features.
@@ -70,10 +70,10 @@ class FeatureBank:
         """
         if name not in self.hashes:
             raise BadInput(self.folder, f"no features of {name!r}", "it was not annotated when features were extracted; use --redo")
-        flat = open_array(self.folder / MAPS / f"{name}.npy")
+        flat = open_array(self.folder / MAPS / f"{name}.npy", is_private=True)
         if flat.shape != (num_values(self.taps),):
             raise DamagedArtifact(self.folder / MAPS / f"{name}.npy", f"has shape {flat.shape}", "extract the features again with --redo")
-        values = torch.from_numpy(np.array(flat))
+        values = torch.from_numpy(np.asarray(flat))
         parts = torch.split(values, [tap.channels * tap.resolution**2 for tap in self.taps])
         return tuple(part.view(tap.channels, tap.resolution, tap.resolution) for part, tap in zip(parts, self.taps, strict=True))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hdgan.errors import Interrupted
@@ -33,6 +34,7 @@ STATE = "state"
 GRIDS = "grids"
 STATS = "stats.jsonl"
 _GRID_EDGE = 6
+_GRID_IMAGE_PX = 256
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,15 @@ def _snapshot(state: TrainingState, rows: list[dict[str, Any]], out: Path) -> No
 
 
 def draw_grid(state: TrainingState) -> np.ndarray:
-    """A 6 x 6 grid `[6 R, 6 R, 3]` uint8 of images from fixed latents, drawn in chunks so that memory stays small."""
+    """A 6 x 6 grid uint8 `[H, W, 3]` of images, each at most 256 px, from fixed latents, drawn in chunks so that memory stays small."""
     generator = torch_stream(0, "generator.grid")
     z = torch.randn(_GRID_EDGE**2, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
     rows = []
     with torch.no_grad():
         for part in torch.split(z, _GRID_EDGE):
-            rows.append(np.concatenate(list(to_uint8(state.G_average(part))), axis=1))
+            images = state.G_average(part)
+            shrink = max(1, images.shape[-1] // _GRID_IMAGE_PX)  # at 4096 px a full grid would be 600 megapixels
+            rows.append(np.concatenate(list(to_uint8(F.avg_pool2d(images, shrink))), axis=1))
     return np.concatenate(rows, axis=0)
 
 

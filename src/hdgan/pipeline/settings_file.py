@@ -95,7 +95,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str | Path) 
 def _nearest(model: type[BaseModel], location: Sequence[int | str]) -> str:
     """The known key that looks like the unknown one at `location`, else all known ones."""
     owner = _model_at(model, location[:-1])
-    known = sorted(owner.model_fields) if owner else []
+    known = sorted(field.alias or name for name, field in owner.model_fields.items()) if owner else []
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"

@@ -50,14 +50,14 @@ def finish_array(array: np.memmap) -> Path:
     return path
 
 
-def open_array(path: Path) -> np.memmap:
-    """The array at `path`, read-only.
+def open_array(path: Path, *, is_private: bool = False) -> np.memmap:
+    """The array at `path`, read-only; with `is_private` writes are allowed and stay in memory (torch asks for that).
 
     Raises:
         DamagedArtifact: it is missing, cut short, or no .npy file.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="c" if is_private else "r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise DamagedArtifact(path, f"cannot be opened as an array ({error})", "make its stage again with --redo") from error
     if not isinstance(array, np.memmap) or array.size == 0:

@@ -20,18 +20,20 @@ _MAX_SWEEPS = 20
 
 
 def assign_folds(rows: Sequence[TileRow], *, num_folds: int, seed: int) -> dict[str, int]:
-    """The fold (0 to `num_folds` - 1) of each patient in `rows`; ties are broken by `seed`."""
+    """The fold (0 to `num_folds` - 1) of each patient in `rows`. Which of equally large patients comes first is drawn by
+    `seed`; with too few patients the last folds stay empty.
+    """
     patients = sorted({row.patient for row in rows})
     weights = _weights(rows, patients)
-    order = sorted(range(len(patients)), key=lambda i: (-weights[i, 0], i))
-    shuffled = stream(seed, "tiles.folds").permutation(num_folds)
+    shuffled = stream(seed, "tiles.folds").permutation(len(patients))
+    order = sorted(range(len(patients)), key=lambda i: (-weights[i, 0], shuffled[i]))
     target = weights.sum(axis=0) / num_folds
     scale = 1 / np.maximum(weights.sum(axis=0), 1)  # a rare stain weighs as much as a frequent one
     totals = np.zeros((num_folds, weights.shape[1]))
     folds = np.zeros(len(patients), np.intp)
     for i in order:
         costs = [_cost(totals[f] + weights[i], target, scale) - _cost(totals[f], target, scale) for f in range(num_folds)]
-        folds[i] = min(range(num_folds), key=lambda f: (round(costs[f], 12), shuffled[f]))
+        folds[i] = min(range(num_folds), key=lambda f: round(costs[f], 12))
         totals[folds[i]] += weights[i]
     _improve(folds, weights, totals, target, scale)
     return {patient: int(fold) for patient, fold in zip(patients, folds, strict=True)}
@@ -56,7 +58,7 @@ def fold_warnings(rows: Sequence[TileRow], *, num_folds: int) -> tuple[str, ...]
     lines = []
     patients = len({row.patient for row in rows})
     if patients < num_folds:
-        lines.append(f"{patients} patients cannot fill {num_folds} folds: {num_folds - patients} are empty")
+        lines.append(f"patients: {patients}, folds: {num_folds}; the last {num_folds - patients} stay empty")
     for what in ("stain", "centre"):
         by_value: Mapping[str, set[int]] = _folds_of(rows, what)
         occupied = {row.fold for row in rows}

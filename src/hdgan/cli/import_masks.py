@@ -1,0 +1,31 @@
+"""`hdgan import-masks`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hdgan.cli.options import Config, Redo, Run
+
+Masks = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder of masks (PNG) or QuPath outlines (GeoJSON), each named like its sample; without it, that of the settings."
+    ),
+]
+
+
+def import_masks(run: Run, masks: Masks = None, config: Config = None, redo: Redo = False) -> None:
+    """Check drawn masks against their samples, keep them, and split them."""
+    from hdgan.cli.progress import showing
+    from hdgan.pipeline.run import open_run, run_one
+
+    opened = open_run(run, config=config)
+    if masks is not None:
+        opened = opened.with_masks(masks)
+    with showing() as progress:
+        outcome = run_one(opened, "annotations", redo=redo, progress=progress)
+    counts = ", ".join(f"{key} {value}" for key, value in sorted(outcome.manifest.counts.items()))
+    typer.echo(f"annotations: {'current' if outcome.was_current else 'imported'} ({counts}) in {outcome.folder}")

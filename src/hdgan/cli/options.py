@@ -1,0 +1,17 @@
+"""The arguments that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[Path, typer.Argument(help="Folder of the run, such as runs/kidney.", show_default=False)]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="Settings (TOML). They are copied into the run; without it those of the run are used.", show_default=False
+    ),
+]
+Redo = Annotated[bool, typer.Option("--redo", help="Make it again where settings or inputs changed. What a person drew is kept.")]

@@ -1,0 +1,229 @@
+"""What a run would read, write and need, before anything is done: `hdgan run --plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdgan.errors import HdganError
+from hdgan.pipeline import estimates
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.estimates import Need
+from hdgan.pipeline.machine import cores, memory_bytes
+from hdgan.pipeline.standing import Standing, standings
+from hdgan.pipeline.steps import STEPS
+from hdgan.store.layout import RunFolder
+from hdgan.tiles.plan import estimate
+
+_SECONDS_PER_ANNOTATED_IMAGE = 0.2
+_SEGMENTER_BYTES = 1.5 * estimates.GIB
+_SEGMENTER_FLOPS_PER_PX = 1.2e6
+"""Forward and backward of the default U-Net."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage of the plan."""
+
+    stage: str
+    standing: Standing
+    reads: str
+    writes: str
+    need: Need
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All wanted stages; the sums leave out what is current."""
+
+    root: Path
+    rows: tuple[Row, ...]
+    cores: int
+
+    @property
+    def disk(self) -> float:
+        """Bytes still to be written."""
+        return sum(row.need.disk or 0.0 for row in self._open())
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds still to go on this machine's processor."""
+        return sum(row.need.cpu_seconds or 0.0 for row in self._open())
+
+    @property
+    def gpu_seconds(self) -> float:
+        """The same where a GPU does what it can."""
+        return sum(row.need.cpu_seconds or 0.0 if row.need.gpu_seconds is None else row.need.gpu_seconds for row in self._open())
+
+    def _open(self) -> list[Row]:
+        return [row for row in self.rows if row.standing.state != "current"]
+
+
+def make_plan(config: RunConfig, *, root: Path, base: Path | None = None) -> Plan:
+    """The plan of the run in folder `root`; slides are looked for from `base` (the folder of the command), and may be absent."""
+    wanted = {step.stage: step.settings(config) for step in STEPS if step.is_wanted(config)}
+    found = {standing.stage: standing for standing in standings(RunFolder(root), configs=wanted, seed=config.run.seed)}
+    slides = _slides(config, base or Path())
+    rows = []
+    for step in STEPS:
+        if step.stage in found:
+            reads = ", ".join(step.reads) or "slides"
+            need, writes, notes = _NEEDS[step.stage](config, slides)
+            rows.append(Row(step.stage, found[step.stage], reads, writes, need, (*notes, *_memory_note(need))))
+    return Plan(root, tuple(rows), cores())
+
+
+@dataclass(frozen=True)
+class _Slides:
+    """What is known of the slides without cutting them."""
+
+    num_slides: int | None
+    num_tiles: int | None
+    seconds: float | None
+    notes: tuple[str, ...]
+
+
+def _slides(config: RunConfig, base: Path) -> _Slides:
+    try:
+        found = estimate(config.tiles, base=base)
+    except HdganError as error:
+        note = f"the slides are not at hand ({error})"
+        num, tiles = config.run.expected_slides, config.run.expected_tiles
+        reading = None if tiles is None else tiles * config.tiles.tile_px**2 * 2e-7 / cores()
+        return _Slides(num, tiles, reading, (note, *(["counts are run.expected_slides and run.expected_tiles"] if tiles else [])))
+    return _Slides(found.num_slides, found.num_cells, found.seconds, found.problems[:3])
+
+
+Found = tuple[Need, str, tuple[str, ...]]
+
+
+def _tiles(config: RunConfig, slides: _Slides) -> Found:
+    edge = round(config.tiles.tile_px * config.tiles.margin)
+    each = edge**2 * (estimates.PNG_BYTES_PER_PX if config.tiles.format == "png" else estimates.JPEG_BYTES_PER_PX)
+    disk = None if slides.num_tiles is None else 2 * slides.num_tiles * each
+    writes = f"{slides.num_tiles if slides.num_tiles is not None else 'unknown'} tiles of {edge} px at {config.tiles.mpp:g} um/px at most"
+    return Need(0.5 * estimates.GIB + 12 * edge**2, disk, slides.seconds), writes, slides.notes
+
+
+def _generator(config: RunConfig, _slides: _Slides) -> Found:
+    spec, settings = config.generator.network_spec(), config.generator.train_settings(seed=config.run.seed)
+    flops = estimates.training_flops(spec, settings) * settings.kimg * 1000
+    cpu = estimates.seconds_on(flops, cores=cores(), low_precision=spec.low_precision == "bfloat16")
+    memory = estimates.training_bytes(spec, settings.microbatch or settings.batch)
+    weights = estimates.training_bytes(spec, 0)
+    grid = (6 * min(spec.resolution, 256)) ** 2 * estimates.PNG_BYTES_PER_PX
+    disk = 3 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
+    writes = f"a {spec.resolution} px generator after {settings.kimg:g} thousand images, 3 states, grids of samples"
+    notes = [] if spec.resolution <= 128 else ["above 128 px a GPU is needed to finish in reasonable time"]
+    return Need(memory, disk, cpu, flops / estimates.GPU_FLOPS), writes, tuple(notes)
+
+
+def _samples(config: RunConfig, _slides: _Slides) -> Found:
+    spec, num = config.generator.network_spec(), config.samples.num
+    flops = estimates.drawing_flops(spec) * num
+    encoding = num * spec.resolution**2 * 3e-7
+    need = Need(
+        estimates.drawing_bytes(spec, num_blocks=1),
+        num * spec.resolution**2 * estimates.PNG_BYTES_PER_PX,
+        estimates.seconds_on(flops, cores=cores()) + encoding,
+        flops / estimates.GPU_FLOPS + encoding,
+    )
+    return (
+        need,
+        f"{num} images of {spec.resolution} px at psi {config.samples.psi:g}, latents, a shortlist of {config.samples.shortlist}",
+        (),
+    )
+
+
+def _annotations(config: RunConfig, _slides: _Slides) -> Found:
+    num, size = sum(config.annotations.sizes.values()), config.generator.resolution
+    writes = f"{num} masks of {size} px, split {'/'.join(str(n) for n in config.annotations.sizes.values())}"
+    disk = num * size**2 * estimates.MASK_BYTES_PER_PX
+    if config.oracle is None:
+        return Need(0.3 * estimates.GIB, disk, num * _SECONDS_PER_ANNOTATED_IMAGE), writes, ("a person draws the masks first",)
+    seconds = _segmenter_seconds(config, config.oracle.segmenter.steps * config.oracle.segmenter.batch)
+    return Need(_SEGMENTER_BYTES, disk, seconds, seconds / 20), writes, (f"drawn by {config.oracle.name}, not by an expert",)
+
+
+def _features(config: RunConfig, _slides: _Slides) -> Found:
+    spec, num = config.generator.network_spec(), sum(config.annotations.sizes.values())
+    bytes_each = 2 if config.features.dtype == "float16" else 4
+    each = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=bytes_each)
+    upsampled = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=bytes_each)
+    flops = 2 * estimates.drawing_flops(spec) * num
+    need = Need(
+        estimates.drawing_bytes(spec, num_blocks=config.features.num_blocks),
+        each * num,
+        estimates.seconds_on(flops, cores=cores()) + each * num / 3e8,
+        flops / estimates.GPU_FLOPS + each * num / 3e8,
+    )
+    channels = round(upsampled / bytes_each / spec.resolution**2)
+    note = f"upsampled and concatenated they would be {upsampled / each:.0f} times as much"
+    return need, f"{channels} channels at native resolution for {num} images", (note,)
+
+
+def _classifier(config: RunConfig, _slides: _Slides) -> Found:
+    spec, c = config.generator.network_spec(), config.classifier
+    channels = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=1) / spec.resolution**2
+    pixels = config.annotations.train * min(c.pixels_per_image, spec.resolution**2)
+    flops = 6 * pixels * c.epochs * c.members * (channels * c.hidden[0] + c.hidden[0] * c.hidden[1])
+    validating = estimates.labelling_flops(spec, num_blocks=config.features.num_blocks, hidden=c.hidden, heads=c.members)
+    flops += validating * c.epochs * config.annotations.sizes["validate"]
+    maps = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=4)
+    held = maps * (config.annotations.train + config.annotations.sizes["validate"]) + 8 * pixels * channels
+    writes = f"{c.members} classifiers {channels:.0f}-{c.hidden[0]}-{c.hidden[1]}-classes"
+    return Need(held, 4.0 * c.members * channels * c.hidden[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
+
+
+def _evaluation(config: RunConfig, slides: _Slides) -> Found:
+    fitting = _classifier(config, slides)[0]
+    seconds = (fitting.cpu_seconds or 0.0) * 2 + _segmenter_seconds(config, config.control.steps * config.control.batch)
+    return Need(fitting.memory, 5e6, seconds), "report.json, report.html, panels; three controls fitted on the same images", ()
+
+
+def _dataset(config: RunConfig, _slides: _Slides) -> Found:
+    spec, c = config.generator.network_spec(), config.dataset
+    drawn = c.num / (1 - c.drop_share)
+    hidden, heads = config.classifier.hidden, config.classifier.members
+    flops = drawn * (
+        estimates.drawing_flops(spec) + estimates.labelling_flops(spec, num_blocks=config.features.num_blocks, hidden=hidden, heads=heads)
+    )
+    encoding = drawn * spec.resolution**2 * 3.5e-7
+    disk = drawn * spec.resolution**2 * (estimates.PNG_BYTES_PER_PX + estimates.MASK_BYTES_PER_PX)
+    memory = estimates.drawing_bytes(spec, num_blocks=config.features.num_blocks)
+    need = Need(memory, disk, estimates.seconds_on(flops, cores=cores()) + encoding, flops / estimates.GPU_FLOPS + encoding)
+    return need, f"{c.num} labelled pairs of {spec.resolution} px, the {c.drop_share:.0%} most uncertain dropped", ()
+
+
+def _downstream(config: RunConfig, _slides: _Slides) -> Found:
+    assert config.downstream is not None
+    segmenter = config.downstream.segmenter
+    seconds = 3 * _segmenter_seconds(config, segmenter.steps * segmenter.batch)
+    return Need(_SEGMENTER_BYTES, 3e7, seconds, seconds / 20), "three segmenters and their comparison on real tiles", ()
+
+
+def _segmenter_seconds(config: RunConfig, images: int) -> float:
+    size = min(config.generator.resolution, 256)
+    return estimates.seconds_on(images * size**2 * _SEGMENTER_FLOPS_PER_PX, cores=cores())
+
+
+def _memory_note(need: Need) -> tuple[str, ...]:
+    here = memory_bytes()
+    if here is None or need.memory is None or need.memory <= here:
+        return ()
+    return (f"more memory than this machine has ({here / estimates.GIB:.0f} GiB)",)
+
+
+_NEEDS: dict[str, Callable[[RunConfig, _Slides], Found]] = {
+    "tiles": _tiles,
+    "generator": _generator,
+    "samples": _samples,
+    "annotations": _annotations,
+    "features": _features,
+    "classifier": _classifier,
+    "evaluation": _evaluation,
+    "dataset": _dataset,
+    "downstream": _downstream,
+}

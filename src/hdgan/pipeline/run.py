@@ -1,0 +1,133 @@
+"""Runs the stages of a run in their order: skips what is current, resumes what was interrupted, stops at what is stale."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdgan.errors import BadConfig, BadInput, StaleStage
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.settings_file import read_settings
+from hdgan.pipeline.standing import Standing, standings
+from hdgan.pipeline.steps import STEPS, Run, Step
+from hdgan.progress import SILENT, Progress
+from hdgan.store.atomic import read_json, write_bytes, write_json
+from hdgan.store.layout import STAGES, RunFolder
+from hdgan.store.stage import MANIFEST, Manifest
+
+SETTINGS = "config.toml"
+ORIGIN = "origin.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one stage."""
+
+    stage: str
+    folder: Path
+    manifest: Manifest
+    was_current: bool
+    """Nothing had to be done."""
+    seconds: float
+
+
+def open_run(root: Path, *, config: Path | None = None) -> Run:
+    """The run in folder `root`. Settings come from `config`, which is then copied into the run, or from the run's own copy.
+
+    Raises:
+        BadConfig: the settings are missing or wrong.
+    """
+    own = root / SETTINGS
+    if config is None and not own.exists():
+        raise BadInput(root, f"holds no {SETTINGS}", "give the settings of a new run with --config, such as one of recipes/")
+    source = own if config is None else config
+    settings = read_settings(source, RunConfig)
+    if source.resolve() != own.resolve():
+        # The copy must mean what the original meant, wherever the next command is given.
+        write_json(root / ORIGIN, {"base": os.path.relpath(source.resolve().parent, root.resolve())})
+        write_bytes(own, source.read_bytes())
+    return Run(settings, RunFolder(root), _base(root))
+
+
+def run_root(config: RunConfig) -> Path:
+    """The folder that the settings themselves name for the run."""
+    return config.run.out / config.run.name
+
+
+def survey(run: Run) -> tuple[Standing, ...]:
+    """Where each wanted stage of the run stands."""
+    wanted = {step.stage: step.settings(run.config) for step in STEPS if step.is_wanted(run.config)}
+    return standings(run.folder, configs=wanted, seed=run.config.run.seed)
+
+
+def run_all(
+    run: Run, *, redo: bool = False, first: str | None = None, until: str | None = None, progress: Progress = SILENT
+) -> tuple[Outcome, ...]:
+    """What became of each stage from `first` (the first) to `until` (the last).
+
+    Raises:
+        StaleStage: stages were made from other settings or inputs and `redo` is false; names them all, with the fields.
+        HdganError: whatever a stage refuses.
+    """
+    steps = _between(first, until, run)
+    if not redo:
+        _refuse_stale([standing for standing in survey(run) if standing.stage in {step.stage for step in steps}])
+    outcomes = []
+    for number, step in enumerate(steps, start=1):
+        progress.say(f"[{number}/{len(steps)}] {step.stage}: {step.purpose}")
+        outcomes.append(_run(step, run, redo=redo, progress=progress))
+    return tuple(outcomes)
+
+
+def run_one(run: Run, stage: str, *, redo: bool = False, progress: Progress = SILENT) -> Outcome:
+    """What became of `stage`; the stages before it must be there.
+
+    Raises:
+        StaleStage: it was made from other settings or inputs and `redo` is false.
+    """
+    (step,) = _between(stage, stage, run)
+    return _run(step, run, redo=redo, progress=progress)
+
+
+def _base(root: Path) -> Path:
+    """Where relative paths of the run's settings begin: the folder of the file that they were copied from."""
+    origin = root / ORIGIN
+    return (root / read_json(origin)["base"]).resolve() if origin.exists() else root
+
+
+def _between(first: str | None, until: str | None, run: Run) -> list[Step]:
+    for name in (first, until):
+        if name is not None and name not in STAGES:
+            raise BadConfig("stage", f"there is none called {name!r}", f"stages are {', '.join(STAGES)}")
+    start = 0 if first is None else STAGES.index(first)
+    stop = len(STAGES) - 1 if until is None else STAGES.index(until)
+    steps = [step for step in STEPS if start <= STAGES.index(step.stage) <= stop]
+    chosen = [step for step in steps if step.is_wanted(run.config)]
+    if not chosen:
+        raise BadConfig("settings", f"{', '.join(step.stage for step in steps) or 'nothing'} is not asked for", "add its section")
+    return chosen
+
+
+def _refuse_stale(found: Sequence[Standing]) -> None:
+    stale = [standing for standing in found if standing.state == "stale"]
+    if stale:
+        listed = "; ".join(f"{standing.stage} ({', '.join(standing.fields)})" for standing in stale)
+        message = f"made from other settings or inputs: {listed}; add --redo to make them again (what a person drew is kept)"
+        raise StaleStage(message)
+
+
+def _run(step: Step, run: Run, *, redo: bool, progress: Progress) -> Outcome:
+    folder = run.folder.folder(step.stage)
+    before = _written(folder)
+    since = time.monotonic()
+    manifest = step.work(run, redo, progress)
+    return Outcome(step.stage, folder, manifest, before is not None and before == _written(folder), time.monotonic() - since)
+
+
+def _written(folder: Path) -> int | None:
+    """When the folder's manifest was written, ns."""
+    path = folder / MANIFEST
+    return path.stat().st_mtime_ns if path.exists() else None

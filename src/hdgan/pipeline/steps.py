@@ -1,0 +1,230 @@
+"""The stages of a run as steps: what each reads, and the one call that does it.
+
+Nothing heavy is imported until a step works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hdgan.annotations.config import AnnotationsConfig
+from hdgan.errors import BadInput, StaleStage
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.standing import standings
+from hdgan.progress import Progress
+from hdgan.store.layout import RunFolder
+from hdgan.store.stage import MANIFEST, Manifest, read_manifest
+
+ORACLE, REAL, CONTROL, ORACLE_MASKS = "oracle", "real", "control", "oracle-masks"
+"""Folders of a run that belong to no stage."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was opened: its settings, its folder, and where relative paths of the settings begin."""
+
+    config: RunConfig
+    folder: RunFolder
+    base: Path
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage."""
+        return self.folder.folder(name)
+
+    def beside(self, name: str) -> Path:
+        """A folder of the run that belongs to no stage."""
+        return self.folder.root / name
+
+    def path(self, given: Path) -> Path:
+        """A path of the settings, from where relative ones begin."""
+        return self.base / given.expanduser()
+
+    def annotations(self) -> AnnotationsConfig:
+        """`[annotations]` with its paths resolved and the oracle's name where it draws."""
+        settings = self.config.drawn_annotations
+        found = {name: self.path(path) for name in ("class_map", "class_mapping") if (path := getattr(settings, name)) is not None}
+        return settings.model_copy(update=found)
+
+    def with_masks(self, masks: Path) -> Run:
+        """The same run, with masks from a folder instead of an oracle."""
+        annotations = self.config.annotations.model_copy(update={"masks": masks.absolute()})
+        return replace(self, config=self.config.model_copy(update={"annotations": annotations, "oracle": None}))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run."""
+
+    stage: str
+    purpose: str
+    reads: tuple[str, ...]
+    work: Callable[[Run, bool, Progress], Manifest]
+
+    def is_wanted(self, config: RunConfig) -> bool:
+        """Whether the settings ask for it."""
+        return getattr(config, self.stage) is not None
+
+    def settings(self, config: RunConfig) -> dict[str, Any]:
+        """Its section as plain data."""
+        return config.recorded(self.stage)
+
+
+def _tiles(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.tiles.stage import run_tiles
+
+    return run_tiles(run.config.tiles, base=run.base, out=run.stage("tiles"), seed=run.config.run.seed, redo=redo, progress=progress)
+
+
+def _generator(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.generator.stage import run_generator
+
+    return run_generator(
+        run.config.generator, tiles=run.stage("tiles"), out=run.stage("generator"), seed=run.config.run.seed, redo=redo, progress=progress
+    )
+
+
+def _samples(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.samples.stage import run_samples
+
+    return run_samples(
+        run.config.samples,
+        generator=run.stage("generator"),
+        out=run.stage("samples"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.annotations.stage import run_annotations
+    from hdgan.pipeline.oracle import oracle_masks
+
+    settings, masks = run.annotations(), run.config.annotations.masks
+    if run.config.oracle is not None:
+        masks = oracle_masks(run, redo=redo, progress=progress)
+    if masks is None:
+        return _imported(run)
+    return run_annotations(
+        settings,
+        samples=run.stage("samples"),
+        masks=run.path(masks),
+        out=run.stage("annotations"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _imported(run: Run) -> Manifest:
+    """The masks that a person imported by hand, when they still belong to these samples.
+
+    Raises:
+        BadInput: nobody has annotated yet.
+        StaleStage: they were drawn on other samples, or the settings changed; a redo cannot draw them again.
+    """
+    out, samples = run.stage("annotations"), run.stage("samples")
+    command = f"hdgan import-masks {run.folder.root} FOLDER"
+    if not (out / MANIFEST).exists():
+        remedy = f"outline the images that {samples / 'shortlist.json'} names, then: {command}"
+        raise BadInput(run.folder.root, "nobody has annotated the samples yet", remedy)
+    wanted = {"annotations": run.config.recorded("annotations")}
+    (found,) = standings(run.folder, configs=wanted, seed=run.config.run.seed)
+    if found.state == "stale":
+        raise StaleStage(f"{out}: imported for others ({', '.join(found.fields)}); import the masks again: {command} --redo")
+    return read_manifest(out)
+
+
+def _features(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.features.stage import run_features
+
+    return run_features(
+        run.config.features,
+        **_inputs(run, "features"),
+        out=run.stage("features"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _classifier(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.classifier.stage import run_classifier
+
+    return run_classifier(
+        run.config.classifier,
+        **_inputs(run, "classifier"),
+        out=run.stage("classifier"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _evaluation(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.evaluation.stage import run_evaluation
+    from hdgan.pipeline.oracle import unet_control
+
+    wants_unet = "unet" in run.config.evaluation.controls
+    return run_evaluation(
+        run.config.evaluation,
+        **_inputs(run, "evaluation"),
+        out=run.stage("evaluation"),
+        seed=run.config.run.seed,
+        extra_predictors={"unet": unet_control(run, redo=redo, progress=progress)} if wants_unet else {},
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _dataset(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.dataset.stage import run_dataset
+
+    return run_dataset(
+        run.config.dataset,
+        generator=run.stage("generator"),
+        classifier=run.stage("classifier"),
+        out=run.stage("dataset"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _downstream(run: Run, redo: bool, progress: Progress) -> Manifest:
+    from hdgan.downstream.stage import run_downstream
+    from hdgan.pipeline.oracle import real_pairs
+
+    assert run.config.downstream is not None, "the step is only wanted with its section"
+    return run_downstream(
+        run.config.downstream,
+        dataset=run.stage("dataset"),
+        real=real_pairs(run, redo=redo, progress=progress),
+        out=run.stage("downstream"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+    )
+
+
+def _inputs(run: Run, stage: str) -> dict[str, Path]:
+    """The folders that a stage reads, by the names that it calls them."""
+    step = next(step for step in STEPS if step.stage == stage)
+    return {name: run.stage(name) for name in step.reads}
+
+
+STEPS: tuple[Step, ...] = (
+    Step("tiles", "cut the slides", (), _tiles),
+    Step("generator", "train the generator", ("tiles",), _generator),
+    Step("samples", "draw images for annotation", ("generator",), _samples),
+    Step("annotations", "check and split the masks", ("samples",), _annotations),
+    Step("features", "check images against latents, keep feature maps", ("generator", "samples", "annotations"), _features),
+    Step("classifier", "train the pixel classifiers", ("features", "annotations"), _classifier),
+    Step("evaluation", "measure on held-out images", ("generator", "samples", "annotations", "features", "classifier"), _evaluation),
+    Step("dataset", "write labelled pairs", ("generator", "classifier"), _dataset),
+    Step("downstream", "train a segmenter on the pairs, test it on real images", ("dataset",), _downstream),
+)
+"""Every stage, in order."""

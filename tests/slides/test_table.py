@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from hdgan.errors import BadInput
+from hdgan.slides.table import Area, find_slides, read_table
+
+
+@pytest.fixture
+def scans(tmp_path):
+    for name in ("b.svs", "a.tif", "mask.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def table(folder, text, name="slides.csv"):
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def test_a_folder_gives_its_slides_and_not_the_masks_beside_them(scans):
+    found = find_slides([str(scans)], base=scans)
+    assert [(entry.name, entry.patient, entry.path.name) for entry in found] == [("a", "a", "a.tif"), ("b", "b", "b.svs")]
+
+
+def test_a_folder_of_images_gives_them(tmp_path):
+    (tmp_path / "x.jpg").touch()
+    assert [entry.name for entry in find_slides(["."], base=tmp_path)] == ["x"]
+
+
+def test_a_pattern_and_a_file_are_relative_to_the_settings(scans):
+    assert [entry.name for entry in find_slides(["*.svs", "a.tif"], base=scans)] == ["a", "b"]
+
+
+def test_a_table_says_whose_slide_it_is(scans):
+    path = table(scans, "Path;Patient;Centre;Stain;mpp\na.tif;P 7;Rome;PAS;0.25\n\nb.svs;;;;\n")
+    first, second = find_slides([str(path)], base=scans / "elsewhere")
+    assert (first.patient, first.centre, first.stain, first.mpp, first.path) == ("P 7", "Rome", "PAS", 0.25, scans / "a.tif")
+    assert (second.patient, second.centre, second.mpp) == ("b", "", None)
+
+
+def test_other_names_of_columns_are_understood(scans):
+    (entry,) = read_table(table(scans, "file,donor,site,i_px\na.tif,3,Pisa,99\n"))
+    assert (entry.patient, entry.centre) == ("3", "Pisa")
+
+
+def test_scanned_areas_come_from_a_second_table(scans):
+    table(scans, "x_px,y_px,size_px\n0,1024,512\n512,0,512\n", "areas.csv")
+    (entry,) = read_table(table(scans, "path,areas\na.tif,areas.csv\n"))
+    assert entry.areas == (Area(0, 1024, 512, 512), Area(512, 0, 512, 512))
+
+
+def test_slides_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for name in ("one/1.svs", "two/1.svs", "two/2.svs"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [entry.name for entry in find_slides(["one", "two"], base=tmp_path)] == ["2", "one-1", "two-1"]
+
+
+def test_a_patient_that_a_table_names_stays_although_slides_are_renamed(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "p1.svs").touch()
+    path = table(tmp_path, "path,patient\none/p1.svs,p1\ntwo/p1.svs,p1\n")
+    assert {entry.patient for entry in find_slides([str(path)], base=tmp_path)} == {"p1"}
+
+
+def test_the_same_slide_named_twice_is_refused(scans):
+    with pytest.raises(BadInput, match="same name"):
+        find_slides(["a.tif", "a.tif"], base=scans)
+
+
+def test_names_become_fit_for_files(tmp_path):
+    (tmp_path / "case 7 (PAS).svs").touch()
+    (entry,) = find_slides(["*.svs"], base=tmp_path)
+    assert entry.name == "case_7_PAS_"
+
+
+def test_a_variable_in_a_path_is_filled_or_named(scans, monkeypatch):
+    monkeypatch.setenv("SCANS_HERE", str(scans))
+    monkeypatch.delenv("SCANS_THERE", raising=False)
+    assert read_table(table(scans, "path\n${SCANS_HERE}/a.tif\n"))[0].path == scans / "a.tif"
+    with pytest.raises(BadInput, match="SCANS_THERE is not set"):
+        read_table(table(scans, "path\n${SCANS_THERE}/a.tif\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("path,mpp\na.tif,big\n", "line 2: 'big' is no scale"),
+        ("path,mpp\na.tif,-1\n", "line 2: '-1' is no scale"),
+        ("name\na.tif\n", "names no slide"),
+        ("path\n", "no lines"),
+        ("path,areas\na.tif,none.csv\n", "cannot be read as a CSV"),
+    ],
+)
+def test_a_bad_table_is_refused_with_its_line(scans, text, what):
+    with pytest.raises(BadInput, match=what):
+        find_slides([str(table(scans, text))], base=scans)
+
+
+def test_an_empty_folder_and_an_empty_pattern_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="holds no slide"):
+        find_slides(["."], base=tmp_path)
+    with pytest.raises(BadInput, match="no file matches"):
+        find_slides(["*.svs"], base=tmp_path)
