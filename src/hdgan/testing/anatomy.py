@@ -155,7 +155,7 @@ def _fit(
         limits = np.array([0.06, 0.035, 0.025, 0.015]) * (1.0 if kind == GLOMERULUS else 1.7)
         waves = np.stack((rng.uniform(0, 1, _HARMONICS) * limits, rng.uniform(0, 2 * np.pi, _HARMONICS)), axis=1)
         x, y = float(rng.uniform(-pad, width_um + pad)), float(rng.uniform(-pad, height_um + pad))
-        wall = float(rng.uniform(0.76, 0.86) if kind == GLOMERULUS else rng.uniform(0.45, 0.62))
+        wall = float(rng.uniform(0.70, 0.80) if kind == GLOMERULUS else rng.uniform(0.45, 0.62))
         pole, key = float(rng.uniform(0, 2 * np.pi)), int(rng.integers(2**32))
         reach = radius * (1 + waves[:, 0].sum())
         if host is not None and attempt == 0:

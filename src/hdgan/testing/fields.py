@@ -86,20 +86,23 @@ def smooth(window: Window, period_um: float, key: int) -> Field:
     return np.asarray(across[jy] + (across[jy + 1] - across[jy]) * fy[:, None], np.float32)
 
 
-def specks(window: Window, *, spacing_um: float, radius_um: float, share: float, key: int) -> Field:
+def specks(window: Window, *, spacing_um: float, radius_um: float, share: float, key: int, warp_um: float = 0.0) -> Field:
     """Coverage in 0 to 1 by small ellipses, at most one in each lattice cell, `share` of the cells having one.
 
-    Ellipses stay inside their cell, so a pixel needs to look at one cell only.
+    Ellipses stay inside their cell, so a pixel needs to look at one cell only; `warp_um` bends the lattice where it would show.
     """
-    ix, iy = _cell(window.x_um, spacing_um), _cell(window.y_um, spacing_um)
-    columns, rows = np.arange(ix[0], ix[-1] + 1), np.arange(iy[0], iy[-1] + 1)
-    jx, jy = (ix - ix[0])[None, :], (iy - iy[0])[:, None]
+    x, y = window.x_um[None, :], window.y_um[:, None]
+    if warp_um:
+        x, y = (at + np.float32(warp_um) * smooth(window, 2.2 * spacing_um, key + 7 + i) for i, at in enumerate((x, y)))
+    ix, iy = _cell(x, spacing_um), _cell(y, spacing_um)
+    columns, rows = np.arange(ix.min(), ix.max() + 1), np.arange(iy.min(), iy.max() + 1)
+    jx, jy = ix - columns[0], iy - rows[0]
     spread = max(0.0, 1 - 2.6 * radius_um / spacing_um)
     kind = [hashed(columns[None, :], rows[:, None], key + i) for i in range(4)]
     cx = (columns[None, :] + 0.5 + spread * (kind[0] - 0.5)) * np.float32(spacing_um)
     cy = (rows[:, None] + 0.5 + spread * (kind[1] - 0.5)) * np.float32(spacing_um)
     angle = kind[2] * np.float32(np.pi)
-    dx, dy = window.x_um[None, :] - cx[jy, jx], window.y_um[:, None] - cy[jy, jx]
+    dx, dy = x - cx[jy, jx], y - cy[jy, jx]
     c, s = np.cos(angle)[jy, jx], np.sin(angle)[jy, jx]
     distance = np.sqrt(np.square((dx * c + dy * s) / np.float32(1.3)) + np.square((dy * c - dx * s) * np.float32(1.3)))
     return np.asarray(step(radius_um - distance, window.mpp) * (kind[3] < share)[jy, jx], np.float32)

@@ -101,7 +101,9 @@ def glomerulus(window: Window, scene: Scene, body: Body, *, radius: Field, angle
     # Loops have cells inside of their membrane; between them lies matrix or cells, so that the mixture is no colour of its own.
     membrane = step(np.float32(1.1) * s - well, mpp) * np.float32(0.85)
     core = (seeds.traits[2][loops.index] < np.float32(0.5)) * (1 - is_open)
-    nuclei = specks(window, spacing_um=9.5 * scene.scale, radius_um=2.7 * scene.scale, share=0.62, key=body.key + 31)
+    nuclei = specks(
+        window, spacing_um=8.5 * scene.scale, radius_um=2.8 * scene.scale, share=0.85, key=body.key + 31, warp_um=3 * scene.scale
+    )
     nuclei = nuclei * (1 - lumen) * tuft
     flat = step(s * np.float32(1.3) - np.abs(below - np.float32(2.2) * s), mpp) * (np.cos(11 * angle + np.float32(body.waves[2, 1])) > 0.9)
     solid = tuft * (1 - lumen) - nuclei
@@ -120,7 +122,7 @@ def vessel(window: Window, scene: Scene, body: Body, *, radius: Field, angle: Fi
     inner = wall + folds + np.float32(1.2) * s * smooth(window, 14 * scene.scale, body.key)
     lumen = step(below - inner, mpp)
     elastic = step(np.float32(1.1 if is_artery else 0.6) * s - np.abs(below - inner + np.float32(1.2) * s), mpp)
-    pitch = np.float32(6.5 if is_artery else 5.0) * s
+    pitch = np.float32(6.5 if is_artery else 4.5) * s
     wavy = below + np.float32(1.4) * s * smooth(window, 20 * scene.scale, body.key + 3)
     layers = np.sin(wavy * (np.float32(2 * np.pi) / pitch))
     coat = 1 - step(below - np.float32(0.13) * outline, mpp)
@@ -140,13 +142,13 @@ def _lying_nuclei(body: Body, below: Field, radius: Field, angle: Field, *, pitc
     s = np.float32(scale)
     ring = np.floor(below / pitch)
     mid = np.maximum(np.float32(body.radius_um) - (ring + np.float32(0.5)) * pitch, np.float32(1.0) * s)
-    number = np.maximum(np.round(mid * np.float32(2 * np.pi) / (np.float32(17) * s)), 2)
+    number = np.maximum(np.round(mid * np.float32(2 * np.pi) / (np.float32(17 if body.kind == ARTERY else 13) * s)), 2)
     shift = hashed(ring + 64, np.zeros_like(ring), body.key)
     turn = np.float32(2 * np.pi) / number
     # Whole numbers of turns: ray and ray + number are the same nucleus, so both hash alike.
     ray = np.round(angle / turn - shift)
     along = (angle - (ray + shift) * turn) * radius
     across = below - (ring + np.float32(0.5)) * pitch
-    present = hashed(ring + 64, np.mod(ray, number), body.key + 1) < np.float32(0.72)
+    present = hashed(ring + 64, np.mod(ray, number), body.key + 1) < np.float32(0.72 if body.kind == ARTERY else 0.95)
     distance = np.sqrt(np.square(along / np.float32(3.2)) + np.square(across))
     return step(np.float32(1.55) * s - distance, mpp) * present
