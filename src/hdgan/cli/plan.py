@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hdgan.cli.progress import span
-
 if TYPE_CHECKING:
     from hdgan.pipeline.plan import Plan
 
@@ -41,5 +39,11 @@ def size(num_bytes: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """An estimated duration."""
-    return "unknown" if seconds is None else f"about {span(max(seconds, 1.0))}"
+    """An estimated duration, as coarse as the estimate."""
+    if seconds is None:
+        return "unknown"
+    for unit, scale in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * scale:
+            amount = seconds / scale
+            return f"about {amount:.0f} {unit}" if amount >= 10 else f"about {amount:.1f} {unit}"
+    return f"about {max(seconds, 1.0):.0f} s"

@@ -45,5 +45,5 @@ def _print_plan(config: Path, out: Path | None) -> None:
     from hdgan.pipeline.settings_file import read_settings
 
     settings = read_settings(config, RunConfig, lenient=True)
-    for line in lines(make_plan(settings, root=out or run_root(settings))):
+    for line in lines(make_plan(settings, root=out or run_root(settings), base=config.parent)):
         typer.echo(line)

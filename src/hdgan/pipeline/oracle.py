@@ -5,6 +5,7 @@ Neither `annotations` nor `evaluation` knows of segmenters; here their folders a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import class_map_of
 from hdgan.downstream.fit import HeldPairs, fit_segmenter
 from hdgan.downstream.oracle import run_masks, run_oracle
-from hdgan.downstream.segmenter import FILE, load_segmenter, save_segmenter
+from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
 from hdgan.downstream.sets import PairSets, run_real
 from hdgan.errors import BadConfig
 from hdgan.pipeline.steps import CONTROL, ORACLE, ORACLE_MASKS, REAL, Run
@@ -75,8 +76,18 @@ def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
 def unet_control(run: Run, *, redo: bool, progress: Progress) -> Callable[[np.ndarray], np.ndarray]:
     """A U-Net trained on the annotated training images alone: image uint8 `[H, W, 3]` in, mask uint8 `[H, W]` out.
 
-    The usual way, with the same few images; it stands beside the pixel classifiers in every table.
+    The usual way, with the same few images; it stands beside the pixel classifiers in every table. It is trained at the
+    first image, so that an evaluation that is current costs nothing.
     """
+
+    @functools.cache
+    def trained() -> Segmenter:
+        return _train_control(run, redo=redo, progress=progress)
+
+    return lambda image: trained().predict(image)
+
+
+def _train_control(run: Run, *, redo: bool, progress: Progress) -> Segmenter:
     out, settings, seed = run.beside(CONTROL), run.config.control, run.config.run.seed
     samples, annotations = run.stage("samples"), run.stage("annotations")
     inputs = {"samples": manifest_hash(samples), "annotations": manifest_hash(annotations)}
@@ -97,4 +108,4 @@ def unet_control(run: Run, *, redo: bool, progress: Progress) -> Callable[[np.nd
             )
             save_segmenter(out / FILE, segmenter)
             folder.seal(counts={"images": len(names)}, keep_out=("state",))
-    return load_segmenter(out / FILE).predict
+    return load_segmenter(out / FILE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hdgan.errors import HdganError
@@ -16,8 +16,12 @@ from hdgan.pipeline.steps import STEPS
 from hdgan.store.layout import RunFolder
 from hdgan.tiles.plan import estimate
 
+_LIBRARIES_BYTES = 0.4 * estimates.GIB
+"""What Python and torch take before any work."""
+_NUM_FILTERS = 31
+"""Maps of the evaluation's filter bank."""
 _SECONDS_PER_ANNOTATED_IMAGE = 0.2
-_SEGMENTER_BYTES = 1.5 * estimates.GIB
+_SEGMENTER_BYTES = estimates.GIB
 _SEGMENTER_FLOPS_PER_PX = 1.2e6
 """Forward and backward of the default U-Net."""
 
@@ -61,16 +65,17 @@ class Plan:
         return [row for row in self.rows if row.standing.state != "current"]
 
 
-def make_plan(config: RunConfig, *, root: Path, base: Path | None = None) -> Plan:
-    """The plan of the run in folder `root`; slides are looked for from `base` (the folder of the command), and may be absent."""
+def make_plan(config: RunConfig, *, root: Path, base: Path) -> Plan:
+    """The plan of the run in folder `root`; slides are looked for from `base` (the folder of the settings), and may be absent."""
     wanted = {step.stage: step.settings(config) for step in STEPS if step.is_wanted(config)}
     found = {standing.stage: standing for standing in standings(RunFolder(root), configs=wanted, seed=config.run.seed)}
-    slides = _slides(config, base or Path())
+    slides = _slides(config, base)
     rows = []
     for step in STEPS:
         if step.stage in found:
             reads = ", ".join(step.reads) or "slides"
             need, writes, notes = _NEEDS[step.stage](config, slides)
+            need = replace(need, memory=(need.memory or 0.0) + _LIBRARIES_BYTES)
             rows.append(Row(step.stage, found[step.stage], reads, writes, need, (*notes, *_memory_note(need))))
     return Plan(root, tuple(rows), cores())
 
@@ -104,7 +109,7 @@ def _tiles(config: RunConfig, slides: _Slides) -> Found:
     each = edge**2 * (estimates.PNG_BYTES_PER_PX if config.tiles.format == "png" else estimates.JPEG_BYTES_PER_PX)
     disk = None if slides.num_tiles is None else 2 * slides.num_tiles * each
     writes = f"{slides.num_tiles if slides.num_tiles is not None else 'unknown'} tiles of {edge} px at {config.tiles.mpp:g} um/px at most"
-    return Need(0.5 * estimates.GIB + 12 * edge**2, disk, slides.seconds), writes, slides.notes
+    return Need(12.0 * edge**2, disk, slides.seconds), writes, slides.notes
 
 
 def _generator(config: RunConfig, _slides: _Slides) -> Found:
@@ -142,7 +147,7 @@ def _annotations(config: RunConfig, _slides: _Slides) -> Found:
     writes = f"{num} masks of {size} px, split {'/'.join(str(n) for n in config.annotations.sizes.values())}"
     disk = num * size**2 * estimates.MASK_BYTES_PER_PX
     if config.oracle is None:
-        return Need(0.3 * estimates.GIB, disk, num * _SECONDS_PER_ANNOTATED_IMAGE), writes, ("a person draws the masks first",)
+        return Need(4.0 * size**2, disk, num * _SECONDS_PER_ANNOTATED_IMAGE), writes, ("a person draws the masks first",)
     seconds = _segmenter_seconds(config, config.oracle.segmenter.steps * config.oracle.segmenter.batch)
     return Need(_SEGMENTER_BYTES, disk, seconds, seconds / 20), writes, (f"drawn by {config.oracle.name}, not by an expert",)
 
@@ -171,8 +176,9 @@ def _classifier(config: RunConfig, _slides: _Slides) -> Found:
     flops = 6 * pixels * c.epochs * c.members * (channels * c.hidden[0] + c.hidden[0] * c.hidden[1])
     validating = estimates.labelling_flops(spec, num_blocks=config.features.num_blocks, hidden=c.hidden, heads=c.members)
     flops += validating * c.epochs * config.annotations.sizes["validate"]
+    # The maps of the annotated images stay on the disk; in memory are those of one image and two copies of the drawn pixels.
     maps = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=4)
-    held = maps * (config.annotations.train + config.annotations.sizes["validate"]) + 8 * pixels * channels
+    held = maps + 8 * pixels * channels
     writes = f"{c.members} classifiers {channels:.0f}-{c.hidden[0]}-{c.hidden[1]}-classes"
     return Need(held, 4.0 * c.members * channels * c.hidden[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
 
@@ -180,7 +186,13 @@ def _classifier(config: RunConfig, _slides: _Slides) -> Found:
 def _evaluation(config: RunConfig, slides: _Slides) -> Found:
     fitting = _classifier(config, slides)[0]
     seconds = (fitting.cpu_seconds or 0.0) * 2 + _segmenter_seconds(config, config.control.steps * config.control.batch)
-    return Need(fitting.memory, 5e6, seconds), "report.json, report.html, panels; three controls fitted on the same images", ()
+    # The control on colour and filters holds the filter maps of all its training images.
+    filters = 4 * _NUM_FILTERS * config.generator.resolution**2 * config.annotations.train if "filters" in config.evaluation.controls else 0
+    return (
+        Need((fitting.memory or 0.0) + filters, 5e6, seconds),
+        "report.json, report.html, panels; three controls fitted on the same images",
+        (),
+    )
 
 
 def _dataset(config: RunConfig, _slides: _Slides) -> Found:

@@ -86,9 +86,10 @@ def run_one(run: Run, stage: str, *, redo: bool = False, progress: Progress = SI
     """What became of `stage`; the stages before it must be there.
 
     Raises:
-        StaleStage: it was made from other settings or inputs and `redo` is false.
+        StaleStage: it was made from other settings or inputs and `redo` is false, or a stage before it was.
     """
     (step,) = _between(stage, stage, run)
+    _refuse_stale([standing for standing in survey(run) if STAGES.index(standing.stage) < STAGES.index(stage)])
     return _run(step, run, redo=redo, progress=progress)
 
 

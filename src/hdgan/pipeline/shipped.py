@@ -85,12 +85,12 @@ def unpack(shipped: Path, run: Run, *, progress: Progress = SILENT) -> None:
     generator, samples, annotations = (run.folder.folder(stage) for stage in ("generator", "samples", "annotations"))
     seed = run.config.run.seed
     content = hash_file(shipped / FILE)
-    with open_stage(generator, stage="generator", config={"shipped": True}, seed=seed, inputs={"shipped": content}, redo=True) as stage:
+    with open_stage(generator, stage="generator", config={}, seed=seed, inputs={"shipped": content}, redo=True) as stage:
         if not stage.is_current:
             write_bytes(stage.path / FILE, (shipped / FILE).read_bytes())
             stage.seal(counts={})
     inputs = {"generator": manifest_hash(generator), "shipped": hash_file(shipped / INDEX)}
-    with open_stage(samples, stage="samples", config={"shipped": True}, seed=seed, inputs=inputs, redo=True) as stage:
+    with open_stage(samples, stage="samples", config={}, seed=seed, inputs=inputs, redo=True) as stage:
         if not stage.is_current:
             rows = _fill_bank(shipped, load_generator(generator / FILE), out=stage.path, progress=progress)
             stage.seal(counts={"samples": len(rows)})
