@@ -63,13 +63,21 @@ def _opened(path: Path) -> Image.Image:
             image = Image.open(path)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(path, f"cannot be read as an image ({error})", "copy it again from its source, or leave it out") from error
+    try:
+        _check(image, path)
+    except BadInput:
+        image.close()
+        raise
+    return image
+
+
+def _check(image: Image.Image, path: Path) -> None:
     if image.size[0] * image.size[1] > _LARGEST_PX:
         raise BadInput(
             path, f"is a plain image of {image.size[0]} x {image.size[1]} px", "save images this large as a tiled, pyramidal TIFF"
         )
     if image.mode not in _MODES:
         raise BadInput(path, f"is an image of mode {image.mode}", "save it as 8-bit grey or RGB")
-    return image
 
 
 def _load(path: Path) -> np.ndarray:
