@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.classifier.factored import fold, probabilities
+from hdgan.classifier.factored import fold, logits
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.features.moments import Standardiser
@@ -72,13 +73,11 @@ class Ensemble:
         """The prediction for maps `[C, S, S]` of one image of `size` px."""
         mask = np.empty((size, size), dtype=np.uint8)
         uncertainty = np.empty((size, size), dtype=np.float32)
-        with torch.no_grad():
-            for first, chances in probabilities(self._folded, maps, size=size):
-                rows = slice(first, first + chances.shape[2])
-                mean = chances.mean(dim=0)
-                mask[rows] = mean.argmax(dim=0).to(torch.uint8).cpu().numpy()
-                spread = _entropy(mean, dim=0) - _entropy(chances, dim=1).mean(dim=0)
-                uncertainty[rows] = spread.clamp(min=0).cpu().numpy()
+        for first, found in logits(self._folded.to(maps[0].device), maps, size=size):
+            rows = slice(first, first + found.shape[2])
+            mean, spread = agreement(found)
+            mask[rows] = mean.argmax(dim=0).to(torch.uint8).cpu().numpy()
+            uncertainty[rows] = spread.cpu().numpy()
         return Prediction(mask, uncertainty)
 
     def save(self, path: Path) -> None:
@@ -132,6 +131,10 @@ def image_score(uncertainty: np.ndarray) -> float:
     return float(np.partition(flat, flat.size - num)[flat.size - num :].mean(dtype=np.float64))
 
 
-def _entropy(chances: Tensor, *, dim: int) -> Tensor:
-    entropy: Tensor = torch.special.entr(chances).sum(dim=dim)
-    return entropy
+def agreement(found: Tensor) -> tuple[Tensor, Tensor]:
+    """Of logits `[M, K, ...]`: the members' mean probabilities `[K, ...]`, and their Jensen-Shannon divergence `[...]` in nats."""
+    log_chances = F.log_softmax(found, dim=1)
+    chances = log_chances.exp()
+    mean = chances.mean(dim=0)
+    entropies = -(chances * log_chances).sum(dim=1)
+    return mean, (torch.special.entr(mean).sum(dim=0) - entropies.mean(dim=0)).clamp(min=0)

@@ -1,7 +1,8 @@
 """Mean and standard deviation of each channel of the upsampled features, exactly, without upsampling.
 
 With A the linear map of one axis, an upsampled map is A f A^T; its sum is a^T f a with a the column sums of A, and its
-sum of squares is the sum over f * (G f G) with G = A^T A. Float64 throughout.
+sum of squares is the sum over f * (G f G) with G = A^T A, which is tridiagonal: three products for each axis and value, however large
+the image. Float64 throughout.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hdgan.features.upsample import interpolation_matrix
+from hdgan.features.upsample import AxisSums, axis_sums
 
 _SMALLEST_STD = 1e-6  # a dead channel stays at 0 instead of blowing up
+_CHUNK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -35,24 +37,31 @@ def measure(images: Iterable[Sequence[Tensor]], *, size: int) -> Standardiser:
     Raises:
         ValueError: there is no image.
     """
-    total: Tensor | None = None
-    squares: Tensor | None = None
-    num = 0
-    for maps in images:
-        sums, square_sums = zip(*(_sums(m, size) for m in maps), strict=True)
-        total = torch.cat(sums) if total is None else total + torch.cat(sums)
-        squares = torch.cat(square_sums) if squares is None else squares + torch.cat(square_sums)
-        num += size * size
-    if total is None or squares is None:
+    found = [torch.cat([_moments(m, size) for m in maps]) for maps in images]
+    if not found:
         raise ValueError("no image to measure")
-    mean = total / num
-    variance = (squares / num - mean.square()).clamp(min=0.0)
-    return Standardiser(mean.float(), variance.sqrt().clamp(min=_SMALLEST_STD).float())
+    mean, spread = (values.mean(dim=0) for values in torch.stack(found).unbind(dim=2))
+    # The spread of a channel within each image, plus that of the images' means: no difference of large numbers.
+    between = (torch.stack(found)[:, :, 0] - mean).square().mean(dim=0)
+    return Standardiser(mean.float(), (spread + between).sqrt().clamp(min=_SMALLEST_STD).float())
 
 
-def _sums(m: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Sum and sum of squares of each channel of the upsampled map, `[C]` float64."""
-    f = m.double().cpu()
-    matrix = interpolation_matrix(m.shape[-1], size)
-    column, gram = matrix.sum(dim=0), matrix.t() @ matrix
-    return torch.einsum("chw,h,w->c", f, column, column), (f * (gram @ f @ gram)).sum(dim=(1, 2))
+def _moments(m: Tensor, size: int) -> Tensor:
+    """Mean and variance `[C, 2]` float64 of each channel of the upsampled map."""
+    sums = axis_sums(m.shape[-1], size=size)
+    chunk = max(1, _CHUNK_VALUES // m[0].numel())
+    found = []
+    for part in torch.split(m, chunk):
+        f = part.double().cpu()
+        mean = torch.einsum("chw,h,w->c", f, sums.columns, sums.columns) / size**2
+        f = f - mean.view(-1, 1, 1)
+        found.append(torch.stack([mean, (f * _gram(_gram(f, sums).mT, sums).mT).sum(dim=(1, 2)) / size**2], dim=1))
+    return torch.cat(found)
+
+
+def _gram(f: Tensor, sums: AxisSums) -> Tensor:
+    """A^T A along the last axis of `f`."""
+    result = f * sums.diagonal
+    result[..., 1:] += f[..., :-1] * sums.beside
+    result[..., :-1] += f[..., 1:] * sums.beside
+    return result

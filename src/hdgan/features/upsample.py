@@ -1,4 +1,4 @@
-"""Bilinear upsampling of tapped maps to image size: the plain reference, and exact values at chosen pixels only.
+"""Bilinear upsampling of tapped maps to image size: the plain reference, and the same as data, for those who need only a part.
 
 Half-pixel centres and replicated borders, as `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
 Letters: C channels of a map, S its edge, H = W = R the image's edge, P pixels.
@@ -7,6 +7,7 @@ Letters: C channels of a map, S its edge, H = W = R the image's edge, P pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -44,21 +45,57 @@ def gather(maps: Sequence[Tensor], rows: Tensor, columns: Tensor, *, size: int) 
     return torch.cat(parts, dim=0).t().contiguous()
 
 
-def upsample_rows(m: Tensor, *, first: int, last: int, size: int) -> Tensor:
-    """`[C, last - first, R]`: rows `first` to `last - 1` of the map `[C, S, S]` at image size."""
-    edge = m.shape[-1]
-    if edge == size:
-        return m[:, first:last]
-    top, bottom, down = neighbours(torch.arange(first, last, device=m.device), size=size, edge=edge)
-    band = torch.lerp(m[:, top], m[:, bottom], down.to(m.dtype).view(1, -1, 1))
-    return F.interpolate(band.unsqueeze(0), size=(last - first, size), mode="bilinear", align_corners=False)[0]
+@dataclass(frozen=True)
+class Windows:
+    """An axis cut into tiles of T px, each a small matrix times the few cells under it: tile t is `weights[t] @ cells[index[t]]`.
+
+    `index [tiles, n]` int64, `weights [tiles, T, n]` float32.
+    """
+
+    index: Tensor
+    weights: Tensor
+
+    def to(self, device: torch.device) -> Windows:
+        """The same on `device`."""
+        return Windows(self.index.to(device), self.weights.to(device))
 
 
-def interpolation_matrix(edge: int, size: int) -> Tensor:
-    """`[R, S]` float64: the linear map of one axis from `edge` cells to `size` px."""
+def windows(edges: Sequence[int], *, size: int, tile: int) -> Windows:
+    """The upsampling of an axis from `edges` cells to `size` px, a multiple of `tile`; several are laid end to end and their results added."""
+    index, weights = [torch.zeros(size // tile, 0, dtype=torch.long)], [torch.zeros(size // tile, tile, 0)]
+    for number, edge in enumerate(edges):
+        first, second, weight = (values.view(-1, tile) for values in neighbours(torch.arange(size), size=size, edge=edge))
+        num = int((second[:, -1] - first[:, 0]).max()) + 1
+        start = first[:, :1].clamp(max=edge - num)
+        part = torch.zeros(size // tile, tile, num)
+        # Added, because at the borders both neighbours are one cell.
+        part.scatter_add_(2, (first - start).unsqueeze(2), (1 - weight).unsqueeze(2))
+        part.scatter_add_(2, (second - start).unsqueeze(2), weight.unsqueeze(2))
+        index.append(sum(edges[:number]) + start + torch.arange(num))
+        weights.append(part)
+    return Windows(torch.cat(index, dim=1), torch.cat(weights, dim=2))
+
+
+@dataclass(frozen=True)
+class AxisSums:
+    """What the upsampling matrix A `[R, S]` of an axis does to sums, float64: `columns` = A's column sums `[S]`, and A^T A,
+    which is tridiagonal: `diagonal [S]`, `beside [S - 1]`.
+    """
+
+    columns: Tensor
+    diagonal: Tensor
+    beside: Tensor
+
+
+def axis_sums(edge: int, *, size: int) -> AxisSums:
+    """The sums of the upsampling from `edge` cells to `size` px."""
     first, second, weight = neighbours(torch.arange(size), size=size, edge=edge)
-    matrix = torch.zeros(size, edge, dtype=torch.float64)
-    index = torch.arange(size)
-    matrix.index_put_((index, first), 1 - weight.double(), accumulate=True)
-    matrix.index_put_((index, second), weight.double(), accumulate=True)
-    return matrix
+    far = torch.where(second > first, weight.double(), 0.0)
+    near = 1 - far
+
+    def collect(index: Tensor, values: Tensor) -> Tensor:
+        return torch.zeros(edge, dtype=torch.float64).scatter_add_(0, index, values)
+
+    columns = collect(first, near) + collect(second, far)
+    diagonal = collect(first, near.square()) + collect(second, far.square())
+    return AxisSums(columns, diagonal, collect(first, near * far)[:-1])
