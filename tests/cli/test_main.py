@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import errno
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import typer
+
+from hdgan.cli import main as command
+from hdgan.errors import BadInput, HdganError, Interrupted, OutOfSpace
+
+# The flags of every verb. A change here is a change for every script that people wrote: say so in CHANGELOG.md.
+FLAGS = {
+    "demo": ["--out", "-o"],
+    "doctor": [],
+    "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
+    "inspect": ["slides", "--slide-mpp"],
+    "tile": ["run", "--config", "-c", "--redo"],
+    "train": ["run", "--config", "-c", "--redo"],
+    "sample": ["run", "--config", "-c", "--redo"],
+    "import-masks": ["run", "masks", "--config", "-c", "--redo"],
+    "extract": ["run", "--config", "-c", "--redo"],
+    "fit": ["run", "--config", "-c", "--redo"],
+    "evaluate": ["run", "--config", "-c", "--redo"],
+    "synthesize": ["run", "--config", "-c", "--redo"],
+    "segment": ["run", "--config", "-c", "--redo"],
+    "verify": ["run"],
+    "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--seed"],
+}
+
+
+def called(arguments: list[str], monkeypatch, capsys) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `hdgan ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["hdgan", *arguments])
+    code = 0
+    try:
+        command.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    written = capsys.readouterr()
+    return code, written.out, written.err
+
+
+def refused(arguments: list[str], monkeypatch, capsys) -> str:
+    """The one line that a refused command writes."""
+    code, _, error = called(arguments, monkeypatch, capsys)
+    assert code == 2
+    assert error.startswith("hdgan: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_flags_of_every_verb_are_as_people_know_them():
+    group = typer.main.get_command(command.app)
+    found = {}
+    for name, verb in group.commands.items():
+        options = [[parameter.name] if parameter.param_type_name == "argument" else parameter.opts for parameter in verb.params]
+        found[name] = [flag for flags in options for flag in flags]
+    assert found == FLAGS
+
+
+def test_every_verb_is_in_the_reference():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "verbs.md").read_text()
+    for verb, flags in FLAGS.items():
+        assert f"`hdgan {verb}" in page
+        for flag in flags:
+            assert not flag.startswith("--") or flag in page
+
+
+def test_an_unknown_verb_or_flag_ends_with_code_2(monkeypatch, capsys):
+    assert called(["tyle"], monkeypatch, capsys)[0] == 2
+    assert called(["tile", "somewhere", "--colour"], monkeypatch, capsys)[0] == 2
+
+
+def test_a_missing_file_of_settings_is_one_line(tmp_path, monkeypatch, capsys):
+    line = refused(["run", str(tmp_path / "absent.toml")], monkeypatch, capsys)
+    assert "absent.toml: no such file" in line
+
+
+def test_an_unknown_key_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    settings = tmp_path / "settings.toml"
+    settings.write_text('[run]\nname = "x"\nsede = 1\n[tiles]\nslides = ["s"]\nmpp = 1\ntile_px = 64\n')
+    line = refused(["run", str(settings), "--out", str(tmp_path / "out")], monkeypatch, capsys)
+    assert f"{settings}: run.sede: unknown key; did you mean 'seed'?" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_settings_is_one_line(tmp_path, monkeypatch, capsys):
+    assert "holds no config.toml; give the settings" in refused(["tile", str(tmp_path / "nothing")], monkeypatch, capsys)
+
+
+def test_a_broken_slide_is_one_line(tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(b"II*\0 this is no slide")
+    assert "broken.svs" in refused(["inspect", str(broken)], monkeypatch, capsys)
+
+
+def test_an_empty_folder_of_slides_is_one_line(tmp_path, monkeypatch, capsys):
+    assert "holds no slide" in refused(["inspect", str(tmp_path)], monkeypatch, capsys)
+
+
+def test_a_folder_that_is_no_run_cannot_be_verified(tmp_path, monkeypatch, capsys):
+    assert "holds no finished stage" in refused(["verify", str(tmp_path)], monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "text"),
+    [
+        (KeyboardInterrupt(), Interrupted, "the same command goes on"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), OutOfSpace, "/x/y: no space is left"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x/y"), HdganError, "/x/y: Permission denied; choose a folder"),
+    ],
+)
+def test_what_a_user_can_mend_becomes_an_error_of_ours(raised, expected, text):
+    def verb() -> None:
+        raise raised
+
+    with pytest.raises(expected, match=text):
+        command.mendable(verb)()
+
+
+def test_an_error_that_no_user_can_mend_keeps_its_traceback():
+    def verb() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command.mendable(verb)()
+
+
+@pytest.mark.parametrize(("error", "code"), [(BadInput("a.svs", "is\nbroken"), 2), (Interrupted("stopped"), 75)])
+def test_the_exit_code_and_the_line_are_those_of_the_error(error, code, monkeypatch, capsys):
+    def app() -> None:
+        raise error
+
+    monkeypatch.setattr(command, "app", app)
+    found, out, line = called([], monkeypatch, capsys)
+    assert (found, out) == (code, "")
+    assert line == "hdgan: " + " ".join(str(error).split()) + "\n"
+
+
+def test_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, capsys):
+    from hdgan.cli import doctor
+
+    real = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("torch", "openslide-bin") else real(name))
+    code, out, _ = called(["doctor"], monkeypatch, capsys)
+    assert code == 0
+    assert "missing: torch; get it with: pip install 'hdgan[gan]'" in out
+    assert "missing: openslide-bin; get it with: pip install 'hdgan'" in out
+    assert "not all there" in out
+
+
+def test_the_installed_command_is_this_one():
+    (point,) = entry_points(group="console_scripts", name="hdgan")
+    assert point.load() is command.main

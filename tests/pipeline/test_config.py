@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hdgan.errors import BadConfig
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.settings_file import parse_settings, read_settings
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+LEAST = {"run": {"name": "x"}, "tiles": {"slides": ["s.tif"], "mpp": 2.0, "tile_px": 64}}
+CUT = {"mpp": 2.0, "sets": {"test": {"rows": [[0, 100]]}, "oracle": {"rows": [[100, 200]]}}}
+
+
+def parsed(**sections) -> RunConfig:
+    return parse_settings({**LEAST, **sections}, RunConfig, where="settings.toml")
+
+
+def refused(**sections) -> str:
+    with pytest.raises(BadConfig) as caught:
+        parsed(**sections)
+    return str(caught.value)
+
+
+def test_name_and_tiles_are_all_that_a_run_needs():
+    config = parsed()
+    assert config.oracle is None
+    assert config.downstream is None
+    assert config.annotations.sizes == {"train": 16, "validate": 4, "test": 16}
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid(recipe):
+    config = read_settings(recipe, RunConfig, environment={}, lenient=True)
+    assert config.run.name == recipe.stem
+    assert config.generator.network_spec().resolution <= config.tiles.tile_px
+    assert config.generator.train_settings(seed=0).batch >= 1
+
+
+def test_the_paper_recipe_has_what_the_paper_states():
+    config = read_settings(RECIPES / "tma_4096.toml", RunConfig, environment={}, lenient=True)
+    assert (config.tiles.tile_px, config.generator.resolution, config.tiles.num_folds) == (4096, 4096, 5)
+    assert config.generator.held_out_fold is not None
+    assert (config.samples.num, config.samples.psi, config.features.num_blocks) == (500, 0.7, 5)
+    assert tuple(config.annotations.sizes.values()) == (16, 4, 16)
+    spec = config.generator.network_spec()
+    assert sum(2 * spec.channels(edge) for edge in spec.block_resolutions[-5:]) == 496
+    assert (config.classifier.optimiser, config.classifier.lr, config.classifier.members) == ("sgd", 1e-4, 1)
+
+
+def test_recipes_need_no_path_of_one_machine():
+    for recipe in RECIPES.iterdir():
+        assert not any(line.startswith(("/", "~")) or '"/' in line for line in recipe.read_text().splitlines()), recipe
+
+
+def test_tiles_smaller_than_the_generator_are_refused():
+    assert "tiles.tile_px: 32 is smaller than generator.resolution, 64" in refused(tiles={**LEAST["tiles"], "tile_px": 32})
+
+
+def test_an_oracle_without_pairs_to_learn_from_is_refused():
+    assert "[oracle] needs labelled pairs; add a section [real]" in refused(oracle={})
+
+
+def test_masks_and_an_oracle_at_once_are_refused(tmp_path):
+    assert "both given" in refused(oracle={}, real={"pairs": "p"}, annotations={"masks": str(tmp_path)})
+
+
+def test_real_pairs_of_another_scale_than_the_tiles_are_refused():
+    real = {"slide": "s.tif", "regions": {"glomerulus": "g.png"}, "cut": CUT | {"mpp": 1.0}}
+    assert "real.cut.mpp: 1 is not the scale of the tiles, 2" in refused(real=real)
+
+
+@pytest.mark.parametrize("real", [{}, {"pairs": "p", "slide": "s"}, {"slide": "s"}, {"slide": "s", "regions": {"a": "b"}}])
+def test_real_pairs_need_exactly_one_source(real):
+    assert "real: " in refused(real=real)
+
+
+def test_blocks_of_oracle_and_test_that_overlap_are_refused():
+    sets = {"test": {"rows": [[0, 150]]}, "oracle": {"rows": [[100, 200]]}}
+    assert "blocks must not overlap" in refused(real={"slide": "s", "regions": {"a": "b"}, "cut": {"mpp": 2.0, "sets": sets}})
+
+
+def test_an_oracle_signs_the_masks_it_draws():
+    config = parsed(oracle={"name": "U-Net, no expert"}, real={"pairs": "p"})
+    assert config.drawn_annotations.annotator == "U-Net, no expert"
+    assert config.recorded("annotations")["annotator"] == "U-Net, no expert"
+
+
+def test_an_alias_is_what_the_message_shows():
+    assert "did you mean 'validate'?" in refused(annotations={"validte": 3})
+
+
+@pytest.mark.skipif("HDGAN_DATA" not in os.environ, reason="HDGAN_DATA is not set")
+def test_no_block_of_the_kidney_recipe_serves_two_masters():
+    config = read_settings(RECIPES / "kidney_pas.toml", RunConfig)
+    assert config.real is not None
+    assert config.real.cut is not None
+    assert config.oracle is not None
+    assert config.downstream is not None
+    assert config.oracle.train_set != config.downstream.test_set
+    first = min(start for start, _ in config.real.cut.sets[config.downstream.test_set].rows)
+    areas = [line.split(",") for line in (RECIPES / "kidney_areas.csv").read_text().splitlines()[1:]]
+    assert max(int(y) + int(size) for _, _, y, size in areas) <= first

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hdgan.cli import plan as text
+from hdgan.evaluation.filters import filter_maps
+from hdgan.pipeline import plan as planning
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.plan import make_plan
+from hdgan.pipeline.settings_file import read_settings
+from hdgan.store.layout import STAGES
+from hdgan.store.stage import open_stage
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def planned(recipe: str, root: Path):
+    config = read_settings(RECIPES / f"{recipe}.toml", RunConfig, environment={}, lenient=True)
+    return config, make_plan(config, root=root, base=RECIPES)
+
+
+def test_the_paper_setting_is_planned_without_the_slides(tmp_path):
+    _, plan = planned("tma_4096", tmp_path)
+    rows = {row.stage: row for row in plan.rows}
+    assert tuple(rows) == STAGES[:-1]
+    assert "32732 tiles of 4096 px" in rows["tiles"].writes
+    assert rows["features"].need.disk == 36 * 992 * 2**20
+    assert "16 times as much" in " ".join(rows["features"].notes)
+    assert rows["generator"].need.gpu_seconds == pytest.approx(8 * 86400, rel=0.5)
+    assert 100 * 2**30 < plan.disk < 2**40
+    assert plan.gpu_seconds < plan.cpu_seconds
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_plan_tells_of_each_stage_what_it_reads_writes_and_needs(tmp_path):
+    _, plan = planned("kidney_pas", tmp_path)
+    lines = list(text.lines(plan))
+    for stage in STAGES:
+        at = next(i for i, line in enumerate(lines) if line.startswith(f"{stage}  ["))
+        assert [line.split()[0] for line in lines[at + 1 : at + 5]] == ["reads", "writes", "memory", "time"]
+    assert lines[-1].startswith("still to do: disk ")
+
+
+def test_what_is_current_is_not_counted(tmp_path):
+    config, before = planned("painted_small", tmp_path)
+    recorded = config.recorded("tiles")
+    with open_stage(tmp_path / "1-tiles", stage="tiles", config=recorded, seed=config.run.seed, inputs={}) as folder:
+        folder.seal(counts={})
+    _, after = planned("painted_small", tmp_path)
+    assert [row.standing.state for row in after.rows][:2] == ["current", "absent"]
+    assert after.cpu_seconds <= before.cpu_seconds
+
+
+def test_the_filter_bank_is_as_large_as_the_plan_says():
+    assert len(filter_maps(np.zeros((16, 16, 3), np.uint8))) == planning._NUM_FILTERS
+
+
+@pytest.mark.parametrize(
+    ("num", "written"), [(None, "unknown"), (10, "1 KiB"), (3 * 2**20, "3.0 MiB"), (50 * 2**30, "50 GiB"), (2**41, "2.0 TiB")]
+)
+def test_sizes_are_written_as_people_read_them(num, written):
+    assert text.size(num) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (None, "unknown"),
+        (0.1, "about 1 s"),
+        (90, "about 90 s"),
+        (600, "about 10 min"),
+        (9000, "about 2.5 h"),
+        (7 * 86400, "about 7.0 days"),
+    ],
+)
+def test_durations_are_as_coarse_as_the_estimate(seconds, written):
+    assert text.duration(seconds) == written

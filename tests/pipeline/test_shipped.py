@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hdgan.annotations.reader import AnnotationSet
+from hdgan.errors import BadInput
+from hdgan.generator.weights import load_generator, untrained_like
+from hdgan.pipeline import shipped
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.run import run_all
+from hdgan.pipeline.settings_file import parse_settings
+from hdgan.pipeline.steps import Run
+from hdgan.samples.recheck import recheck
+from hdgan.store.atomic import read_image, read_json, write_json, write_png
+from hdgan.store.bank import SampleBank
+from hdgan.store.hashing import hash_array
+from hdgan.store.layout import RunFolder
+from hdgan.store.stage import manifest_hash, verify
+
+SETTINGS = {
+    "run": {"name": "demo", "seed": 5},
+    "tiles": {"slides": ["none"], "mpp": 2.0, "tile_px": 32},
+    "generator": {"resolution": 32},
+    "features": {"num_blocks": 3},
+    "classifier": {"hidden": [16, 8], "members": 2, "epochs": 2, "pixels_per_image": 200, "batch_pixels": 128},
+    "evaluation": {"controls": ["filters"], "resamples": 20},
+    "dataset": {"num": 6},
+}
+
+
+@pytest.fixture
+def folder(small_run, tmp_path):
+    """What ships, packed from a small run."""
+    out = tmp_path / "shipped"
+    shipped.pack(generator=small_run.generator, samples=small_run.samples, annotations=small_run.annotations, out=out)
+    return out
+
+
+def opened(root, small_run) -> Run:
+    sizes = {"train": 8, "validate": 2, "test": 6, "class_map": str(small_run.masks / "classes.json"), "annotator": "painted rule"}
+    config = parse_settings({**SETTINGS, "annotations": sizes}, RunConfig, where="demo.toml")
+    return Run(config, RunFolder(root), root).with_masks(root.parent / "shipped" / "masks")
+
+
+def test_a_packed_run_unpacks_to_the_same_images_latents_and_masks(small_run, folder, tmp_path):
+    run = opened(tmp_path / "demo", small_run)
+    shipped.unpack(folder, run)
+    before, after = SampleBank(small_run.samples), SampleBank(run.stage("samples"))
+    assert [row.latent_hash for row in after.rows] == [row.latent_hash for row in before.rows]
+    generator = load_generator(run.stage("generator") / "generator.safetensors")
+    for index in range(len(before)):
+        np.testing.assert_array_equal(after.image(index), before.image(index))
+        assert recheck(generator, after, index).is_usable
+    was, now = AnnotationSet(small_run.annotations), AnnotationSet(run.stage("annotations"))
+    assert now.names == was.names
+    assert now.annotator == was.annotator
+    for name in now.names:
+        np.testing.assert_array_equal(now.mask(name), was.mask(name))
+
+
+def test_only_annotated_images_are_carried(small_run, folder):
+    carried = {path.stem for path in (folder / "images").glob("*.png")}
+    assert carried == set(AnnotationSet(small_run.annotations).names)
+    assert {path.stem for path in (folder / "masks").glob("*.png")} == carried
+
+
+def test_an_annotated_image_is_the_shipped_one_even_where_this_machine_rounds_otherwise(small_run, folder, tmp_path):
+    name = AnnotationSet(small_run.annotations).names[0]
+    elsewhere = read_image(folder / "images" / f"{name}.png")
+    elsewhere[0, 0] ^= 1
+    write_png(folder / "images" / f"{name}.png", elsewhere)
+    for path in (folder / "samples.json", folder / "masks" / "masks.json"):
+        data = read_json(path)
+        rows = [row for row in data["samples"] if row["name"] == name] if "samples" in data else [data[name]]
+        rows[0]["image_hash"] = hash_array(elsewhere)
+        write_json(path, data)
+    run = opened(tmp_path / "demo", small_run)
+    shipped.unpack(folder, run)
+    bank = SampleBank(run.stage("samples"))
+    np.testing.assert_array_equal(bank.image(bank.by_name(name).index), elsewhere)
+    verdict = recheck(load_generator(run.stage("generator") / "generator.safetensors"), bank, bank.by_name(name).index)
+    assert (verdict.outcome, verdict.worst_level) == ("rounding", 1)
+
+
+def test_unpacking_twice_changes_nothing_and_the_later_stages_run_from_it(small_run, folder, tmp_path):
+    run = opened(tmp_path / "demo", small_run)
+    shipped.unpack(folder, run)
+    hashes = [manifest_hash(run.stage(stage)) for stage in ("generator", "samples", "annotations")]
+    shipped.unpack(folder, run)
+    assert [manifest_hash(run.stage(stage)) for stage in ("generator", "samples", "annotations")] == hashes
+    outcomes = run_all(run, first="features")
+    assert [outcome.stage for outcome in outcomes] == ["features", "classifier", "evaluation", "dataset"]
+    assert (run.stage("evaluation") / "report.html").stat().st_size > 1000
+    assert all(verify(outcome.folder) == [] for outcome in outcomes)
+    assert all(outcome.was_current for outcome in run_all(run, first="features"))
+
+
+def test_latents_of_another_generator_are_refused(small_run, folder, tmp_path):
+    from hdgan.generator.weights import save_generator
+
+    other = untrained_like(small_run.generator / "generator.safetensors", seed=9)
+    save_generator(folder / "generator.safetensors", other.network, mpp=2.0, trained={})
+    with pytest.raises(BadInput, match="was drawn by another generator"):
+        shipped.unpack(folder, opened(tmp_path / "demo", small_run))
+
+
+def test_a_build_without_the_shipped_files_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped.resources, "files", lambda _package: tmp_path)
+    with pytest.raises(BadInput, match="not in this build; install hdgan from its repository"):
+        shipped.shipped_folder()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from hdgan.pipeline.standing import standings
+from hdgan.store.layout import RunFolder
+from hdgan.store.stage import manifest_hash, open_stage
+
+CONFIGS = {"tiles": {"mpp": 2.0, "part": {"a": 1}}, "generator": {"kimg": 1.0, "device": "auto"}, "samples": {"num": 3}}
+READS = {"tiles": (), "generator": ("tiles",), "samples": ("generator",)}
+
+
+def made(root, *, seal=("tiles", "generator", "samples")) -> RunFolder:
+    folder = RunFolder(root)
+    for stage, config in CONFIGS.items():
+        recorded = {key: value for key, value in config.items() if key != "device"}
+        inputs = {name: manifest_hash(folder.folder(name)) for name in READS[stage]}
+        with open_stage(folder.folder(stage), stage=stage, config=recorded, seed=1, inputs=inputs) as opened:
+            (opened.path / "out.txt").write_text(stage)
+            if stage in seal:
+                opened.seal(counts={})
+            else:
+                break
+    return folder
+
+
+def states(folder, *, configs=CONFIGS, seed=1):
+    return {found.stage: (found.state, found.fields) for found in standings(folder, configs=configs, seed=seed)}
+
+
+def test_what_was_made_from_the_same_is_current(tmp_path):
+    assert states(made(tmp_path)) == dict.fromkeys(CONFIGS, ("current", ()))
+
+
+def test_what_was_not_begun_is_absent_and_what_was_is_unfinished(tmp_path):
+    found = states(made(tmp_path, seal=("tiles",)))
+    assert [state for state, _ in found.values()] == ["current", "unfinished", "absent"]
+
+
+def test_a_changed_setting_makes_its_stage_and_all_after_it_stale(tmp_path):
+    configs = CONFIGS | {"tiles": {"mpp": 2.0, "part": {"a": 2}}}
+    assert states(made(tmp_path), configs=configs) == {
+        "tiles": ("stale", ("config.part.a",)),
+        "generator": ("stale", ("inputs.tiles",)),
+        "samples": ("stale", ("inputs.generator",)),
+    }
+
+
+def test_another_seed_makes_everything_stale(tmp_path):
+    assert all(state == "stale" and "seed" in fields for state, fields in states(made(tmp_path), seed=2).values())
+
+
+def test_a_setting_that_a_stage_does_not_record_changes_nothing(tmp_path):
+    configs = CONFIGS | {"generator": {"kimg": 1.0, "device": "cpu"}}
+    assert states(made(tmp_path), configs=configs) == dict.fromkeys(CONFIGS, ("current", ()))
+
+
+def test_a_stage_that_was_made_again_leaves_the_next_one_stale(tmp_path):
+    folder = made(tmp_path)
+    path = folder.folder("tiles")
+    with open_stage(path, stage="tiles", config={"mpp": 3.0}, seed=1, inputs={}, redo=True) as opened:
+        opened.seal(counts={})
+    found = states(folder, configs=CONFIGS | {"tiles": {"mpp": 3.0}})
+    assert found["tiles"][0] == "current"
+    assert found["generator"] == ("stale", ("inputs.tiles",))
+
+
+def test_looking_writes_nothing(tmp_path):
+    folder = made(tmp_path, seal=("tiles",))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    states(folder)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
