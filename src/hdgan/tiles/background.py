@@ -25,6 +25,8 @@ _ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
 _BLOCK_LEVEL_PX = 4096
 """Edge of the largest region that is decoded at once: 64 MB as RGBA."""
 _OVERVIEW_PX_PER_TILE = 64
+_SMALLEST_PX = 16
+"""Edge of the smallest block of an overview that is given up for one that cannot be decoded."""
 _ROWS_AT_ONCE = 128
 
 # sRGB (IEC 61966-2-1) to XYZ, and the D65 white.
@@ -41,7 +43,7 @@ class Overview:
     step_px: float
     """Level-0 px for one of its pixels."""
     is_unreadable: np.ndarray
-    """`[H, W]` bool: could not be decoded. Counts as tissue, so that the tile itself is tried."""
+    """`[H, W]` bool: could not be decoded. A cell that touches such a pixel is scored on its own pixels."""
 
 
 def overview_mpp(tile_um: float, *, slide_mpp: float) -> float:
@@ -58,20 +60,8 @@ def take_overview(slide: SlideReader, *, step_px: float) -> Overview:
     block = max(1, int(_BLOCK_LEVEL_PX * downsample / step_px))
     for top in range(0, height, block):
         for left in range(0, width, block):
-            rows, columns = slice(top, min(top + block, height)), slice(left, min(left + block, width))
-            try:
-                pixels[rows, columns] = _read_block(slide, rows, columns, step_px)
-            except BadInput:  # recorded as unreadable; whoever cuts a tile there meets the error again and reports it
-                is_unreadable[rows, columns] = True
+            _fill(slide, pixels, is_unreadable, box=(left, top, min(left + block, width), min(top + block, height)), step_px=step_px)
     return Overview(pixels, step_px, is_unreadable)
-
-
-def background_mask(overview: Overview, *, white_distance: float) -> np.ndarray:
-    """`[H, W]` bool: True where the overview shows no tissue."""
-    white = white_point(overview.pixels[~overview.is_unreadable])
-    mask = is_background(overview.pixels, white=white, white_distance=white_distance)
-    mask[overview.is_unreadable] = False
-    return mask
 
 
 def white_point(pixels: np.ndarray) -> np.ndarray:
@@ -122,11 +112,21 @@ def shares(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return np.asarray(inside / ((right - left) * (bottom - top)))
 
 
-def _read_block(slide: SlideReader, rows: slice, columns: slice, step_px: float) -> np.ndarray:
-    out = (columns.stop - columns.start, rows.stop - rows.start)
-    xy = (round(columns.start * step_px), round(rows.start * step_px))
-    size = (max(out[0], round(columns.stop * step_px) - xy[0]), max(out[1], round(rows.stop * step_px) - xy[1]))
-    return slide.read(xy, level0_size=size, out_px=out)
+def _fill(slide: SlideReader, pixels: np.ndarray, is_unreadable: np.ndarray, *, box: tuple[int, int, int, int], step_px: float) -> None:
+    """Reads a block (left, top, right, bottom in overview px) into `pixels`; where that fails its quarters, down to `_SMALLEST_PX`."""
+    left, top, right, bottom = box
+    xy = (round(left * step_px), round(top * step_px))
+    size = (max(right - left, round(right * step_px) - xy[0]), max(bottom - top, round(bottom * step_px) - xy[1]))
+    try:
+        pixels[top:bottom, left:right] = slide.read(xy, level0_size=size, out_px=(right - left, bottom - top))
+    except BadInput:  # marked, not raised: whoever cuts a tile there meets the error again and reports it
+        if max(right - left, bottom - top) <= _SMALLEST_PX:
+            is_unreadable[top:bottom, left:right] = True
+            return
+        across, down = (left + right + 1) // 2, (top + bottom + 1) // 2
+        for part in ((left, top, across, down), (across, top, right, down), (left, down, across, bottom), (across, down, right, bottom)):
+            if part[0] < part[2] and part[1] < part[3]:
+                _fill(slide, pixels, is_unreadable, box=part, step_px=step_px)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader
 from hdgan.store.archive import TileRow
 from hdgan.store.atomic import encode_png
-from hdgan.tiles.background import background_mask, overview_mpp, shares, take_overview
+from hdgan.tiles.background import is_background, overview_mpp, shares, take_overview, white_point
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.plan import SlidePlan
 
@@ -51,32 +51,50 @@ class CutTile:
     encoded: bytes
 
 
-def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> np.ndarray:
-    """Share of background of each cell of the plan, float64 `[N]` in 0 to 1, rounded to 1e-4."""
-    if not plan.cells:
-        return np.zeros(0)
+@dataclass(frozen=True)
+class Scores:
+    """What an overview says about the cells of a slide."""
+
+    background: np.ndarray
+    """Share of background of each cell, float64 `[N]` in 0 to 1, rounded to 1e-4."""
+    is_sure: np.ndarray
+    """bool `[N]`: all of the cell could be decoded."""
+    white: np.ndarray
+    """The slide's white point, uint8 `[3]`."""
+
+
+def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> Scores:
+    """The scores of the cells of the plan."""
     tile_um = plan.level0_px * plan.slide_mpp
     step_px = max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp)
     overview = take_overview(slide, step_px=step_px)
-    mask = background_mask(overview, white_distance=config.white_distance)
+    white = white_point(overview.pixels[~overview.is_unreadable])
+    mask = is_background(overview.pixels, white=white, white_distance=config.white_distance)
     corners = np.array(plan.cells, np.float64)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
-    return np.round(shares(mask, boxes), 4)
+    return Scores(np.round(shares(mask, boxes), 4), shares(overview.is_unreadable, boxes) == 0, white)
 
 
 def cut_slide(
     slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, progress: Progress = SILENT
 ) -> Iterator[tuple[Cell, CutTile | None]]:
     """Each cell of the plan with its tile, None where it was dropped; one step of progress each."""
-    for (x, y), share in zip(plan.cells, score_cells(slide, plan, config), strict=True):
-        background = float(share)
+    if not plan.cells:
+        return
+    scores = score_cells(slide, plan, config)
+    for index, (x, y) in enumerate(plan.cells):
+        background = float(scores.background[index])
         tile = None
         verdict = BACKGROUND
-        if background <= config.max_background:
+        if background <= config.max_background or not scores.is_sure[index]:
             try:
                 pixels = slide.read((x, y), level0_size=plan.level0_px, out_px=config.stored_px)
-                tile = CutTile(_row(plan, config, xy=(x, y), background=background), _encode(pixels, config))
-                verdict = KEPT
+                if not scores.is_sure[index]:
+                    own = is_background(pixels, white=scores.white, white_distance=config.white_distance)
+                    background = round(float(own.mean()), 4)
+                if background <= config.max_background:
+                    tile = CutTile(_row(plan, config, xy=(x, y), background=background), _encode(pixels, config))
+                    verdict = KEPT
             except BadInput as error:  # one damaged region costs its tile, never a filled one
                 progress.say(str(error))
                 verdict = UNREADABLE

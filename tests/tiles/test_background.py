@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdgan.slides.reader import open_slide
+from hdgan.tiles import background
+from hdgan.tiles.background import is_background, overview_mpp, shares, take_overview, to_lab, white_point
+from tests.slides.painting import damage, halved, paint, write_slide
+
+
+def glass_with(tissue, *, glass=(241, 240, 242), share=0.5):
+    """Noisy glass, the right part of it stained in colour `tissue` with texture."""
+    rng = np.random.default_rng(0)
+    pixels = np.array(glass) + rng.integers(-2, 3, (60, 100, 1))
+    start = round(100 * (1 - share))
+    pixels[:, start:] = np.array(tissue) + rng.integers(-6, 7, (60, 100 - start, 1))
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def found_background(pixels):
+    return is_background(pixels, white=white_point(pixels), white_distance=8)
+
+
+STAINS = {
+    "haematoxylin": (120, 90, 160),
+    "PAS": (200, 110, 180),
+    "silver, grey": (150, 150, 150),
+    "pale silver": (205, 205, 205),
+    "trichrome": (110, 140, 190),
+}
+
+
+@pytest.mark.parametrize("tissue", STAINS.values(), ids=STAINS)
+@pytest.mark.parametrize("glass", [(243, 243, 243), (216, 208, 221), (250, 248, 230)], ids=["neutral", "pinkish", "yellowish"])
+def test_tissue_of_any_stain_is_told_from_glass_of_any_tint(tissue, glass):
+    tissue = tuple(min(t, g - 32) for t, g in zip(tissue, glass, strict=True)) if min(tissue) > 180 else tissue
+    mask = found_background(glass_with(tissue, glass=glass))
+    assert mask[:, :50].mean() > 0.99
+    assert mask[:, 50:].mean() < 0.02
+
+
+def test_a_slide_that_is_all_tissue_has_no_background():
+    assert not found_background(glass_with((180, 110, 160), share=1.0)).any()
+
+
+def test_what_was_never_scanned_counts_as_background_and_not_as_the_white_of_glass():
+    pixels = glass_with((180, 110, 160), glass=(228, 222, 230))
+    pixels[:20] = 255
+    pixels[20:30] = 0
+    assert np.abs(white_point(pixels).astype(int) - (229, 223, 231)).max() <= 2
+    mask = found_background(pixels)
+    assert mask[:30].all()
+    assert not mask[30:, 50:].any()
+
+
+def test_lab_agrees_with_published_values():
+    # sRGB primaries and greys, D65; http://www.brucelindbloom.com (CIE standard constants)
+    rgb = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [119, 119, 119], [0, 0, 0]], np.uint8)
+    lab = [[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86], [100, 0, 0], [50.03, 0, 0], [0, 0, 0]]
+    assert to_lab(rgb) == pytest.approx(np.array(lab), abs=0.03)
+
+
+def test_a_colour_is_background_up_to_the_distance_and_no_further():
+    greys = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
+    white = np.array([240, 240, 240], np.uint8)
+    mask = is_background(greys, white=white, white_distance=8)[0]
+    lightness = to_lab(greys)[0, :, 0]
+    away = lightness[240] - lightness
+    assert np.array_equal(mask, (away < 8) | (lightness < 5))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 20), st.integers(1, 20))
+def test_shares_equal_the_means_of_the_boxes(seed, width, height):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((height, width)) < 0.4
+    left, top = rng.integers(0, width, 5), rng.integers(0, height, 5)
+    right, bottom = left + rng.integers(1, 6, 5), top + rng.integers(1, 6, 5)
+    expected = [mask[t:b, l:r].mean() for l, t, r, b in zip(left, top, right, bottom, strict=True)]
+    assert shares(mask, np.stack([left, top, right, bottom], axis=1).astype(float)) == pytest.approx(expected)
+
+
+def test_a_box_thinner_than_a_pixel_takes_the_one_it_lies_in():
+    mask = np.array([[False, True]])
+    assert shares(mask, np.array([[1.0, 0.2, 1.1, 0.3], [5.0, 5.0, 6.0, 6.0]])) == pytest.approx([1.0, 1.0])
+
+
+def test_an_overview_in_blocks_equals_one_in_a_piece(tmp_path, monkeypatch):
+    pixels = paint()
+    slide = open_slide(write_slide(tmp_path / "a.tif", pixels))
+    whole = take_overview(slide, step_px=4).pixels
+    assert np.array_equal(whole, halved(halved(pixels)))
+    monkeypatch.setattr(background, "_BLOCK_LEVEL_PX", 50)
+    assert np.array_equal(take_overview(slide, step_px=4).pixels, whole)
+
+
+def test_only_the_damaged_part_of_an_overview_is_marked(tmp_path):
+    pixels = paint(1280, 640)
+    path = write_slide(tmp_path / "a.tif", pixels, levels=1)
+    damage(path, tile_index=1)
+    overview = take_overview(open_slide(path), step_px=4)
+    assert overview.is_unreadable[:32, 32:64].all()
+    assert overview.is_unreadable.sum() <= 4 * 32 * 32
+    good = ~overview.is_unreadable
+    assert np.abs(overview.pixels[good].astype(int) - halved(halved(pixels))[good]).max() <= 1  # rounded twice there
+
+
+def test_the_overview_is_fine_enough_for_small_tiles_and_never_finer_than_the_slide():
+    assert overview_mpp(1024.0, slide_mpp=0.25) == 8.0
+    assert overview_mpp(256.0, slide_mpp=0.5) == 4.0
+    assert overview_mpp(32.0, slide_mpp=1.0) == 1.0

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from hdgan.tiles.config import TilesConfig
+
+BASE = {"slides": ("a.svs",), "mpp": 0.5, "tile_px": 256}
+
+
+def test_a_margin_of_the_root_of_two_holds_a_crop_at_any_angle():
+    stored = TilesConfig(**BASE, margin=1.415).stored_px
+    assert stored >= 256 * math.sqrt(2)
+    assert stored == 363
+
+
+def test_without_margin_and_stride_tiles_are_as_asked_for_and_touch():
+    config = TilesConfig(**BASE)
+    assert (config.stored_px, config.step_px) == (256, 256)
+
+
+def test_a_whole_margin_adds_no_pixel_by_rounding():
+    assert TilesConfig(**BASE, margin=1.1).stored_px == math.ceil(281.6)
+    assert TilesConfig(**{**BASE, "tile_px": 100}, margin=1.1).stored_px == 110
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mpp": 0},
+        {"mpp": float("nan")},
+        {"tile_px": 4},
+        {"slides": ()},
+        {"max_background": 1.1},
+        {"margin": 0.5},
+        {"tile": 1},
+        {"stride_px": 0},
+    ],
+)
+def test_impossible_values_and_unknown_keys_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        TilesConfig(**{**BASE, **wrong})

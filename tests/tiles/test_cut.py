@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from hdgan.progress import Silent
+from hdgan.slides.reader import open_slide
+from hdgan.tiles import cut
+from hdgan.tiles.background import take_overview
+from hdgan.tiles.cut import BACKGROUND, KEPT, UNREADABLE, cut_slide, score_cells
+from hdgan.tiles.plan import plan_slides
+from tests.slides.painting import damage, halved, paint, write_slide
+
+
+def planned(cohort, config):
+    plan = plan_slides(config, base=cohort)[0][0]
+    return open_slide(plan.entry.path), plan
+
+
+def decoded(tile):
+    return np.asarray(Image.open(io.BytesIO(tile.encoded)))
+
+
+def test_a_lossless_tile_holds_the_pixels_of_its_place(cohort, config):
+    slide, plan = planned(cohort, config)
+    level = halved(paint(seed=0))
+    kept = [tile for _, tile in cut_slide(slide, plan, config) if tile]
+    assert kept
+    for tile in kept:
+        x, y = tile.row.x_px // 2, tile.row.y_px // 2
+        assert np.array_equal(decoded(tile), level[y : y + 64, x : x + 64])
+        assert (tile.row.size_px, tile.row.level0_px, tile.row.mpp, tile.row.patient) == (64, 128, 1.0, "A")
+
+
+def test_cells_are_kept_up_to_the_allowed_background(cohort, config):
+    slide, plan = planned(cohort, config)
+    for limit in (0.0, 0.3, 0.7, 1.0):
+        cells = [cell for cell, _ in cut_slide(slide, plan, config.model_copy(update={"max_background": limit}))]
+        assert len(cells) == len(plan.cells)
+        assert all((cell.verdict == KEPT) == (cell.background <= limit) for cell in cells)
+
+
+def test_the_share_of_background_is_that_of_the_painting(cohort, config):
+    slide, plan = planned(cohort, config)
+    truth = np.ones((512, 640), bool)
+    truth[51:461, 64:448] = False
+    expected = [truth[y : y + 128, x : x + 128].mean() for x, y in plan.cells]
+    assert np.abs(score_cells(slide, plan, config).background - expected).max() < 0.03
+
+
+def test_a_damaged_region_costs_its_tiles_and_is_told(tmp_path, cohort, config):
+    path = write_slide(cohort / "a1.tif", paint(seed=0), levels=1)
+    damage(path, tile_index=0)
+    slide, plan = planned(cohort, config)
+    said = []
+    listener = Silent()
+    listener.say = said.append
+    cells = {(cell.x_px, cell.y_px): (cell, tile) for cell, tile in cut_slide(slide, plan, config, progress=listener)}
+    touching = {xy for xy in cells if xy[0] < 128 and xy[1] < 128}
+    assert {cells[xy][0].verdict for xy in touching} == {UNREADABLE}
+    assert all(cells[xy][1] is None for xy in touching)
+    assert UNREADABLE not in {cell.verdict for xy, (cell, _) in cells.items() if xy not in touching}
+    assert {cell.verdict for cell, _ in cells.values()} == {KEPT, BACKGROUND, UNREADABLE}
+    assert len(said) == len(touching)
+    assert "cannot be decoded" in said[0]
+
+
+def test_a_cell_whose_overview_is_damaged_is_scored_on_its_own_pixels(cohort, config, monkeypatch):
+    slide, plan = planned(cohort, config)
+    expected = [(cell, tile and tile.encoded) for cell, tile in cut_slide(slide, plan, config)]
+
+    def half_blind(slide, *, step_px):
+        overview = take_overview(slide, step_px=step_px)
+        overview.is_unreadable[: len(overview.pixels) // 2] = True
+        return replace(overview, pixels=np.where(overview.is_unreadable[..., None], 255, overview.pixels).astype(np.uint8))
+
+    monkeypatch.setattr(cut, "take_overview", half_blind)
+    found = [(cell, tile and tile.encoded) for cell, tile in cut_slide(slide, plan, config)]
+    assert [(cell.verdict, pixels) for cell, pixels in found] == [(cell.verdict, pixels) for cell, pixels in expected]
+    assert all(abs(a.background - b.background) < 0.03 for (a, _), (b, _) in zip(found, expected, strict=True))
+
+
+def test_jpeg_tiles_are_close_and_not_subsampled(cohort, config):
+    slide, plan = planned(cohort, config)
+    tile = next(tile for _, tile in cut_slide(slide, plan, config.model_copy(update={"format": "jpeg", "max_background": 0.0})) if tile)
+    assert tile.row.name.endswith(".jpg")
+    with Image.open(io.BytesIO(tile.encoded)) as image:
+        assert image.layer[0][1:3] == image.layer[1][1:3] == (1, 1)
+    x, y = tile.row.x_px // 2, tile.row.y_px // 2
+    truth = halved(paint(seed=0))[y : y + 64, x : x + 64].astype(float)
+    assert np.sqrt(((decoded(tile) - truth) ** 2).mean()) < 6
+
+
+def test_a_slide_smaller_than_a_tile_gives_no_cell(cohort, config):
+    large = config.model_copy(update={"tile_px": 4096})
+    slide, plan = planned(cohort, large)
+    assert list(cut_slide(slide, plan, large)) == []
+
+
+def test_cutting_twice_gives_equal_bytes(cohort, config):
+    runs = []
+    for _ in range(2):
+        slide, plan = planned(cohort, config)
+        runs.append([tile.encoded for _, tile in cut_slide(slide, plan, config) if tile])
+    assert runs[0] == runs[1]

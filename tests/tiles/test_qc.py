@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+
+from hdgan.slides.reader import open_slide
+from hdgan.store.archive import TileArchive
+from hdgan.tiles.cut import cut_slide
+from hdgan.tiles.parts import join_parts, part_folder, write_part
+from hdgan.tiles.plan import plan_slides
+from hdgan.tiles.qc import NUM_SHOWN, draw_sheet
+
+
+def test_the_sheet_shows_kept_and_dropped_tiles_and_is_the_same_each_time(tmp_path, cohort, config):
+    (plan, *_), _ = plan_slides(config, base=cohort)
+    slide = open_slide(plan.entry.path)
+    cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(slide, plan, config))
+    join_parts(tmp_path, [plan.entry.name], fold_of={"A": 0})
+    sheets = [draw_sheet(TileArchive(tmp_path), cells, {plan.entry.name: plan}, config, seed=seed) for seed in (0, 0, 1)]
+    assert np.array_equal(sheets[0], sheets[1])
+    assert not np.array_equal(sheets[0], sheets[2])
+    num_dropped = sum(cell.verdict == "background" for cell in cells)
+    assert num_dropped > 0
+    assert len(cells) - num_dropped > NUM_SHOWN
+    assert sheets[0].shape[0] > 3 * 128 + 128
+    tissue = (sheets[0].astype(int).max(axis=2) - sheets[0].min(axis=2)) > 40
+    assert tissue[:400].mean() > 0.3
+
+
+def test_without_a_dropped_tile_the_sheet_has_only_the_title_of_that_part(tmp_path, cohort, config):
+    every = config.model_copy(update={"max_background": 1.0})
+    (plan, *_), _ = plan_slides(every, base=cohort)
+    cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(open_slide(plan.entry.path), plan, every))
+    join_parts(tmp_path, [plan.entry.name], fold_of={"A": 0})
+    sheet = draw_sheet(TileArchive(tmp_path), cells, {plan.entry.name: plan}, every, seed=0)
+    assert sheet.shape[2] == 3
+    assert (sheet[-20:].max(axis=2) == 255).any()

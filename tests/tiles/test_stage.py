@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import csv
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hdgan.errors import BadInput, OutOfSpace, StaleStage
+from hdgan.progress import Silent
+from hdgan.store import atomic
+from hdgan.store.archive import TileArchive
+from hdgan.store.stage import verify
+from hdgan.tiles import stage
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.folds import leaks
+from hdgan.tiles.stage import run_tiles
+from tests.slides.painting import paint, write_slide
+
+DATA = os.environ.get("HDGAN_DATA")
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Every file that equal runs must make equal."""
+    own = ("provenance.json", ".lock")
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in own}
+
+
+def run(config, cohort, out, **settings):
+    return run_tiles(config, out=out, seed=0, base=cohort, **settings)
+
+
+def test_slides_become_an_archive_with_index_folds_and_sheet(tmp_path, cohort, config):
+    manifest = run(config, cohort, tmp_path / "out")
+    archive = TileArchive(tmp_path / "out")
+    assert set(manifest.outputs) == {"tiles.zip", "tiles.csv", "cells.csv", "slides.csv", "qc.png"}
+    assert verify(tmp_path / "out") == []
+    assert len(archive) == manifest.counts["tiles"] > 20
+    assert archive.mpp == 1.0
+    assert archive.read(0).shape == (64, 64, 3)
+    assert leaks(archive.rows) == {}
+    assert {row.patient: row.fold for row in archive.rows} == {"A": 0, "B": 1}
+    assert manifest.counts["cells"] == manifest.counts["tiles"] + manifest.counts["dropped"]["background"]
+    assert manifest.counts["patients"] == 2
+    with (tmp_path / "out" / "slides.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["slide"], line["stain"], line["fold"]) for line in lines] == [("a1", "PAS", "0"), ("a2", "HE", "0"), ("b1", "PAS", "1")]
+    assert sum(int(line["kept"]) for line in lines) == len(archive)
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_the_same_command_does_nothing_and_other_settings_are_refused(tmp_path, cohort, config):
+    first = run(config, cohort, tmp_path / "out")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+    assert run(config, cohort, tmp_path / "out") == first
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()} == before
+    other = config.model_copy(update={"max_background": 0.2})
+    with pytest.raises(StaleStage, match=r"config\.max_background"):
+        run(other, cohort, tmp_path / "out")
+    assert run(other, cohort, tmp_path / "out", redo=True).counts["tiles"] < first.counts["tiles"]
+
+
+def test_a_changed_slide_and_a_changed_patient_make_the_stage_stale(tmp_path, cohort, config):
+    run(config, cohort, tmp_path / "out")
+    table = cohort / "slides.csv"
+    table.write_text(table.read_text().replace("b1.tif,B", "b1.tif,C"))
+    with pytest.raises(StaleStage, match=r"inputs\.slide table"):
+        run(config, cohort, tmp_path / "out")
+    table.write_text(table.read_text().replace("b1.tif,C", "b1.tif,B"))
+    write_slide(cohort / "b1.tif", paint(seed=9))
+    with pytest.raises(StaleStage, match=r"inputs\.slide b1"):
+        run(config, cohort, tmp_path / "out")
+
+
+def test_equal_runs_give_equal_bytes(tmp_path, cohort, config):
+    for name in ("one", "two"):
+        run(config, cohort, tmp_path / name)
+    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
+
+
+def test_stopped_at_any_write_it_resumes_to_the_same_bytes(tmp_path, cohort, config, monkeypatch):
+    run(config, cohort, tmp_path / "whole")
+    plain, writes = os.replace, []
+
+    def stopping(source, target):
+        writes.append(target)
+        if len(writes) == stop_at:
+            raise KeyboardInterrupt
+        plain(source, target)
+
+    monkeypatch.setattr(atomic.os, "replace", stopping)
+    stop_at, num_stops = 1, 0
+    while True:
+        writes.clear()
+        try:
+            run(config, cohort, tmp_path / "stopped")
+            break
+        except KeyboardInterrupt:
+            num_stops += 1
+            stop_at += 0 if num_stops % 2 else 1
+    assert num_stops >= 6
+    assert outputs(tmp_path / "stopped") == outputs(tmp_path / "whole")
+
+
+def test_finished_slides_are_not_cut_again(tmp_path, cohort, config, monkeypatch):
+    plain, opened = stage.open_slide, []
+
+    def counting(path, **kwargs):
+        opened.append(path.name)
+        if path.name == "b1.tif" and len(opened) == 3:
+            raise KeyboardInterrupt
+        return plain(path, **kwargs)
+
+    monkeypatch.setattr(stage, "open_slide", counting)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, cohort, tmp_path / "out")
+    opened.clear()
+    run(config, cohort, tmp_path / "out")
+    assert opened == ["b1.tif"]
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_the_same_command_finishes(tmp_path, cohort, config):
+    run(config, cohort, tmp_path / "whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        with pytest.raises(OutOfSpace, match="no space left"):
+            run(config, cohort, tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "full").rglob(".partial-*"))
+    assert not (tmp_path / "full" / "manifest.json").exists()
+    run(config, cohort, tmp_path / "full")
+    assert outputs(tmp_path / "full") == outputs(tmp_path / "whole")
+
+
+def test_a_broken_slide_stops_the_job_before_anything_is_written(tmp_path, cohort, config):
+    (cohort / "bad.svs").write_bytes(b"no slide")
+    config = config.model_copy(update={"slides": ("slides.csv", "bad.svs")})
+    with pytest.raises(BadInput, match=r"bad\.svs: is no slide"):
+        run(config, cohort, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_slide_can_be_left_out_and_is_listed(tmp_path, cohort, config):
+    run(config, cohort, tmp_path / "good")
+    (cohort / "bad.svs").write_bytes(b"no slide")
+    lenient = config.model_copy(update={"slides": ("slides.csv", "bad.svs", "gone.svs"), "broken_slides": "skip"})
+    said = []
+    listener = Silent()
+    listener.say = said.append
+    manifest = run(lenient, cohort, tmp_path / "out", progress=listener)
+    assert manifest.counts["skipped_slides"] == 2
+    assert sorted(line.split(":")[0] for line in said if "svs" in line) == ["left out", "left out"]
+    assert "bad.svs" in (tmp_path / "out" / "slides.csv").read_text()
+    for name in ("tiles.zip", "tiles.csv", "cells.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "good" / name).read_bytes()
+
+
+def test_the_same_slide_under_two_names_is_refused(tmp_path, cohort, config):
+    shutil.copy(cohort / "a1.tif", cohort / "copy.tif")
+    with pytest.raises(BadInput, match="is the same slide as"):
+        run(config.model_copy(update={"slides": ("slides.csv", "copy.tif")}), cohort, tmp_path / "out")
+
+
+def test_no_tile_that_stays_is_an_error_with_the_counts(tmp_path, cohort, config):
+    write_slide(cohort / "glass.tif", paint(tissue=(0, 0, 0.02, 0.02)))
+    with pytest.raises(BadInput, match=r"no tile stays of \d+: \d+ background, 0 unreadable; raise `max_background`"):
+        run(config.model_copy(update={"slides": ("glass.tif",)}), cohort, tmp_path / "out")
+
+
+def test_slides_smaller_than_a_tile_are_an_error_with_both_sizes(tmp_path, cohort, config):
+    with pytest.raises(BadInput, match=r"no slide holds a tile of 2048 x 2048 level-0 px; a1 has 640 x 512"):
+        run(config.model_copy(update={"tile_px": 512}), cohort, tmp_path / "out")
+
+
+@pytest.mark.skipif(not DATA, reason="HDGAN_DATA is not set")
+def test_real_jpegs_give_one_stored_tile_each_and_the_biopsy_its_grid(tmp_path):
+    table = tmp_path / "slides.csv"
+    jpegs = sorted((Path(DATA) / "kidney" / "tiles").glob("*.jpg"))[:3]
+    slide = Path(DATA) / "kidney" / "slides" / "biopsy-a.tif"
+    areas = slide.with_name("biopsy-a.scanned.csv")
+    lines = [f"{path},,donor" for path in jpegs] + [f"{slide},{areas},biopsy"]
+    table.write_text("path,areas,patient\n" + "\n".join(lines) + "\n")
+    config = TilesConfig(slides=("slides.csv",), mpp=2.0, tile_px=64, margin=2, slide_mpp=0.5, num_folds=2)
+    manifest = run(config, tmp_path, tmp_path / "out")
+    rows = TileArchive(tmp_path / "out").rows
+    assert [row.slide for row in rows if row.patient == "donor"] == [path.stem for path in jpegs]
+    assert {(row.level0_px, row.size_px) for row in rows} == {(512, 128)}
+    assert manifest.counts["cells"] == 3 + 16 * 4
+    assert 30 < sum(row.patient == "biopsy" for row in rows) < 64
+    tiles = TileArchive(tmp_path / "out")
+    assert all(np.ptp(tiles.read(i)) > 100 for i in range(len(tiles)))
