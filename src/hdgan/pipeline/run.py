@@ -89,7 +89,8 @@ def run_one(run: Run, stage: str, *, redo: bool = False, progress: Progress = SI
         StaleStage: it was made from other settings or inputs and `redo` is false, or a stage before it was.
     """
     (step,) = _between(stage, stage, run)
-    _refuse_stale([standing for standing in survey(run) if STAGES.index(standing.stage) < STAGES.index(stage)])
+    before = [standing for standing in survey(run) if STAGES.index(standing.stage) < STAGES.index(stage)]
+    _refuse_stale(before, remedy=f"make them again before {stage}, each with --redo")
     return _run(step, run, redo=redo, progress=progress)
 
 
@@ -112,11 +113,11 @@ def _between(first: str | None, until: str | None, run: Run) -> list[Step]:
     return chosen
 
 
-def _refuse_stale(found: Sequence[Standing]) -> None:
+def _refuse_stale(found: Sequence[Standing], *, remedy: str = "add --redo to make them again (what a person drew is kept)") -> None:
     stale = [standing for standing in found if standing.state == "stale"]
     if stale:
         listed = "; ".join(f"{standing.stage} ({', '.join(standing.fields)})" for standing in stale)
-        message = f"made from other settings or inputs: {listed}; add --redo to make them again (what a person drew is kept)"
+        message = f"made from other settings or inputs: {listed}; {remedy}"
         raise StaleStage(message)
 
 

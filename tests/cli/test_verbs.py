@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from hdgan.cli import main as command
+from hdgan.store.archive import TileArchive
+from hdgan.store.layout import RunFolder
+from hdgan.store.stage import read_manifest
+
+SETTINGS = (
+    '[run]\nname = "small"\n[tiles]\nslides = ["painted/slides.csv"]\nmpp = 8.0\ntile_px = 64\nstride_px = 32\nmax_background = 0.9\n'
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with painted slides and settings beside them."""
+    folder = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, "argv", ["hdgan", "paint", str(folder / "painted"), "--patients", "2", "--size", "256", "--mpp", "8", "--tile-px", "0"]
+        )
+        with pytest.raises(SystemExit) as end:
+            command.main()
+    assert not end.value.code
+    (folder / "settings.toml").write_text(SETTINGS)
+    return folder
+
+
+@pytest.fixture
+def hdgan(monkeypatch, capsys):
+    """Calls the command; gives exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hdgan", *map(str, arguments)])
+        code = 0
+        try:
+            command.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return call
+
+
+def test_slides_are_painted_into_a_new_folder_only(place, hdgan):
+    assert len(list((place / "painted" / "slides").glob("*.tif"))) == 2
+    code, _, error = hdgan("paint", place / "painted")
+    assert code == 2
+    assert "is not empty; choose a new folder" in error
+
+
+def test_each_slide_is_described_in_a_line(place, hdgan):
+    code, out, _ = hdgan("inspect", place / "painted" / "slides.csv")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert all("256 x 256 px, 2.05 x 2.05 mm, 8 um/px" in line for line in out.splitlines())
+
+
+def test_good_slides_are_described_beside_a_bad_one(place, hdgan, tmp_path):
+    (tmp_path / "broken.svs").write_bytes(b"nothing")
+    code, out, error = hdgan("inspect", tmp_path / "broken.svs", place / "painted" / "slides.csv", tmp_path / "broken.svs")
+    assert code == 2
+    assert error.count("\n") == 1
+    assert "broken.svs" in error
+
+
+def test_tiles_are_cut_once_and_found_current_without_settings(place, hdgan, tmp_path):
+    root = tmp_path / "run"
+    code, out, error = hdgan("tile", root, "--config", place / "settings.toml")
+    assert code == 0, error
+    assert out.startswith("tiles: done in ")
+    assert len(TileArchive(root / "1-tiles")) > 4
+    code, out, _ = hdgan("tile", root)
+    assert (code, out.split(":")[1].split(",")[0]) == (0, " current")
+
+
+def test_another_scale_is_refused_until_redo_is_given(place, hdgan, tmp_path):
+    root, other = tmp_path / "run", place / "other.toml"
+    hdgan("tile", root, "--config", place / "settings.toml")
+    other.write_text(SETTINGS.replace("mpp = 8.0", "mpp = 16.0"))
+    code, _, error = hdgan("tile", root, "--config", other)
+    assert code == 2
+    assert "config.mpp" in error
+    assert "--redo" in error
+    assert hdgan("tile", root, "--redo")[0] == 0
+    assert read_manifest(root / "1-tiles").config["mpp"] == 16.0
+
+
+def test_verify_finds_a_changed_byte(place, hdgan, tmp_path):
+    root = tmp_path / "run"
+    hdgan("tile", root, "--config", place / "settings.toml")
+    code, out, _ = hdgan("verify", root)
+    assert code == 0
+    assert "as written" in out
+    archive = root / "1-tiles" / "tiles.zip"
+    data = bytearray(archive.read_bytes())
+    data[100] ^= 1
+    archive.write_bytes(data)
+    code, out, error = hdgan("verify", root)
+    assert code == 2
+    assert "tiles.zip: changed since it was written" in error
+    assert "1 damaged" in out
+
+
+def test_run_tells_of_each_stage_what_it_took_and_where_it_is(place, hdgan, tmp_path):
+    code, out, error = hdgan("run", place / "settings.toml", "--out", tmp_path / "run", "--until", "tiles")
+    assert code == 0
+    assert out.split()[0] == "tiles"
+    assert "[1/1] tiles: cut the slides" in error
+    assert str(tmp_path / "run" / "1-tiles") in out
+
+
+def test_a_plan_writes_nothing(place, hdgan, tmp_path):
+    code, out, _ = hdgan("run", place / "settings.toml", "--out", tmp_path / "run", "--plan")
+    assert code == 0
+    assert "tiles  [absent]" in out
+    assert "still to do" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_whose_input_is_missing_is_one_line(place, hdgan, tmp_path):
+    code, _, error = hdgan("sample", tmp_path / "run", "--config", place / "settings.toml")
+    assert code == 2
+    assert error.count("\n") == 1
+    assert "this stage has not been finished; run it first" in error
+
+
+@pytest.fixture
+def drawn(small_run, tmp_path):
+    """A run that has samples, and the settings that they were drawn with."""
+    root, settings = tmp_path / "run", tmp_path / "settings.toml"
+    root.mkdir()
+    for stage in ("generator", "samples"):
+        RunFolder(root).folder(stage).symlink_to(getattr(small_run, stage))
+    samples = "[samples]\nnum = 16\npsi = 1.0\nshortlist = 4\n"
+    masks = f'[annotations]\ntrain = 8\nvalidate = 2\ntest = 6\nannotator = "a rule"\nclass_map = "{small_run.masks / "classes.json"}"\n'
+    settings.write_text(SETTINGS + samples + masks)
+    return root, settings
+
+
+def test_masks_of_no_sample_are_refused_and_nothing_is_written(drawn, hdgan, tmp_path):
+    root, settings = drawn
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "999999.png").write_bytes(b"x")
+    code, _, error = hdgan("import-masks", root, tmp_path / "masks", "--config", settings)
+    assert code == 2
+    assert "no sample is called '999999'" in error
+    assert not (root / "4-annotations").exists()
+
+
+def test_masks_are_imported_from_a_folder_and_stay_imported(drawn, small_run, hdgan):
+    root, settings = drawn
+    code, out, error = hdgan("import-masks", root, small_run.masks, "--config", settings)
+    assert code == 0, error
+    assert "imported (masks 16, test 6, train 8, validate 2)" in out
+    code, out, error = hdgan("run", settings, "--out", root, "--first", "annotations", "--until", "annotations")
+    assert code == 0, error
+    assert "current" in out
+
+
+def test_imported_masks_outlive_a_change_of_their_samples(drawn, small_run, hdgan):
+    root, settings = drawn
+    hdgan("import-masks", root, small_run.masks, "--config", settings)
+    settings.write_text(settings.read_text().replace("test = 6", "test = 4"))
+    code, _, error = hdgan("run", settings, "--out", root, "--first", "annotations", "--until", "annotations", "--redo")
+    assert code == 2
+    assert "import the masks again" in error
+    assert len(list((root / "4-annotations" / "masks").glob("*.png"))) == 16
