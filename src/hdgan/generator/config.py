@@ -57,6 +57,8 @@ class GeneratorConfig(BaseModel):
     """Number format of the finest blocks in training; images are always drawn in float32."""
     start: Literal["constant", "latent"] | None = None
     """What the 4x4 block begins with."""
+    weights: Literal["float32", "float16"] = "float32"
+    """Number format of the weights that are kept; images are drawn from the rounded ones (float16: half the file)."""
     held_out_fold: int | None = Field(None, ge=0)
     """Tiles of this fold are not trained on; None: all are."""
     is_turned: bool = True

@@ -38,7 +38,8 @@ def run_generator(
         upkeep = Upkeep(snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60)
         train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)
         trained = {"images": state.num_images, "tiles": len(chosen), "tiles_manifest": manifest_hash(tiles), "ada_p": state.ada_p}
-        save_generator(out / FILE, state.G_average, mpp=archive.mpp, trained=trained)
+        is_half = config.weights == "float16"
+        save_generator(out / FILE, state.G_average, mpp=archive.mpp, trained=trained, is_half=is_half)
         counts = {"images": state.num_images, "tiles": len(chosen), "parameters": sum(p.numel() for p in state.G.parameters())}
         return stage.seal(counts=counts, keep_out=(STATE,))
 

@@ -3,7 +3,7 @@
 With t truth pixels, p predicted pixels and c pixels of both of a class: recall c / t (the paper's "class-wise
 accuracy"), precision c / p, IoU c / (t + p - c), Dice 2 c / (t + p). A class absent from truth and prediction has no
 score (nan) and does not enter the macro means. Micro Dice, micro IoU's counterpart pixel accuracy, is the share of
-pixels that are right; it is what the paper's "Dice 0.92" measures (docs/concepts/measures.md).
+pixels that are right; it is what the paper's "Dice 0.92" measures (docs/concepts/numbers.md).
 """
 
 from __future__ import annotations
