@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hdgan import pipeline
 from hdgan.errors import BadConfig
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.settings_file import parse_settings, read_settings
@@ -31,7 +32,10 @@ def test_name_and_tiles_are_all_that_a_run_needs():
     assert config.annotations.sizes == {"train": 16, "validate": 4, "test": 16}
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+SHIPPED = Path(pipeline.__file__).parents[1] / "shipped"
+
+
+@pytest.mark.parametrize("recipe", [*sorted(RECIPES.glob("*.toml")), *SHIPPED.glob("*.toml")], ids=lambda path: path.stem)
 def test_every_recipe_is_valid(recipe):
     config = read_settings(recipe, RunConfig, environment={}, lenient=True)
     assert config.run.name == recipe.stem
