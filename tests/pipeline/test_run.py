@@ -9,6 +9,7 @@ from hdgan.pipeline import run as running
 from hdgan.pipeline import steps
 from hdgan.pipeline.run import open_run, run_all, run_one, run_root, survey
 from hdgan.pipeline.steps import Step
+from hdgan.progress import SILENT
 from hdgan.store.stage import manifest_hash, open_stage
 
 SETTINGS = (
@@ -142,3 +143,17 @@ def test_without_masks_the_run_says_what_to_annotate_and_how_to_go_on(tmp_path):
     run = open_run(tmp_path / "run", config=tmp_path / "settings.toml")
     with pytest.raises(BadInput, match=r"nobody has annotated.*shortlist.json.*hdgan import-masks"):
         run_one(run, "annotations")
+
+
+def test_masks_of_an_oracle_are_found_when_the_run_is_named_from_here(tmp_path, monkeypatch):
+    text = SETTINGS.format(mpp=2.0, seed=1).replace('masks = "drawn"\n', "") + '[oracle]\n[real]\npairs = "pairs"\n'
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "settings.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    run = open_run(Path("run"), config=Path("elsewhere/settings.toml"))
+    asked = {}
+    monkeypatch.setattr("hdgan.pipeline.oracle.oracle_masks", lambda run, **_: run.beside("oracle-masks") / "masks")
+    monkeypatch.setattr("hdgan.annotations.stage.run_annotations", lambda config, **named: asked.update(named, config=config))
+    steps.STEPS[3].work(run, False, SILENT)
+    assert asked["masks"].resolve() == tmp_path / "run" / "oracle-masks" / "masks"
+    assert asked["config"].annotator == "oracle"

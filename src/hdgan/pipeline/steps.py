@@ -103,15 +103,14 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.annotations.stage import run_annotations
     from hdgan.pipeline.oracle import oracle_masks
 
-    settings, masks = run.annotations(), run.config.annotations.masks
-    if run.config.oracle is not None:
-        masks = oracle_masks(run, redo=redo, progress=progress)
-    if masks is None:
+    given = run.config.annotations.masks
+    if run.config.oracle is None and given is None:
         return _imported(run)
+    masks = oracle_masks(run, redo=redo, progress=progress).absolute() if given is None else run.path(given)
     return run_annotations(
-        settings,
+        run.annotations(),
         samples=run.stage("samples"),
-        masks=run.path(masks),
+        masks=masks,
         out=run.stage("annotations"),
         seed=run.config.run.seed,
         redo=redo,
