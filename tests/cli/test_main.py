@@ -16,7 +16,7 @@ FLAGS = {
     "demo": ["--out", "-o"],
     "doctor": [],
     "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
-    "inspect": ["slides", "--slide-mpp"],
+    "inspect": ["slides", "--mpp", "--slide-mpp"],
     "tile": ["run", "--config", "-c", "--redo"],
     "train": ["run", "--config", "-c", "--redo"],
     "sample": ["run", "--config", "-c", "--redo"],

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 Slides = Annotated[list[str], typer.Argument(help="Slide files, folders, patterns, or slide tables (CSV).", show_default=False)]
-SlideMpp = Annotated[float | None, typer.Option("--slide-mpp", help="Scale of slides that state none, um/px.", min=0, show_default=False)]
+SlideMpp = Annotated[
+    float | None, typer.Option("--mpp", "--slide-mpp", help="Scale of slides that state none, um/px.", min=0, show_default=False)
+]
 
 
 def inspect(slides: Slides, slide_mpp: SlideMpp = None) -> None:

@@ -12,7 +12,7 @@ from hdgan.types import Mpp
 SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".dcm", ".czi")
 """What OpenSlide reads; plain images are `image.SUFFIXES`."""
 
-MPP_REMEDY = "give its scale in um/px: the column `mpp` of the slide table, `slide_mpp` in the settings, or --mpp"
+MPP_REMEDY = "give its scale in um/px: the column `mpp` of a slide table, `slide_mpp` in the settings, or --mpp of `hdgan inspect`"
 
 
 def open_slide(path: Path, *, mpp_override: float | None = None) -> SlideReader:

@@ -104,7 +104,9 @@ def shares(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """
     height, width = mask.shape
     sums = np.zeros((height + 1, width + 1), np.int64)
-    sums[1:, 1:] = mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    inner = sums[1:, 1:]
+    np.cumsum(mask, axis=0, dtype=np.int64, out=inner)
+    np.cumsum(inner, axis=1, out=inner)
     left, top = (np.clip(np.round(boxes[:, i]).astype(np.intp), 0, edge - 1) for i, edge in ((0, width), (1, height)))
     right, bottom = (np.round(boxes[:, i]).astype(np.intp) for i in (2, 3))
     right, bottom = np.clip(right, left + 1, width), np.clip(bottom, top + 1, height)

@@ -54,7 +54,7 @@ def fold_counts(rows: Sequence[TileRow], *, num_folds: int) -> list[dict[str, in
 
 
 def fold_warnings(rows: Sequence[TileRow], *, num_folds: int) -> tuple[str, ...]:
-    """A line for each fold that is empty or lacks a stain or centre that the others have."""
+    """A line for each fold that is empty or lacks a stain or centre that others have, where they are known."""
     lines = []
     patients = len({row.patient for row in rows})
     if patients < num_folds:
@@ -62,8 +62,10 @@ def fold_warnings(rows: Sequence[TileRow], *, num_folds: int) -> tuple[str, ...]
     for what in ("stain", "centre"):
         by_value: Mapping[str, set[int]] = _folds_of(rows, what)
         occupied = {row.fold for row in rows}
+        if "" in by_value:  # not known of every slide
+            continue
         for value, folds in sorted(by_value.items()):
-            if value and len(by_value) > 1 and folds != occupied:
+            if folds != occupied:
                 lines.append(f"{what} {value} is missing from fold {', '.join(str(f) for f in sorted(occupied - folds))}")
     return tuple(lines)
 
