@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from hdgan.pipeline.run import Outcome
 
-def run_stage(stage: str, run: Path, *, config: Path | None, redo: bool) -> None:
-    """Runs `stage` of the run in folder `run`, and says where its outputs are."""
+
+def run_stage(stage: str, run: Path, *, config: Path | None, redo: bool, first: str | None = None) -> None:
+    """Runs `stage` of the run in folder `run`, or all from `first` to it, and says where the outputs are."""
     from hdgan.cli.progress import showing, span
-    from hdgan.pipeline.run import open_run, run_one
+    from hdgan.pipeline.run import open_run, run_all, run_one
 
     opened = open_run(run, config=config)
+    outcomes: tuple[Outcome, ...]
     with showing() as progress:
-        outcome = run_one(opened, stage, redo=redo, progress=progress)
-    if outcome.was_current:
-        typer.echo(f"{stage}: current, nothing to do ({outcome.folder})")
-    else:
-        typer.echo(f"{stage}: done in {span(outcome.seconds)} ({outcome.folder})")
+        if first is None:
+            outcomes = (run_one(opened, stage, redo=redo, progress=progress),)
+        else:
+            outcomes = run_all(opened, first=first, until=stage, redo=redo, progress=progress)
+    for outcome in outcomes:
+        what = "current, nothing to do" if outcome.was_current else f"done in {span(outcome.seconds)}"
+        typer.echo(f"{outcome.stage}: {what} ({outcome.folder})")
