@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from hdgan.cli import main as command
+from hdgan.pipeline import shipped
+from hdgan.store.pairs import PairFolder
+
+SETTINGS = """
+[run]
+name = "demo"
+[tiles]
+slides = ["none"]
+mpp = 2.0
+tile_px = 32
+[generator]
+resolution = 32
+[annotations]
+train = 8
+validate = 2
+test = 6
+class_map = "{classes}"
+[features]
+num_blocks = 3
+[classifier]
+hidden = [16, 8]
+members = 2
+epochs = 2
+pixels_per_image = 200
+[evaluation]
+controls = ["filters"]
+resamples = 20
+[dataset]
+num = 5
+"""
+
+
+@pytest.fixture
+def demo(small_run, tmp_path, monkeypatch, capsys):
+    """`hdgan demo` on a small package; gives exit code, standard output, standard error."""
+    folder = tmp_path / "shipped"
+    shipped.pack(generator=small_run.generator, samples=small_run.samples, annotations=small_run.annotations, out=folder)
+    (folder / "demo.toml").write_text(SETTINGS.format(classes=small_run.masks / "classes.json"))
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: folder)
+
+    def call() -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hdgan", "demo", "--out", str(tmp_path / "demo")])
+        code = 0
+        try:
+            command.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return call
+
+
+def test_the_demo_ends_with_a_report_a_dataset_and_pictures_that_exist(demo, tmp_path):
+    code, out, error = demo()
+    assert code == 0, error
+    named = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert {name.rsplit("/", 1)[-1] for name in named} == {"report.html", "panels.png", "contact_sheet.png", "preview.png"}
+    for name in named:
+        assert (tmp_path / "demo" / name.split("/demo/", 1)[1]).stat().st_size > 500
+    assert len(PairFolder(tmp_path / "demo" / "8-dataset")) == 5
+
+
+def test_a_second_demo_finds_everything_done(demo):
+    assert demo()[0] == 0
+    code, out, _ = demo()
+    assert code == 0
+    assert [line.split()[1] for line in out.splitlines()[:4]] == ["current"] * 4
