@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from hdgan.errors import BadInput, DamagedArtifact
-from hdgan.features.bank import FeatureBank
+from hdgan.features import stage
+from hdgan.features.bank import FeatureBank, write_maps
 from hdgan.features.config import FeaturesConfig
-from hdgan.features.stage import run_features
+from hdgan.features.stage import extract, run_features
 from hdgan.generator.weights import FILE, load_generator
 from hdgan.store.atomic import read_image, read_json, write_json, write_png
 from hdgan.store.bank import SampleBank
@@ -37,6 +38,49 @@ def test_an_interrupted_extraction_ends_with_the_same_bytes(small_run, tmp_path)
     next((out / "maps").iterdir()).unlink()
     run_features(FeaturesConfig(num_blocks=4), **inputs, out=out, seed=0)
     assert manifest_hash(out) == manifest_hash(small_run.features)
+
+
+def test_images_done_before_an_interruption_are_not_done_again(small_run, tmp_path, monkeypatch):
+    inputs = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations")}
+    extracted = []
+
+    def killed_at_the_third(*args, **kwargs):
+        if len(extracted) == 2:
+            raise KeyboardInterrupt
+        extracted.append(args[3])
+        return extract(*args, **kwargs)
+
+    monkeypatch.setattr(stage, "extract", killed_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run_features(FeaturesConfig(num_blocks=4), **inputs, out=tmp_path / "f", seed=0)
+    assert not (tmp_path / "f" / "manifest.json").exists()
+    monkeypatch.setattr(stage, "extract", lambda *args, **kwargs: extracted.append(args[3]) or extract(*args, **kwargs))
+    run_features(FeaturesConfig(num_blocks=4), **inputs, out=tmp_path / "f", seed=0)
+    assert len(extracted) == len(set(extracted)) == 16
+    assert manifest_hash(tmp_path / "f") == manifest_hash(small_run.features)
+    assert not (tmp_path / "f" / "parts").exists()
+
+
+def test_the_index_says_how_each_image_compared_when_it_was_drawn_again(small_run):
+    index = read_json(small_run.features / "features.json")
+    assert set(index["recheck"]) == set(index["images"])
+    assert {found["outcome"] for found in index["recheck"].values()} <= {"identical", "rounding"}
+    assert sum(read_json(small_run.features / "manifest.json")["counts"]["recheck"].values()) == 16
+    assert index["um_per_coarsest_cell"] == 2.0 * 32 / 4
+
+
+def test_writing_to_maps_in_memory_leaves_the_file_alone(small_run):
+    bank = FeatureBank(small_run.features)
+    before = bank.maps(bank.names[0])[0].clone()
+    bank.maps(bank.names[0])[0].zero_()
+    assert torch.equal(bank.maps(bank.names[0])[0], before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6], ids=["no number", "too large for float16"])
+def test_values_that_cannot_be_stored_are_refused(tmp_path, value):
+    with pytest.raises(BadInput, match="not finite in float16"):
+        write_maps(tmp_path, "000000", [torch.zeros(2, 4, 4), torch.full((1, 8, 8), value)], dtype="float16")
+    assert not list(tmp_path.rglob("*.npy"))
 
 
 def test_a_picture_that_changed_after_it_was_drawn_is_refused(small_run, tmp_path):

@@ -23,6 +23,14 @@ def test_an_array_has_its_name_only_when_it_is_finished(tmp_path):
         open_array(path)[0] = 1
 
 
+def test_what_is_written_to_a_private_array_never_reaches_the_file(tmp_path):
+    path = finish_array(create_array(tmp_path / "a.npy", (5,), "float32"))
+    private = open_array(path, is_private=True)
+    private[:] = 3
+    private.flush()
+    assert np.array_equal(open_array(path), np.zeros(5))
+
+
 def test_a_disk_too_small_is_told_before_anything_is_written(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

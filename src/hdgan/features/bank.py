@@ -1,7 +1,7 @@
 """Tapped maps of the annotated images on disk, at native resolution: one memory-mapped array for each image.
 
 `maps/<name>.npy` holds all maps of an image, one after the other in the order of the taps, each `[C, S, S]` in C order.
-`features.json` has the taps and a hash for each image. Format: docs/formats/features.md.
+`features.json` has the taps, and for each image the file's hash and how the re-rendered image compared. Format: docs/formats/features.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,8 +72,7 @@ class FeatureBank:
         flat = open_array(self.folder / MAPS / f"{name}.npy", is_private=True)
         if flat.shape != (num_values(self.taps),):
             raise DamagedArtifact(self.folder / MAPS / f"{name}.npy", f"has shape {flat.shape}", "extract the features again with --redo")
-        values = torch.from_numpy(np.asarray(flat))
-        parts = torch.split(values, [tap.channels * tap.resolution**2 for tap in self.taps])
+        parts = torch.split(torch.from_numpy(flat), [tap.channels * tap.resolution**2 for tap in self.taps])
         return tuple(part.view(tap.channels, tap.resolution, tap.resolution) for part, tap in zip(parts, self.taps, strict=True))
 
 
@@ -91,11 +89,14 @@ def write_maps(folder: Path, name: str, maps: Sequence[Tensor], *, dtype: str) -
         BadInput: a value is not finite, or does not fit into `dtype`.
     """
     path = folder / MAPS / f"{name}.npy"
-    flat = torch.cat([m.detach().cpu().reshape(-1) for m in maps]).numpy().astype(dtype)
-    if not np.isfinite(flat).all():
+    rounded = [m.detach().cpu().reshape(-1).to(getattr(torch, dtype)) for m in maps]
+    if not all(bool(torch.isfinite(m).all()) for m in rounded):
         raise BadInput(path, f"features are not finite in {dtype}", "use float32, or check the generator")
-    array = create_array(path, flat.shape, dtype)
-    array[:] = flat
+    array = create_array(path, (sum(len(m) for m in rounded),), dtype)
+    start = 0
+    for m in rounded:
+        array[start : start + len(m)] = m.numpy()
+        start += len(m)
     finish_array(array)
     return hash_file(path)
 
@@ -105,6 +106,7 @@ def write_index(
     *,
     taps: Sequence[TapSpec],
     hashes: dict[str, str],
+    verdicts: dict[str, dict[str, Any]],
     resolution: int,
     mpp: float | None,
     num_blocks: int,
@@ -115,6 +117,7 @@ def write_index(
         "schema": SCHEMA,
         "taps": [asdict(tap) for tap in taps],
         "images": hashes,
+        "recheck": verdicts,
         "resolution": resolution,
         "mpp": mpp,
         "num_blocks": num_blocks,

@@ -42,8 +42,8 @@ class Verdict:
         return self.outcome != "different"
 
 
-def recheck(generator: LatentGenerator, bank: SampleBank, index: int) -> Verdict:
-    """The verdict on sample number `index` of `bank`, rendered again by `generator`.
+def recheck(generator: LatentGenerator, bank: SampleBank, index: int, *, rendered: NDArray[np.uint8] | None = None) -> Verdict:
+    """The verdict on sample number `index` of `bank`, rendered again by `generator`, if it is not at hand as `rendered` `[H, W, 3]`.
 
     "different" also when the stored files no longer have their stated hashes, or the generator is another one: small changes of the weights
     can hide within rounding.
@@ -59,7 +59,7 @@ def recheck(generator: LatentGenerator, bank: SampleBank, index: int) -> Verdict
         return _refused(f"the stored latent of {row.name} has changed since it was drawn")
     if generator.content_hash != row.generator_hash:
         return _refused(f"{row.name} was drawn by generator {row.generator_hash[:12]}, this is {generator.content_hash[:12]}")
-    return compare(render_pixels(generator, w, what=f"sample {row.name}"), stored)
+    return compare(render_pixels(generator, w, what=f"sample {row.name}") if rendered is None else rendered, stored)
 
 
 def compare(rendered: NDArray[np.uint8], stored: NDArray[np.uint8]) -> Verdict:
