@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import Ensemble, image_score
 from hdgan.classifier.fit import fit_member
-from hdgan.classifier.pixels import draw_pixels, pixel_table
+from hdgan.classifier.member import save_member
+from hdgan.classifier.pixels import draw_pixels, pixel_table, validation_table
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.errors import BadInput, DamagedArtifact, Diverged
 from hdgan.features import moments
@@ -65,7 +67,7 @@ def test_wrong_pixels_are_less_certain_than_right_ones(fitted):
 
 def test_the_choice_of_an_epoch_never_falls_below_the_last_one():
     standardiser = moments.measure((maps for maps, _ in TRAIN), size=32)
-    _, curve = fit_member(TRAIN, VALIDATE, CONFIG, standardiser=standardiser, num_classes=3, seed=0, member=0)
+    _, curve = fit_member(TRAIN, VALIDATE, CONFIG, standardiser=standardiser, num_classes=3, seed=0, number=0)
     assert [row.epoch for row in curve] == list(range(6))
     assert curve[-1].loss < curve[0].loss
     assert max(row.macro_dice for row in curve) >= curve[-1].macro_dice
@@ -80,6 +82,45 @@ def test_a_fit_continued_from_finished_members_gives_the_same_bytes(fitted, tmp_
     continued.save(tmp_path / "continued")
     fitted.save(tmp_path / "straight")
     assert (tmp_path / "continued").read_bytes() == (tmp_path / "straight").read_bytes()
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimiser": "sgd", "lr": 0.05, "momentum": 0.9}], ids=["adam", "sgd"])
+def test_a_fit_killed_in_any_epoch_goes_on_to_the_same_bytes(tmp_path, monkeypatch, settings):
+    config = CONFIG.model_copy(update=settings)
+    fit = partial(fit_ensemble, TRAIN, VALIDATE, config, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)
+    fit()[0].save(tmp_path / "straight")
+    keep, num_written = tmp_path / "members", []
+
+    def killed_often(*args):
+        save_member(*args)
+        num_written.append(1)
+        if len(num_written) % 3 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("hdgan.classifier.fit.save_member", killed_often)
+    ensemble, num_kills = None, 0
+    while ensemble is None:
+        try:
+            ensemble, curve = fit(keep=keep)
+        except KeyboardInterrupt:
+            num_kills += 1
+    ensemble.save(tmp_path / "continued")
+    assert num_kills == 4
+    assert len(num_written) == 12 == len(curve)  # no epoch was done twice
+    assert (tmp_path / "continued").read_bytes() == (tmp_path / "straight").read_bytes()
+
+
+def test_large_validation_images_count_by_an_even_draw_of_their_pixels(monkeypatch):
+    everything, labels = validation_table(VALIDATE, seed=0)
+    assert len(labels) == 2 * 32 * 32
+    monkeypatch.setattr("hdgan.classifier.pixels.VALIDATION_PIXELS", 500)
+    some, drawn = validation_table(VALIDATE, seed=0)
+    assert len(drawn) == 1000
+    assert torch.equal(validation_table(VALIDATE, seed=0)[0], some)
+    shares = [torch.bincount(found, minlength=3) / len(found) for found in (labels, drawn)]
+    assert (shares[0] - shares[1]).abs().max() < 0.05
+    rows = {row.numpy().tobytes() for row in everything}
+    assert all(row.numpy().tobytes() in rows for row in some)
 
 
 def test_a_stored_ensemble_predicts_the_same(fitted, tmp_path):

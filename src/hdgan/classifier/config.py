@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+VALIDATION_PIXELS = 8192
+"""Pixels of each validation image on which epochs are compared; smaller images count whole."""
+
 
 class ClassifierConfig(BaseModel):
     """The pixel classifier and its training. `paper_settings` in the docs gives the published values."""

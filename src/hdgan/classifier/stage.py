@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import FILE, Ensemble
-from hdgan.classifier.fit import Epoch, Image, fit_member
+from hdgan.classifier.fit import fit_member
+from hdgan.classifier.member import Epoch
 from hdgan.classifier.mlp import PixelMlp
+from hdgan.classifier.pixels import Image
 from hdgan.errors import BadInput
 from hdgan.features import moments
 from hdgan.features.bank import FeatureBank
@@ -32,7 +32,7 @@ _MEMBERS = "members"
 def run_classifier(
     config: ClassifierConfig, *, features: Path, annotations: Path, out: Path, seed: int, redo: bool = False, progress: Progress = SILENT
 ) -> Manifest:
-    """Fits the ensemble; members that were finished before an interruption are not fitted again.
+    """Fits the ensemble; epochs that were finished before an interruption are not fitted again.
 
     Raises:
         BadInput: no training image is annotated, or one lacks features.
@@ -62,9 +62,11 @@ def run_classifier(
             keep=out / _MEMBERS,
         )
         ensemble.save(out / FILE)
-        write_text(out / CURVES, "".join(json.dumps(_plain(row), sort_keys=True) + "\n" for row in curve))
+        write_text(out / CURVES, "".join(json.dumps(row.to_json(), sort_keys=True) + "\n" for row in curve))
         counts = {"members": config.members, "train_images": len(train), "validation_images": len(validate)}
-        return stage.seal(counts=counts, keep_out=(_MEMBERS,))
+        manifest = stage.seal(counts=counts, keep_out=(_MEMBERS,))
+        shutil.rmtree(out / _MEMBERS, ignore_errors=True)
+        return manifest
 
 
 def read_images(bank: FeatureBank, annotated: AnnotationSet, names: Sequence[str]) -> list[Image]:
@@ -97,9 +99,20 @@ def fit_ensemble(
     for number in range(config.members):
         found = None if keep is None else _kept(keep, number, num_in=len(standardiser.mean), num_classes=len(classes), config=config)
         if found is None:
-            found = fit_member(train, validate, config, standardiser=standardiser, num_classes=len(classes), seed=seed, member=number)
+            found = fit_member(
+                train,
+                validate,
+                config,
+                standardiser=standardiser,
+                num_classes=len(classes),
+                seed=seed,
+                number=number,
+                state=None if keep is None else _state_path(keep, number),
+            )
             if keep is not None:
-                checkpoint.write_tensors(_member_path(keep, number), found[0].state_dict(), {"curve": [_plain(row) for row in found[1]]})
+                facts_kept = {"curve": [row.to_json() for row in found[1]]}
+                checkpoint.write_tensors(_member_path(keep, number), found[0].state_dict(), facts_kept)
+                _state_path(keep, number).unlink(missing_ok=True)
         members.append(found[0])
         curve.extend(found[1])
         progress.advance(note=f"macro Dice {max(row.macro_dice for row in found[1]):.3f}")
@@ -116,16 +129,12 @@ def _kept(folder: Path, number: int, *, num_in: int, num_classes: int, config: C
         model.load_state_dict(tensors)
     except (ValueError, RuntimeError):
         return None
-    return model.eval(), [Epoch(**{**row, "macro_dice": _number(row["macro_dice"])}) for row in facts["curve"]]
+    return model.eval(), [Epoch.from_json(row) for row in facts["curve"]]
 
 
 def _member_path(folder: Path, number: int) -> Path:
     return folder / f"member-{number:03d}.safetensors"
 
 
-def _plain(row: Epoch) -> dict[str, Any]:
-    return asdict(row) | {"macro_dice": None if np.isnan(row.macro_dice) else row.macro_dice}
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _state_path(folder: Path, number: int) -> Path:
+    return folder / f"training-{number:03d}.safetensors"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hdgan.classifier.config import VALIDATION_PIXELS
 from hdgan.errors import HdganError
 from hdgan.pipeline import estimates
 from hdgan.pipeline.config import RunConfig
@@ -173,12 +174,12 @@ def _classifier(config: RunConfig, _slides: _Slides) -> Found:
     spec, c = config.generator.network_spec(), config.classifier
     channels = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=1) / spec.resolution**2
     pixels = config.annotations.train * min(c.pixels_per_image, spec.resolution**2)
-    flops = 6 * pixels * c.epochs * c.members * (channels * c.hidden[0] + c.hidden[0] * c.hidden[1])
-    validating = estimates.labelling_flops(spec, num_blocks=config.features.num_blocks, hidden=c.hidden, heads=c.members)
-    flops += validating * c.epochs * config.annotations.sizes["validate"]
-    # The maps of the annotated images stay on the disk; in memory are those of one image and two copies of the drawn pixels.
+    # A pixel is seen forwards and backwards in training, forwards only in validation.
+    compared = config.annotations.sizes["validate"] * min(VALIDATION_PIXELS, spec.resolution**2)
+    flops = (6 * pixels + 2 * compared) * c.epochs * c.members * (channels * c.hidden[0] + c.hidden[0] * c.hidden[1])
+    # The maps of the annotated images stay on the disk; in memory are those of one image and the drawn pixels.
     maps = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=4)
-    held = maps + 8 * pixels * channels
+    held = maps + 4 * (pixels + compared) * channels
     writes = f"{c.members} classifiers {channels:.0f}-{c.hidden[0]}-{c.hidden[1]}-classes"
     return Need(held, 4.0 * c.members * channels * c.hidden[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
 
