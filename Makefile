@@ -16,6 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## the main job on what ships: about five minutes on two cores
 	$(BIN)/hdgan demo --out demo
 
+# One thread a process: several of torch's on few cores wait for each other more than they work.
+test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)  ## all tests, with coverage
 	$(BIN)/python -m pytest --cov=hdgan --cov-report=term:skip-covered --cov-fail-under=85 -q
 

@@ -22,8 +22,8 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "painted_small.toml"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     painted, root = tmp_path_factory.mktemp("painted"), tmp_path_factory.mktemp("run")
-    paint_cohort(painted, num_patients=4, size_px=512, mpp=8.0)
-    paint_sets(painted / "pairs", size_px=32, mpp=8.0, sizes={"oracle": 240, "fit": 16, "test": 32})
+    paint_cohort(painted, num_patients=4, size_px=400, mpp=8.0, scale=1.6, density=2.0)
+    paint_sets(painted / "pairs", size_px=32, mpp=8.0, scale=1.6, sizes={"oracle": 240, "fit": 16, "test": 32})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HDGAN_PAINTED", str(painted))
         opened = open_run(root, config=RECIPE)
