@@ -1,7 +1,7 @@
 """hdgan: an unlimited, pixel-labelled histology dataset from a few annotated generated images.
 
-The names below are what the package promises to keep. Each is imported when it is first asked for, so that `import
-hdgan` costs nothing and needs no torch. Nobody inside of the package imports this module.
+The public names are looked up when they are first used, so that importing the package costs nothing. Nothing inside
+the package imports from here.
 """
 
 from __future__ import annotations
@@ -11,40 +11,35 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PLACES = {
+_HOMES = {
     "AnnotationSet": "hdgan.annotations.reader",
     "ClassMap": "hdgan.labels",
     "Ensemble": "hdgan.classifier.ensemble",
+    "FeatureBank": "hdgan.features.bank",
     "HdganError": "hdgan.errors",
-    "KIDNEY": "hdgan.labels",
-    "LabelClass": "hdgan.labels",
     "PairFolder": "hdgan.store.pairs",
-    "RunConfig": "hdgan.pipeline.config",
     "SampleBank": "hdgan.store.bank",
     "TileArchive": "hdgan.store.archive",
+    "confusion": "hdgan.measures.confusion",
     "label_image": "hdgan.classifier.ensemble",
     "load_generator": "hdgan.generator.weights",
     "load_segmenter": "hdgan.downstream.segmenter",
     "open_run": "hdgan.pipeline.run",
     "open_slide": "hdgan.slides.reader",
-    "read_class_map": "hdgan.labels",
     "run_all": "hdgan.pipeline.run",
+    "score": "hdgan.measures.scores",
 }
 
-__all__ = sorted(_PLACES)
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    """The public name, imported now.
-
-    Raises:
-        AttributeError: there is none.
-    """
-    if name not in _PLACES:
+    """The public name, from the module that it lives in."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'hdgan' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
     """The public names."""
-    return [*__all__, "__version__"]
+    return list(__all__)
