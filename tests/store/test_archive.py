@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -45,11 +47,33 @@ def test_threads_and_processes_read_at_the_same_time(archive):
     with ThreadPoolExecutor(4) as threads:
         assert all(np.array_equal(found, tile(i)) for i, found in zip(order, threads.map(archive.read, order), strict=True))
     with get_context("spawn").Pool(1) as pool:
-        assert np.array_equal(pool.apply(_read, (archive.folder, 5)), tile(5))
+        assert np.array_equal(pool.apply(archive.read, (5,)), tile(5))
 
 
-def _read(folder, index):
-    return TileArchive(folder).read(index)
+def test_a_forked_process_does_not_move_its_parents_place_in_the_file(archive):
+    archive.read(0)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if all(np.array_equal(archive.read(i), tile(i)) for i in range(9)) else 1)
+    assert all(np.array_equal(archive.read(i % 9), tile(i % 9)) for i in range(90))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_a_damaged_archive_gives_the_tile_as_written_or_is_refused(archive, end):
+    path, draw, refused = archive.folder / "tiles.zip", np.random.default_rng(5), 0
+    whole = path.read_bytes()
+    for _ in range(300):
+        data = bytearray(whole)
+        place = int(draw.integers(700))
+        data[place if end == "first" else -1 - place] ^= 1 << int(draw.integers(8))
+        path.write_bytes(data)
+        with closing(TileArchive(archive.folder)) as damaged:
+            try:
+                assert np.array_equal(damaged.read(0), tile(0))
+            except DamagedArtifact:
+                refused += 1
+    assert refused > 20
 
 
 def test_a_broken_archive_is_refused_by_name(archive):

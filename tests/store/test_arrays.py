@@ -41,7 +41,10 @@ def test_a_disk_too_small_is_told_before_anything_is_written(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", [lambda d: d[:-4], lambda _: b"", lambda d: b"no array at all" + d[15:]])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda d: d[:-4], lambda d: d + b"more", lambda d: d.replace(b"}", b"("), lambda _: b"", lambda d: b"no array at all" + d[15:]],
+)
 def test_a_damaged_array_is_refused(tmp_path, damage):
     path = finish_array(create_array(tmp_path / "a.npy", (50,), "float32"))
     path.write_bytes(damage(path.read_bytes()))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,63 @@ def test_masks_that_decoding_would_change_are_refused(tmp_path):
     for name in ("deep.png", "colour.png", "absent.png"):
         with pytest.raises(BadMask, match=name):
             atomic.read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_grey_mask_of_few_bits_is_refused_because_decoding_scales_its_labels(tmp_path, bits):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 8 // bits, 1, bits, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes([0, 0b01]))) + chunk(b"IEND", b"")
+    (tmp_path / "few.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    with Image.open(tmp_path / "few.png") as image:
+        assert np.array(image).max() == 255 // (2**bits - 1)  # label 1 as Pillow gives it
+    with pytest.raises(BadMask, match=f"L;{bits}"):
+        atomic.read_mask(tmp_path / "few.png")
+
+
+def test_masks_are_read_from_png_and_tiff_but_not_from_jpeg_or_inverted_grey(tmp_path):
+    mask = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for name in ("m.png", "m.tif", "m.bmp"):
+        Image.fromarray(mask).save(tmp_path / name)
+        assert np.array_equal(atomic.read_mask(tmp_path / name), mask), name
+    Image.fromarray(mask > 9).save(tmp_path / "bits.png")
+    assert np.array_equal(atomic.read_mask(tmp_path / "bits.png"), mask > 9)
+    Image.fromarray(mask).save(tmp_path / "m.jpg")
+    Image.fromarray(mask).save(tmp_path / "inverted.tif", tiffinfo={262: 0})
+    for name in ("m.jpg", "inverted.tif"):
+        with pytest.raises(BadMask, match="changes labels"):
+            atomic.read_mask(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged tags
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "x.bmp"])
+def test_damaged_images_are_read_or_refused_but_nothing_else(tmp_path, name):
+    draw = np.random.default_rng(3)
+    Image.fromarray(draw.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(tmp_path / name)
+    whole, refused = (tmp_path / name).read_bytes(), 0
+    for _ in range(200):
+        data = bytearray(whole)
+        place = int(draw.integers(120)) if draw.random() < 0.6 else int(draw.integers(len(data)))
+        data[place] ^= 1 << int(draw.integers(8))
+        (tmp_path / name).write_bytes(bytes(data[: int(draw.integers(len(data)))] if draw.random() < 0.2 else data))
+        try:
+            assert atomic.read_image(tmp_path / name).dtype == np.uint8
+        except BadInput:
+            refused += 1
+    assert refused > 20
+
+
+def test_a_nested_temporary_takes_its_writers_leftovers_with_it(tmp_path):
+    with atomic.replacing(tmp_path / "a", is_nested=True) as temporary:
+        (temporary.parent / ".tmpXYZ").write_text("of the writer")
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    (tmp_path / ".partial-1-b").mkdir()
+    (tmp_path / ".partial-1-b" / ".tmpXYZ").write_text("of a killed writer")
+    atomic.remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_palette_mask_is_read_as_indices(tmp_path):

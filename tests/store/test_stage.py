@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdgan.errors import BadInput, Busy, DamagedArtifact, StaleStage
+from hdgan.store import stage as stages
 from hdgan.store.atomic import read_json, write_json, write_text
 from hdgan.store.stage import StageFolder, open_stage, read_manifest, stage_changes, verify
 
@@ -102,3 +106,102 @@ def test_a_missing_output_is_named_and_a_damaged_or_newer_manifest_refused(tmp_p
     path.write_text("{")
     with pytest.raises(DamagedArtifact, match="damaged"):
         read_manifest(tmp_path / "a")
+
+
+def test_a_redo_mends_what_is_damaged_and_leaves_what_is_whole(tmp_path):
+    finish(tmp_path / "a")
+    before = (tmp_path / "a" / "provenance.json").read_bytes()
+    assert finish(tmp_path / "a", redo=True).is_current
+    assert (tmp_path / "a" / "provenance.json").read_bytes() == before
+    write_text(tmp_path / "a" / "sub" / "out.txt", "changed")
+    finish(tmp_path / "a", redo=True)
+    assert verify(tmp_path / "a") == []
+    whole = (tmp_path / "a" / "manifest.json").read_bytes()
+    for damage in (b"{", b"", whole.replace(b'"schema": 1', b'"schema": 99')):
+        (tmp_path / "a" / "manifest.json").write_bytes(damage)
+        with pytest.raises(BadInput, match=r"manifest\.json"):
+            finish(tmp_path / "a")
+        finish(tmp_path / "a", redo=True)
+        assert (tmp_path / "a" / "manifest.json").read_bytes() == whole
+
+
+def test_a_redo_never_clears_a_strangers_folder_that_has_a_manifest_too(tmp_path):
+    write_text(tmp_path / "app" / "manifest.json", '{"name": "a web page"}')
+    write_text(tmp_path / "app" / "index.html", "by hand")
+    with pytest.raises(DamagedArtifact, match=r"manifest\.json"), open_stage(tmp_path / "app", **BEGUN, redo=True):
+        pass
+    assert (tmp_path / "app" / "index.html").read_text() == "by hand"
+
+
+@pytest.mark.parametrize("dies_at", range(12))
+def test_a_redo_killed_while_it_clears_leaves_the_old_stage_or_nothing_to_resume(tmp_path, monkeypatch, dies_at):
+    old, new = tmp_path / "a", BEGUN | {"seed": 2}
+    with open_stage(old, **BEGUN) as stage:
+        for name in ("1.txt", "2.txt", "z/3.txt"):
+            write_text(old / name, "old")
+        stage.seal(counts={})
+    calls = []
+
+    def mortal(work):
+        def call(*args, **named):
+            calls.append(args)
+            if len(calls) > dies_at:
+                raise KeyboardInterrupt
+            return work(*args, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "write_json", mortal(stages.write_json))
+        patch.setattr(Path, "unlink", mortal(Path.unlink))
+        patch.setattr(stages.shutil, "rmtree", mortal(stages.shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt), open_stage(old, **new, redo=True):
+            raise KeyboardInterrupt  # when there were fewer steps than that
+    if (old / "manifest.json").exists():
+        assert verify(old) == []
+        with open_stage(old, **BEGUN) as stage:
+            assert stage.is_current
+    with open_stage(old, **new, redo=True) as stage:
+        assert not stage.is_current
+        assert {path.name for path in old.iterdir()} == {".lock", "inprogress.json"}
+    finish(old, **new)
+    finish(tmp_path / "b", **new)
+    assert (old / "manifest.json").read_bytes() == (tmp_path / "b" / "manifest.json").read_bytes()
+
+
+def test_what_differs_between_equal_runs_stands_in_the_provenance(tmp_path):
+    finish(tmp_path / "a")
+    provenance = read_json(tmp_path / "a" / "provenance.json")
+    assert provenance["versions"]["numpy"] == np.__version__
+    assert {"host", "device", "seconds", "finished", "python", "machine"} < provenance.keys()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from hdgan.store.atomic import write_bytes
+from hdgan.store.stage import open_stage
+folder = Path(sys.argv[1])
+with open_stage(folder, stage="tiles", config={}, seed=0, inputs={}) as stage:
+    for i in range(300):
+        if not (folder / f"{i}.bin").exists():
+            write_bytes(folder / f"{i}.bin", bytes([i % 251]) * 20_000)
+    if not stage.is_current:
+        stage.seal(counts={"files": 300})
+"""
+
+
+def test_a_stage_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(tmp_path):
+    for after in (0.0, 0.05, 0.1, 0.2):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "a")])
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "a" / "inprogress.json").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(after)
+        process.kill()
+        process.wait()
+    for name in ("a", "b"):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], check=True)
+    trees = [{p.name: p.read_bytes() for p in (tmp_path / n).iterdir() if p.name != "provenance.json"} for n in ("a", "b")]
+    assert trees[0] == trees[1]
+    assert len(trees[0]) == 302

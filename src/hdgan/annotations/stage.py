@@ -22,7 +22,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_bytes, write_json, write_text
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_file, hash_json
-from hdgan.store.stage import KEEP, MANIFEST, Manifest, manifest_hash, open_stage, read_manifest, stage_changes
+from hdgan.store.stage import KEEP, MANIFEST, Manifest, is_damaged, manifest_hash, open_stage, read_manifest, stage_changes
 
 STAGE = "annotations"
 AUDIT = "audit.json"
@@ -57,7 +57,8 @@ def run_annotations(
         "class_mapping": hash_json(reading.names.mapping),
     }
     recorded = config.recorded()
-    if stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
+    is_to_mend = redo and is_damaged(out)
+    if not is_to_mend and stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
         return read_manifest(out)
     bank = SampleBank(samples)
     checked = list(check_all(source, bank, reading=reading, annotator=config.annotator, progress=progress))

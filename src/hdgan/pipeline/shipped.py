@@ -12,7 +12,6 @@ stood in) drew on exactly those pixels; all others are drawn again from their la
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
@@ -120,6 +119,5 @@ def _fill_bank(shipped: Path, generator: LatentGenerator, *, out: Path, progress
 
 def copy_settings(shipped: Path, root: Path) -> Path:
     """The path of the shipped settings, copied into the run in `root`."""
-    root.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(shipped / SETTINGS, root / SETTINGS)
+    write_bytes(root / SETTINGS, (shipped / SETTINGS).read_bytes())
     return root / SETTINGS

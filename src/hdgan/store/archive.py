@@ -8,21 +8,24 @@ from __future__ import annotations
 import csv
 import io
 import os
+import struct
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hdgan.errors import BadInput, DamagedArtifact
-from hdgan.store.atomic import replacing, write_text
+from hdgan.store.atomic import UNREADABLE, replacing, write_text
 
 ARCHIVE = "tiles.zip"
 INDEX = "tiles.csv"
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+_BROKEN = (OSError, EOFError, KeyError, ValueError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class TileArchive:
         self.rows = read_rows(folder / INDEX)
         self._local = threading.local()
 
+    def __reduce__(self) -> tuple[type[TileArchive], tuple[Path]]:
+        """Worker processes get the folder and open it themselves."""
+        return (TileArchive, (self.folder,))
+
     def __len__(self) -> int:
         """The number of tiles."""
         return len(self.rows)
@@ -83,14 +90,18 @@ class TileArchive:
         try:
             with Image.open(io.BytesIO(self.encoded(index))) as image:
                 return np.array(image.convert("RGB"))
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        except UNREADABLE as error:
             raise self._damaged(index, error) from error
 
     def encoded(self, index: int) -> bytes:
         """Tile number `index` as it is stored, PNG or JPEG; raises as `read`."""
         try:
-            return self._zip().read(self.rows[index].name)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            archive = self._zip()
+            member = archive.getinfo(self.rows[index].name)
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile("a member is compressed; ours are stored")
+            return archive.read(member)
+        except _BROKEN as error:
             raise self._damaged(index, error) from error
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ While an array is filled it has a temporary name; `finish_array` gives it its ow
 from __future__ import annotations
 
 import os
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +55,12 @@ def open_array(path: Path, *, is_private: bool = False) -> np.memmap:
     """The array at `path`, read-only; with `is_private` writes are allowed and stay in memory (torch asks for that).
 
     Raises:
-        DamagedArtifact: it is missing, cut short, or no .npy file.
+        DamagedArtifact: it is missing, shorter or longer than its header says, or no .npy file.
     """
     try:
         array = np.load(path, mmap_mode="c" if is_private else "r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, TypeError, OverflowError, SyntaxError, tokenize.TokenError) as error:
         raise DamagedArtifact(path, f"cannot be opened as an array ({error})", "make its stage again with --redo") from error
-    if not isinstance(array, np.memmap) or array.size == 0:
+    if not isinstance(array, np.memmap) or array.size == 0 or array.offset + array.nbytes != path.stat().st_size:
         raise DamagedArtifact(path, "is no array of ours", "make its stage again with --redo")
     return array

@@ -10,13 +10,16 @@ import errno
 import io
 import json
 import os
+import shutil
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hdgan.errors import BadInput, BadMask, OutOfSpace
 
@@ -25,29 +28,37 @@ TEMPORARY_MARK = ".partial-"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MASK_MODES = ("L", "P", "1")
+_KEEPS_VALUES = ("L", "P", "1", "P;1", "P;2", "P;4")
+"""How a file may store a mask; from any other (`L;2`, `L;4`, `L;I`) decoding rescales or inverts the values."""
+_LOSSY = ("JPEG", "MPO")
+_MASK_REMEDY = "save the mask as PNG, 8-bit grey (L) with class indices"
+
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, SyntaxError, OverflowError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises for files that are damaged or no images."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, is_nested: bool = False) -> Iterator[Path]:
     """A temporary path to be written by any means; becomes `path` when the block ends without an error.
+
+    With `is_nested` it lies in a temporary folder of its own, for writers that put temporary files of theirs beside it.
 
     Raises:
         OutOfSpace: the disk is full; nothing is left behind.
     """
-    temporary = path.parent / f"{TEMPORARY_MARK}{os.getpid()}-{path.name}"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    leftover = path.parent / f"{TEMPORARY_MARK}{os.getpid()}-{path.name}"
+    temporary = leftover / path.name if is_nested else leftover
     try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise_if_full(error, path)
         raise
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        _remove(leftover)
 
 
 def raise_if_full(error: OSError, path: Path) -> None:
@@ -116,7 +127,7 @@ def read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.array(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise BadInput(path, f"cannot be read as an image ({error})") from error
 
 
@@ -124,24 +135,24 @@ def read_mask(path: Path) -> np.ndarray:
     """Class indices `[H, W]` uint8 of an 8-bit grey or palette image; palettes are read as indices, never as colours.
 
     Raises:
-        BadMask: the file is missing, broken, or of another kind (16-bit, RGB): decoding those loses labels silently.
+        BadMask: the file is missing, broken, or of another kind (16-bit, 4-bit grey, RGB, JPEG): decoding those changes labels silently.
     """
     try:
         with Image.open(path) as image:
             if image.mode not in _MASK_MODES:
-                raise BadMask(path, f"is an image of mode {image.mode}", "save the mask as 8-bit grey (L) with class indices")
+                raise BadMask(path, f"is an image of mode {image.mode}", _MASK_REMEDY)
+            if image.format in _LOSSY or _stored_as(image) not in _KEEPS_VALUES:
+                raise BadMask(path, f"is a {image.format} that stores {_stored_as(image)}, which changes labels", _MASK_REMEDY)
             return np.array(image, dtype=np.uint8)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, BadMask):
-            raise
+    except UNREADABLE as error:
         raise BadMask(path, f"cannot be read as a mask ({error})") from error
 
 
 def remove_leftovers(folder: Path) -> None:
     """Removes temporary files that a killed writer left below `folder`."""
-    for path in folder.rglob(f"{TEMPORARY_MARK}*"):
+    for path in sorted(folder.rglob(f"{TEMPORARY_MARK}*")):
         with suppress(OSError):
-            path.unlink()
+            _remove(path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -153,6 +164,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _stored_as(image: Image.Image) -> str:
+    """How the file stores its pixels, in Pillow's words: the mode, with a suffix where decoding changes the values."""
+    tiles = getattr(image, "tile", None)  # an attribute of files only
+    arguments = tiles[0][3] if tiles else None
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else image.mode
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

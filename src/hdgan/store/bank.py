@@ -6,6 +6,7 @@ The PNG is the truth and the latent a recipe: whoever uses the pair renders agai
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.arrays import open_array
-from hdgan.store.atomic import read_image, read_json, replacing, write_json
+from hdgan.store.atomic import read_image, read_json, write_bytes, write_json
 
 INDEX = "samples.json"
 IMAGES = "images"
@@ -96,5 +97,6 @@ def write_index(folder: Path, rows: Sequence[SampleRow], *, mpp: float | None, r
 def write_latents(folder: Path, *, z: np.ndarray, w: np.ndarray) -> None:
     """Writes z `[N, z_dim]` and w `[N, w_dim]` as float32."""
     for name, array in (("z.npy", z), ("w.npy", w)):
-        with replacing(folder / name) as temporary, temporary.open("wb") as file:
-            np.save(file, array.astype(np.float32), allow_pickle=False)
+        buffer = io.BytesIO()  # np.save into a file reports a full disk without its error number
+        np.save(buffer, array.astype(np.float32), allow_pickle=False)
+        write_bytes(folder / name, buffer.getvalue())

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hdgan.errors import BadInput, Busy, DamagedArtifact, StaleStage
-from hdgan.store.atomic import remove_leftovers, write_json
+from hdgan.store.atomic import read_json, remove_leftovers, write_json
 from hdgan.store.hashing import hash_file
 
 SCHEMA = 1
@@ -32,6 +32,9 @@ LOCK = ".lock"
 KEEP = "keep"
 """A subfolder that is never cleared: what a person drew."""
 
+_CLEARING = "clearing"
+"""Key of the in-progress note while a redo removes what was there: a kill then leaves rests that nobody may resume."""
+_BEGUN = ("stage", "config", "seed", "inputs")
 _OWN = {MANIFEST, PROVENANCE, INPROGRESS, LOCK}
 
 
@@ -81,25 +84,32 @@ def open_stage(
 ) -> Iterator[StageFolder]:
     """The folder, locked: current, resumed, or begun.
 
+    With `redo` a folder that was made from something else, or whose outputs are damaged, is cleared (all but `keep/`) and begun anew;
+    one that is current and whole stays, and one that was begun from the same is resumed.
+
     Raises:
         Busy: another process works in it.
         StaleStage: it was made or begun from something else and `redo` is false; names the fields that differ.
+        DamagedArtifact: its manifest is damaged and `redo` is false.
     """
     begun = {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         remove_leftovers(folder)
+        if _is_half_cleared(folder) or (redo and is_damaged(folder)):
+            _clear(folder, begun)
         before = begun_with(folder)
-        if before is not None and before != begun:
+        if before is None:
+            _refuse_foreign(folder)
+            write_json(folder / INPROGRESS, begun)
+        elif before != begun:
             if not redo:
                 fields = ", ".join(_differences(before, begun))
                 raise StaleStage(f"{folder}: made from other settings or inputs ({fields}); add --redo to make it again")
-            _clear(folder)
-            before = None
-        manifest = read_manifest(folder) if before is not None and (folder / MANIFEST).exists() else None
-        if manifest is None and before is None:
-            _refuse_foreign(folder)
-            write_json(folder / INPROGRESS, begun)
+            _clear(folder, begun)
+        manifest = read_manifest(folder) if (folder / MANIFEST).exists() else None
+        if manifest is not None:
+            (folder / INPROGRESS).unlink(missing_ok=True)  # of a kill just after the manifest was written
         yield StageFolder(folder, begun, manifest)
 
 
@@ -119,7 +129,7 @@ def read_manifest(folder: Path) -> Manifest:
         if schema != SCHEMA:
             raise BadInput(path, f"has schema {schema}, this version reads {SCHEMA}", "use the version that wrote it, or --redo")
         return Manifest(**data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedArtifact(path, f"is damaged ({error})", "make the stage again with --redo") from error
 
 
@@ -141,6 +151,19 @@ def verify(folder: Path) -> list[str]:
     return lines
 
 
+def is_damaged(folder: Path) -> bool:
+    """Whether a finished stage of ours has outputs that are missing or changed, or a manifest that cannot be read.
+
+    A manifest that cannot be read is ours only with our provenance beside it: other programs have a `manifest.json` too.
+    """
+    if not (folder / MANIFEST).exists():
+        return False
+    try:
+        return bool(verify(folder))
+    except BadInput:
+        return _has_provenance(folder)
+
+
 def stage_changes(folder: Path, *, stage: str, config: dict[str, Any], seed: int, inputs: dict[str, str]) -> tuple[str, ...] | None:
     """Fields in which a folder differs from what is asked for: () when current or resumable, None when absent."""
     before = begun_with(folder)
@@ -153,14 +176,9 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     """What the folder was begun with, from its manifest or its in-progress note."""
     if (folder / MANIFEST).exists():
         manifest = asdict(read_manifest(folder))
-        return {key: manifest[key] for key in ("stage", "config", "seed", "inputs")}
-    path = folder / INPROGRESS
-    if not path.exists():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise DamagedArtifact(path, f"is damaged ({error})", "make the stage again with --redo") from error
+        return {key: manifest[key] for key in _BEGUN}
+    note = _read_note(folder)
+    return None if note is None else {key: note[key] for key in _BEGUN}
 
 
 def _differences(before: Any, now: Any, prefix: str = "") -> list[str]:
@@ -184,14 +202,45 @@ def _refuse_foreign(folder: Path) -> None:
         raise BadInput(folder, f"holds files that are not of this stage ({foreign[0]}, ...)", "choose another folder")
 
 
-def _clear(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name in (LOCK, KEEP):
+def _clear(folder: Path, begun: dict[str, Any]) -> None:
+    """Empties the folder for a new beginning; killed at any point, the next opening goes on with it or finds the old stage whole."""
+    write_json(folder / INPROGRESS, begun | {_CLEARING: True})
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for entry in sorted(folder.iterdir()):
+        if entry.name in (LOCK, KEEP, INPROGRESS):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
+    write_json(folder / INPROGRESS, begun)
+
+
+def _is_half_cleared(folder: Path) -> bool:
+    return not (folder / MANIFEST).exists() and _CLEARING in (_read_note(folder) or {})
+
+
+def _read_note(folder: Path) -> dict[str, Any] | None:
+    """The in-progress note, if there is one.
+
+    Raises:
+        DamagedArtifact: it cannot be read.
+    """
+    path = folder / INPROGRESS
+    if not path.exists():
+        return None
+    try:
+        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {key: note[key] for key in (*_BEGUN, _CLEARING) if key in _BEGUN or key in note}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedArtifact(path, f"is damaged ({error!r})", "delete the folder and run the stage again") from error
+
+
+def _has_provenance(folder: Path) -> bool:
+    try:
+        return "hdgan" in read_json(folder / PROVENANCE)["versions"]
+    except (BadInput, KeyError, TypeError):
+        return False
 
 
 def _files(folder: Path) -> list[str]:
@@ -238,5 +287,14 @@ def _provenance(since: float) -> dict[str, Any]:
         "seconds": round(time.time() - since, 3),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "host": platform.node(),
+        "device": _device(),
         "versions": versions,
     }
+
+
+def _device() -> str:
+    """The GPU in use, or "cpu"; torch is asked only where the stage has imported it."""
+    torch: Any = sys.modules.get("torch")
+    is_on_gpu = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+    return str(torch.cuda.get_device_name()) if is_on_gpu else "cpu"
