@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import resource
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 
+from hdgan.errors import OutOfSpace
+from hdgan.store.atomic import remove_leftovers
 from hdgan.training import checkpoint
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
@@ -49,3 +57,36 @@ def test_equal_states_have_equal_bytes(tmp_path):
         for name, order in (("p", TENSORS.items()), ("q", reversed(list(TENSORS.items()))))
     ]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_state_that_does_not_fit_on_the_disk_is_one_clear_line_and_nothing_is_left(tmp_path):
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutOfSpace, match="no space left"):
+            checkpoint.save(tmp_path, step=1, tensors={"a": torch.zeros(5000)}, facts={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import torch
+from hdgan.training.checkpoint import write_tensors
+while True:
+    write_tensors(Path(sys.argv[1]), {"a": torch.ones(2_000_000)}, {})
+"""
+
+
+def test_a_writer_killed_inside_safetensors_leaves_nothing_that_cleaning_does_not_know(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "weights.safetensors")])
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob(".tmp*")) and process.poll() is None and time.monotonic() < deadline:
+        pass
+    process.kill()
+    assert process.wait() == -9
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"weights.safetensors"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,14 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any])
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One key only: safetensors writes several in an order that changes from call to call.
     metadata = {"hdgan": json.dumps({"digest": digest(held), "facts": facts}, sort_keys=True, allow_nan=False)}
-    with replacing(path) as temporary:
-        save_file(held, temporary, metadata=metadata)
+    with replacing(path, is_nested=True) as temporary:  # safetensors writes a temporary file of its own beside it
+        try:
+            save_file(held, temporary, metadata=metadata)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), str(error)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
