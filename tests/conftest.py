@@ -12,14 +12,17 @@ from tests.small_run import small_run  # noqa: F401 - a fixture for several pack
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
-    connect = socket.socket.connect
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
 
+
+def _guarded(connect):
     def guarded(self, address):
         if isinstance(address, tuple) and not _is_local(str(address[0])):
             raise RuntimeError(f"a test tried to reach {address[0]}")
         return connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    return guarded
 
 
 def _is_local(host: str) -> bool:
