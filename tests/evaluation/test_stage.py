@@ -27,7 +27,7 @@ def evaluated(small_run):
 def test_every_method_is_measured_on_the_same_held_out_pixels(evaluated, small_run):
     _, report, _ = evaluated
     annotated = AnnotationSet(small_run.annotations)
-    assert set(report["methods"]) == {"hdgan", "filters", "untrained", "unet"}
+    assert set(report["methods"]) == {"hdgan", "filters", "untrained", "unet", "constant"}
     assert tuple(report["images"]) == annotated.split["test"]
     for method in report["methods"].values():
         assert np.sum(method["confusion"]) == 6 * 32 * 32
@@ -42,6 +42,14 @@ def test_the_scores_are_those_of_the_predictions(evaluated, small_run):
     assert constant["pixel_accuracy"] == pytest.approx((truth == 0).mean())
     assert constant["per_class"]["recall"][:2] == [1.0, 0.0]
     assert constant["per_class"]["dice"][2] is None
+
+
+def test_a_constant_prediction_stands_beside_every_number(evaluated, small_run):
+    _, report, _ = evaluated
+    annotated = AnnotationSet(small_run.annotations)
+    counts = sum(np.bincount(annotated.mask(name).ravel(), minlength=3) for name in annotated.split["train"])
+    predicted = np.array(report["methods"]["constant"]["confusion"]).sum(axis=0)
+    assert predicted[counts.argmax()] == predicted.sum() == 6 * 32 * 32
 
 
 def test_the_generators_features_beat_chance_and_an_untrained_network_of_other_weights(evaluated):

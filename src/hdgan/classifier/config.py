@@ -11,7 +11,7 @@ VALIDATION_PIXELS = 8192
 
 
 class ClassifierConfig(BaseModel):
-    """The pixel classifier and its training. `paper_settings` in the docs gives the published values."""
+    """The pixel classifier and its training. docs/formats/classifier.md gives the published values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

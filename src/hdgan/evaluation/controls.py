@@ -1,7 +1,8 @@
 """Other ways to label the same images from the same annotations: without them a score says little.
 
 `filters`: the same pixel classifier on colour and a filter bank. `untrained`: the same classifier on the features of a
-generator of the same shape with initial weights. A U-Net comes from outside as a predictor of images.
+generator of the same shape with initial weights. A U-Net comes from outside as a predictor of images. `constant`: no
+look at the image at all; always there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,15 @@ TITLES = {
     "filters": "colour + filter bank",
     "untrained": "untrained generator's features",
     "unet": "U-Net on the same images",
+    "constant": "always the most frequent class",
 }
+
+
+def constant_control(annotated: AnnotationSet) -> Callable[[str], np.ndarray]:
+    """The training masks' most frequent class everywhere: what pixel accuracy is worth where one class prevails."""
+    counts = sum(np.bincount(annotated.mask(name).ravel(), minlength=256) for name in annotated.split["train"])
+    mask = np.full((annotated.resolution,) * 2, np.argmax(np.asarray(counts)[: len(annotated.classes)]), dtype=np.uint8)
+    return lambda _: mask
 
 
 def filter_control(bank: SampleBank) -> MapsOf:

@@ -101,6 +101,7 @@ def _predictors(
             return controls.fit_control(found, annotated, settings, seed=seed)
 
         makers["untrained"] = untrained
+    makers["constant"] = lambda: controls.constant_control(annotated)
     for key, predict in extra.items():
         makers[key] = partial(controls.image_control, predict, bank)
     return {name: makers[name] for name in controls.in_order(makers)}
