@@ -9,10 +9,15 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import packed_tiles
 
 SOURCE_MPP = 0.5
 SQUARE_PX = 512
@@ -52,10 +57,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("carry/kidney.npz"))
     options = parser.parse_args()
     edge = round(SQUARE_PX * SOURCE_MPP / options.mpp)
-    tiles = np.stack([np.asarray(s.resize((edge, edge), Image.Resampling.BOX)) for s in squares(Path(os.environ["HDGAN_DATA"]) / "kidney")])
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(options.out, tiles=tiles, mpp=np.float64(options.mpp))
-    print(f"{len(tiles)} squares of {edge} px at {options.mpp} um/px: {options.out} ({tiles.nbytes / 1e6:.0f} MB)")
+    tiles = [np.asarray(s.resize((edge, edge), Image.Resampling.BOX)) for s in squares(Path(os.environ["HDGAN_DATA"]) / "kidney")]
+    packed_tiles.save(options.out, tiles, mpp=options.mpp)
+    print(f"{len(tiles)} squares of {edge} px at {options.mpp} um/px: {options.out} ({options.out.stat().st_size / 1e6:.0f} MB)")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import leg_state
+import packed_tiles
 
 from hdgan.generator.crops import ArrayTiles, Crops
 from hdgan.generator.phases import train_step
@@ -49,8 +51,9 @@ PRESETS: dict[str, tuple[NetworkSpec, TrainSettings]] = {
         NetworkSpec(resolution=128, channel_base=4096, channel_max=192, num_low_precision=6, **SMALL),
         TrainSettings(kimg=1000, batch=8, gamma=0.3, **CALM),
     ),
+    # No noise inputs: they took the layout away from the latent (dev/LOG.md). Small enough for a compact state of 30 MB.
     "256": (
-        NetworkSpec(resolution=256, channel_base=8192, channel_max=256, num_low_precision=7, **SMALL),
+        NetworkSpec(resolution=256, channel_base=8192, channel_max=112, num_low_precision=7, **SMALL | {"noise_from_px": 512}),
         TrainSettings(kimg=1500, batch=32, gamma=0.4, **CALM),
     ),
 }
@@ -67,6 +70,7 @@ def main() -> None:
     parser.add_argument("--save-every", type=float, default=300.0, help="seconds between states")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--export", type=Path, help="folder for copies of the newest state, the log and the last grid: 8 files at most")
     parser.add_argument("--compact", action="store_true", help="second moments as float16: a state that fits 30 MB")
     options = parser.parse_args()
     if options.threads:
@@ -82,8 +86,7 @@ def main() -> None:
 
 def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.Namespace) -> None:
     """Trains until the leg's end and saves."""
-    with np.load(options.data, allow_pickle=False) as packed:
-        tiles = packed["tiles"]
+    tiles = packed_tiles.load(options.data)
     size = state.G.spec.resolution
     crops = Crops(
         ArrayTiles(tiles), chosen=range(len(tiles)), size_px=size, seed=settings.seed, num_threads=8 if options.device == "cuda" else 1
@@ -108,8 +111,21 @@ def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.N
                 keep(state, options)
                 saved = time.monotonic()
     keep(state, options)
+    if options.export:
+        export(options.state, options.export)
     rate = (state.num_images - first) / (time.monotonic() - begun)
     print(f"{state.num_images} images, {rate:.1f} images/s on {options.device}, p {state.ada_p:.3f}, {state.report}")
+
+
+def export(state: Path, out: Path) -> None:
+    """Copies what has to come back: the parts of the newest state, the log, the last grid."""
+    newest = max(state.glob("state-*"))
+    (out / newest.name).mkdir(parents=True, exist_ok=True)
+    for part in newest.iterdir():
+        shutil.copy(part, out / newest.name / part.name)
+    for path in [state / "log.jsonl", max(state.glob("grid-*.png"))]:
+        if path.exists():
+            shutil.copy(path, out / path.name)
 
 
 def keep(state: TrainingState, options: argparse.Namespace) -> None:

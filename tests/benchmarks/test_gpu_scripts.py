@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from hdgan.generator.state import new_state, to_tensors
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = "import sys\nfor name in ('pydantic', 'safetensors', 'scipy', 'monai', 'typer', 'rich'):\n    sys.modules[name] = None\n"
@@ -26,11 +31,25 @@ def run(script, *arguments):
     return done.stdout
 
 
+def packed_tiles():
+    return loaded("benchmarks/gpu/packed_tiles.py")
+
+
+def loaded(name):
+    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def packed(tmp_path):
     tiles = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
-    np.savez(tmp_path / "tiles.npz", tiles=tiles, mpp=np.float64(1))
-    return tmp_path / "tiles.npz"
+    path = tmp_path / "carry" / "kidney-1um.npz"
+    packed_tiles().save(path, tiles, mpp=1.0)
+    return path
 
 
 def test_legs_of_training_resume_each_other_and_fit_what_can_be_carried(packed, tmp_path):
@@ -67,7 +86,53 @@ def test_the_kidney_tiles_are_packed_without_the_areas_kept_for_tests(tmp_path):
     if "HDGAN_DATA" not in os.environ:
         pytest.skip("HDGAN_DATA does not name the real data")
     out = run("gpu/pack_kidney.py", "--mpp", "4", "--out", tmp_path / "k.npz")
-    with np.load(tmp_path / "k.npz") as packed:
-        assert packed["tiles"].shape[1:] == (64, 64, 3)
-        assert len(packed["tiles"]) > 200
+    tiles = packed_tiles().load(tmp_path / "k.npz")
+    assert tiles.shape[1:] == (64, 64, 3)
+    assert len(tiles) > 200
     assert "4.0 um/px" in out
+
+
+COMMANDS = re.findall(r"```bash\n(.+?)\n```", (ROOT / "benchmarks" / "gpu" / "WORKLIST.md").read_text(), flags=re.DOTALL)
+TOY = [
+    ("--preset 256 --seconds 520", "--preset 16 --kimg 0.04 --device cpu"),
+    ("--resolutions 64 256 512 1024", "--resolutions 16 --steps 1 --device cpu"),
+    ("--resolutions 4096 --steps 16", "--resolutions 16 --steps 1 --device cpu"),
+    ("--device cuda", "--device cpu --repeats 1"),
+]
+
+
+@pytest.mark.parametrize("number", range(1, len(COMMANDS)))
+def test_the_commands_of_the_worklist_run_as_they_stand_but_for_their_size(number, packed, tmp_path):
+    command = COMMANDS[number]
+    assert any(full in command for full, _ in TOY)
+    for full, toy in TOY:
+        command = command.replace(full, toy)
+    command = command.replace("carry/", f"{packed.parent}/")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(BLOCKED)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"OUT": str(tmp_path / "out"), "PATH": path, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    back = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert 1 <= len(back) <= 8
+    assert max(path.stat().st_size for path in back) < 16_000_000
+
+
+def test_a_whole_state_of_the_256_px_generator_can_be_carried(tmp_path):
+    script = loaded("benchmarks/gpu/leg_state.py")
+    sys.path.insert(0, str(ROOT / "benchmarks" / "gpu"))
+    try:
+        presets = loaded("benchmarks/gpu/train_kidney.py").PRESETS
+    finally:
+        sys.path.pop(0)
+    state = new_state(*presets["256"])
+    for network, optimiser in ((state.G, state.G_optimiser), (state.D, state.D_optimiser)):
+        for parameter in network.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimiser.step()
+    sizes = [part.stat().st_size for part in script.save(tmp_path, *to_tensors(state), is_compact=True).iterdir()]
+    assert len(sizes) <= 6
+    assert max(sizes) < 16_000_000
+    assert sum(sizes) < 30_000_000
