@@ -34,23 +34,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolutions", type=int, nargs="+", default=[64, 256, 512, 1024, 4096], choices=sorted(CASES))
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], help="of the finest blocks; without it the preset's")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for resolution in options.resolutions:
-        rows.append(measure(resolution, steps=options.steps, device=options.device))
+        rows.append(measure(resolution, steps=options.steps, device=options.device, precision=options.precision))
         print(json.dumps(rows[-1]), flush=True)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({"device": device_name(options.device), "torch": torch.__version__, "rows": rows}, indent=1))
 
 
-def measure(resolution: int, *, steps: int, device: str) -> dict[str, Any]:
+def measure(resolution: int, *, steps: int, device: str, precision: str | None = None) -> dict[str, Any]:
     """One row."""
     preset, batch = CASES[resolution]
     row: dict[str, Any] = {"resolution": resolution, "preset": preset, "batch": batch}
     fields = presets.training(preset, resolution) | {"batch": batch, "microbatch": None, "ada_p": 0.3}
-    spec, settings = NetworkSpec(resolution=resolution, **presets.network(preset, resolution)), TrainSettings(**fields)
+    shape = presets.network(preset, resolution) | ({"low_precision": precision} if precision else {})
+    spec, settings = NetworkSpec(resolution=resolution, **shape), TrainSettings(**fields)
+    row["precision"] = spec.low_precision
     try:
         row["train_images_per_second"] = round(_time_training(spec, settings, steps, device), 3)
         row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device == "cuda" else None
