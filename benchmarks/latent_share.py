@@ -1,8 +1,8 @@
 """How much of an image's layout the latent decides: `python benchmarks/latent_share.py [GENERATOR.safetensors]`.
 
-For each tapped map and the image, drawn from 64 latents at psi 1 with the constant noise that images for annotation have: of the
-spatial variance (each map less its mean), the share that differs between latents. What is left is one pattern that all
-images have in common. Without an argument the shipped generator is measured.
+For each tapped map and the image, drawn from 64 latents at psi 1: of the spatial variance (each map less its mean), the share that
+differs between latents. What is left is one pattern that all images have in common. Noise counts as part of the latent where each image
+has its own, as in preset `small`; where all share the stored maps it is common to all. Without an argument the shipped generator is measured.
 """
 
 from __future__ import annotations

@@ -36,7 +36,15 @@ from hdgan.generator.state import TrainingState, from_tensors, new_state, to_ten
 from hdgan.training.seeds import torch_stream
 from hdgan.training.signals import StopRequest
 
-SMALL = {"z_dim": 128, "w_dim": 128, "mapping_lr": 0.1, "start": "latent", "noise_from_px": 32, "low_precision": "bfloat16"}
+SMALL = {
+    "z_dim": 128,
+    "w_dim": 128,
+    "mapping_lr": 0.1,
+    "start": "latent",
+    "noise_from_px": 8,
+    "noise_maps": "own",
+    "low_precision": "bfloat16",
+}
 CALM = {"path_weight": 0.0, "mixing": 0.0, "ema_kimg": 5.0, "reuses_fakes": True, "augment": "tissue", "ada_kimg": 100.0}
 PRESETS: dict[str, tuple[NetworkSpec, TrainSettings]] = {
     "16": (
@@ -51,9 +59,9 @@ PRESETS: dict[str, tuple[NetworkSpec, TrainSettings]] = {
         NetworkSpec(resolution=128, channel_base=4096, channel_max=192, num_low_precision=6, **SMALL),
         TrainSettings(kimg=1000, batch=8, gamma=0.3, **CALM),
     ),
-    # No noise inputs: they took the layout away from the latent (dev/LOG.md). Small enough for a compact state of 30 MB.
+    # Small enough for a compact state of 30 MB.
     "256": (
-        NetworkSpec(resolution=256, channel_base=8192, channel_max=112, num_low_precision=7, **SMALL | {"noise_from_px": 512}),
+        NetworkSpec(resolution=256, channel_base=8192, channel_max=112, num_low_precision=7, **SMALL),
         TrainSettings(kimg=1500, batch=32, gamma=0.4, **CALM),
     ),
 }

@@ -12,7 +12,17 @@ from hdgan.generator.augment_draws import SETS
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 
-_NETWORK_OVERRIDES = ("z_dim", "w_dim", "channel_base", "channel_max", "mapping_layers", "low_precision", "start")
+_NETWORK_OVERRIDES = (
+    "z_dim",
+    "w_dim",
+    "channel_base",
+    "channel_max",
+    "mapping_layers",
+    "low_precision",
+    "start",
+    "noise_from_px",
+    "noise_maps",
+)
 _TRAINING_OVERRIDES = ("kimg", "batch", "microbatch", "lr", "gamma", "path_weight", "mixing", "ema_kimg", "augment", "ada_target", "ada_p")
 
 
@@ -42,7 +52,7 @@ class GeneratorConfig(BaseModel):
     ema_kimg: float | None = Field(None, gt=0)
     """Half-life of the averaged weights, thousands of images."""
     augment: str | None = None
-    """Set of augmentations in front of the discriminator: none, blit, bg, bgc, bgcf, bgcfn, bgcfnc, tissue."""
+    """Set of augmentations in front of the discriminator: none, blit, bg, bgc, bgcf, bgcfn, bgcfnc, tissue, tissue-blit."""
     ada_target: float | None = Field(None, ge=-1, le=1)
     """Wanted mean sign of the logits on real images."""
     ada_p: float | None = Field(None, ge=0, le=1)
@@ -57,6 +67,10 @@ class GeneratorConfig(BaseModel):
     """Number format of the finest blocks in training; images are always drawn in float32."""
     start: Literal["constant", "latent"] | None = None
     """What the 4x4 block begins with."""
+    noise_from_px: int | None = Field(None, ge=4)
+    """Blocks of at least this resolution have noise inputs; more than `resolution`: none has."""
+    noise_maps: Literal["shared", "own"] | None = None
+    """Images are drawn with the noise stored in the network (`shared`, as published), or each with its `own`."""
     weights: Literal["float32", "float16"] = "float32"
     """Number format of the weights that are kept; images are drawn from the rounded ones (float16: half the file)."""
     held_out_fold: int | None = Field(None, ge=0)

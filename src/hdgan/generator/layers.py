@@ -75,7 +75,16 @@ class SynthesisLayer(nn.Module):
     noise_const: Tensor
 
     def __init__(
-        self, num_in: int, num_out: int, *, w_dim: int, resolution: int, is_up: bool, has_noise: bool = True, clamp: float | None = None
+        self,
+        num_in: int,
+        num_out: int,
+        *,
+        w_dim: int,
+        resolution: int,
+        is_up: bool,
+        has_noise: bool = True,
+        has_map: bool = True,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.affine = Linear(w_dim, num_in, bias=1.0)
@@ -86,20 +95,23 @@ class SynthesisLayer(nn.Module):
         self.clamp = clamp
         self.resolution = resolution
         if has_noise:
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            if has_map:
+                self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
-    def forward(self, x: Tensor, w: Tensor, *, noise: str = "const") -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, *, noise: str | Tensor = "const") -> Tensor:
         """`[N, O, H, W]`, H and W doubled when the layer is one that goes up.
 
-        `noise`: `const` (the stored map), `random` (fresh), `none`.
+        `noise`: `const` (the stored map), `random` (fresh), `none`, or maps `[N, 1, H, W]`.
         """
         x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up)
-        if self.has_noise and noise != "none":
+        if self.has_noise and not (isinstance(noise, str) and noise == "none"):
             x = x + (self._noise_map(x, noise) * self.noise_strength).to(x.dtype)
         return leaky(x + self.bias.to(x.dtype).view(1, -1, 1, 1), clamp=self.clamp)
 
-    def _noise_map(self, x: Tensor, noise: str) -> Tensor:
+    def _noise_map(self, x: Tensor, noise: str | Tensor) -> Tensor:
+        if isinstance(noise, Tensor):
+            return noise
         if noise == "const":
             return self.noise_const
         return torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)

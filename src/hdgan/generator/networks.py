@@ -7,16 +7,20 @@ Letters: N images, C channels, H and W px, D latent width, L number of latents e
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping as Named
 
 import torch
 from torch import Tensor, nn
 
 from hdgan.generator.layers import Conv, Linear, SynthesisLayer, ToRgb
+from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.ops import fir
 from hdgan.generator.spec import NetworkSpec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 W_AVERAGE_DECAY = 0.998
+Noise = str | Named[str, Tensor]
+"""`const` (maps stored with the weights), `random` (fresh ones), `none`, or maps `[N, 1, H, W]` by layer, such as `b8.conv0`."""
 
 
 def unit_length(x: Tensor) -> Tensor:
@@ -67,11 +71,13 @@ class SynthesisBlock(nn.Module):
     def __init__(self, spec: NetworkSpec, resolution: int) -> None:
         super().__init__()
         channels = spec.channels(resolution)
+        self.resolution = resolution
         self.is_first = resolution == 4
         self.start = spec.start
         self.dtype = DTYPES[spec.low_precision] if spec.is_low_precision(resolution) else torch.float32
         clamp = spec.clamp if self.dtype != torch.float32 else None
         options = {"w_dim": spec.w_dim, "resolution": resolution, "has_noise": resolution >= spec.noise_from_px, "clamp": clamp}
+        options["has_map"] = spec.noise_maps == "shared"
         if self.is_first and spec.start == "constant":
             self.const = nn.Parameter(torch.randn(channels, 4, 4))
         elif self.is_first:
@@ -81,16 +87,19 @@ class SynthesisBlock(nn.Module):
         self.conv1 = SynthesisLayer(channels, channels, is_up=False, **options)  # type: ignore[arg-type]
         self.torgb = ToRgb(channels, spec.image_channels, w_dim=spec.w_dim, clamp=clamp)
 
-    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, *, noise: str) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, *, noise: Noise) -> tuple[Tensor, Tensor]:
         """Activations and the image so far; `ws [N, 3 (first block: 2), D]` are this block's latents, toRGB's last."""
         if x is None:
             x = self.const.expand(len(ws), -1, -1, -1) if self.start == "constant" else self.start_map(ws[:, 0]).unflatten(1, (-1, 4, 4))
             x = x.to(self.dtype)
         else:
-            x = self.conv0(x.to(self.dtype), ws[:, 0], noise=noise)
-        x = self.conv1(x, ws[:, -2], noise=noise)
+            x = self.conv0(x.to(self.dtype), ws[:, 0], noise=self._noise_of("conv0", noise))
+        x = self.conv1(x, ws[:, -2], noise=self._noise_of("conv1", noise))
         share = self.torgb(x, ws[:, -1]).float()
         return x, share if image is None else fir.upsample2_binomial(image) + share
+
+    def _noise_of(self, layer: str, noise: Noise) -> str | Tensor:
+        return noise if isinstance(noise, str) else noise.get(f"b{self.resolution}.{layer}", "none")
 
 
 class Synthesis(nn.Module):
@@ -102,7 +111,7 @@ class Synthesis(nn.Module):
         for resolution in spec.block_resolutions:
             self.add_module(f"b{resolution}", SynthesisBlock(spec, resolution))
 
-    def forward(self, ws: Tensor, *, noise: str = "const") -> Tensor:
+    def forward(self, ws: Tensor, *, noise: Noise = "const") -> Tensor:
         """Images `[N, C, R, R]` float32 of `ws [N, L, D]`; toRGB of a block uses the latent of the next block's first layer."""
         x: Tensor | None = None
         image: Tensor | None = None
@@ -126,9 +135,14 @@ class Generator(nn.Module):
         self.synthesis = Synthesis(spec)
 
     def forward(
-        self, z: Tensor, label: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None, noise: str = "const"
+        self, z: Tensor, label: Tensor | None = None, *, psi: float = 1.0, cutoff: int | None = None, noise: Noise | None = None
     ) -> Tensor:
-        """Images `[N, C, R, R]` of z `[N, z_dim]`; truncation `psi` acts on the first `cutoff` latents (None: on all)."""
+        """Images `[N, C, R, R]` of z `[N, z_dim]`; truncation `psi` acts on the first `cutoff` latents (None: on all).
+
+        Without `noise`: the stored maps, or each image's own where the network has none stored.
+        """
+        if noise is None:
+            noise = own_maps(self.synthesis, seeds_of(z)) if self.spec.noise_maps == "own" else "const"
         return self.synthesis(self.spread(self.mapping(z, label), psi=psi, cutoff=cutoff), noise=noise)  # type: ignore[no-any-return]
 
     def spread(self, w: Tensor, *, psi: float = 1.0, cutoff: int | None = None) -> Tensor:

@@ -30,7 +30,8 @@ def network(preset: str, resolution: int) -> dict[str, Any]:
             "channel_base": 4096 if resolution <= 128 else 8192,
             "channel_max": 192 if resolution <= 128 else 256,
             "start": "latent",
-            "noise_from_px": min(32, resolution),
+            "noise_from_px": 8,
+            "noise_maps": "own",
             "low_precision": "bfloat16",
             "num_low_precision": 16,
         }

@@ -41,7 +41,7 @@ class LatentGenerator(Protocol):
         """Latents w `[N, w_dim]` of z `[N, z_dim]`, drawn towards the mean latent by the truncation `psi` (1: not at all)."""
 
     def render(self, w: Tensor) -> Tensor:
-        """Images `[N, 3, R, R]`, about -1 to 1, with constant noise."""
+        """Images `[N, 3, R, R]`, about -1 to 1: a latent always gives the same one, whatever it is drawn with."""
 
     def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
         """The feature maps of the last `num_blocks` blocks, coarse to fine.

@@ -30,7 +30,9 @@ class NetworkSpec:
     start: str = "constant"
     """What the 4x4 block begins with: a learned `constant`, or a linear map of the `latent` (layouts then differ early)."""
     noise_from_px: int = 4
-    """Noise inputs exist in blocks of at least this resolution."""
+    """Noise inputs exist in blocks of at least this resolution; above `resolution`: nowhere."""
+    noise_maps: str = "shared"
+    """What images are drawn with after training: `shared` maps stored with the weights, as published, or each image's `own`."""
     minibatch_std_group: int = 4
     low_precision: str = "float32"
     """Number format of the finest blocks: float32, float16 or bfloat16."""
@@ -50,6 +52,8 @@ class NetworkSpec:
             raise BadConfig("generator.resolution", f"{self.resolution}", "use a power of two from 16 to 4096")
         if self.start not in ("constant", "latent"):
             raise BadConfig("generator.start", f"{self.start!r}", "use constant or latent")
+        if self.noise_maps not in ("shared", "own"):
+            raise BadConfig("generator.noise_maps", f"{self.noise_maps!r}", "use shared or own")
         if self.low_precision not in ("float32", "float16", "bfloat16"):
             raise BadConfig("generator.low_precision", f"{self.low_precision!r}", "use float32, float16 or bfloat16")
         if self.channel_base // self.resolution < 1:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from hdgan.errors import BadConfig, DamagedArtifact
-from hdgan.generator.networks import Generator
+from hdgan.generator.networks import Generator, Noise
+from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.protocol import TapSpec
 from hdgan.generator.spec import NetworkSpec
 from hdgan.training import checkpoint, seeds
@@ -26,14 +27,18 @@ KIND = "stylegan2-ada"
 
 
 class TrainedGenerator:
-    """Implements `LatentGenerator` with our networks: constant noise, float32, no gradients."""
+    """Implements `LatentGenerator` with our networks: float32, no gradients, noise that the latent decides.
+
+    Where the network's noise maps are each image's own, the last number of a latent w is the seed of its maps.
+    """
 
     def __init__(self, network: Generator, *, mpp: float | None, facts: dict[str, Any] | None = None) -> None:
         self.network = network.float().eval().requires_grad_(False)
         self.spec = network.spec
         self.resolution = self.spec.resolution
         self.z_dim = self.spec.z_dim
-        self.w_dim = self.spec.w_dim
+        self.has_own_noise = self.spec.noise_maps == "own"
+        self.w_dim = self.spec.w_dim + self.has_own_noise
         self.mpp = mpp
         self.facts = facts or {}
         """What the file says of the training."""
@@ -47,12 +52,15 @@ class TrainedGenerator:
     def map(self, z: Tensor, *, psi: float) -> Tensor:
         """Latents w `[N, w_dim]`, truncated."""
         with torch.no_grad():
-            return self.network.mapping.truncate(self.network.mapping(z.to(self.device)), psi)
+            w = self.network.mapping.truncate(self.network.mapping(z.to(self.device)), psi)
+            return torch.cat((w, seeds_of(z).to(w)), dim=1) if self.has_own_noise else w
 
     def render(self, w: Tensor) -> Tensor:
         """Images `[N, 3, R, R]`."""
         with torch.no_grad():
-            return self.network.synthesis(self.network.spread(w.to(self.device)), noise="const")  # type: ignore[no-any-return]
+            w = w.to(self.device)
+            noise: Noise = own_maps(self.network.synthesis, w[:, -1:]) if self.has_own_noise else "const"
+            return self.network.synthesis(self.network.spread(w[:, : self.spec.w_dim]), noise=noise)  # type: ignore[no-any-return]
 
     def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
         """Every 3x3 convolution of the last `num_blocks` blocks, coarse to fine.
