@@ -172,3 +172,30 @@ def test_a_fold_can_be_held_out_and_an_empty_rest_is_refused(tiles, tmp_path):
         Crops(TileArchive(tiles), chosen=[0], size_px=4096, seed=0).batch(0, 1)
     with pytest.raises(BadConfig, match="no tile is left"):
         Crops(TileArchive(tiles), chosen=[], size_px=16, seed=0)
+
+
+class Begun(Silent):
+    """Remembers how much was already done when the work began."""
+
+    def start(self, label: str, *, total: int, done: int = 0) -> None:
+        self.done = done
+
+
+def test_a_longer_training_goes_on_from_the_last_state_and_ends_as_if_it_had_been_one(tiles, tmp_path):
+    short, long = (CONFIG.model_copy(update={"kimg": kimg}) for kimg in (0.05, 0.08))
+    run_generator(short, tiles=tiles, out=tmp_path / "grown", seed=0)
+    with pytest.raises(StaleStage, match="kimg"):
+        run_generator(long, tiles=tiles, out=tmp_path / "grown", seed=0)
+    begun = Begun()
+    grown = run_generator(long, tiles=tiles, out=tmp_path / "grown", seed=0, redo=True, progress=begun)
+    assert begun.done >= 50
+    at_once = run_generator(long, tiles=tiles, out=tmp_path / "at_once", seed=0)
+    assert grown.outputs["generator.safetensors"] == at_once.outputs["generator.safetensors"]
+
+
+def test_a_shorter_training_or_one_of_other_settings_begins_anew(tiles, tmp_path):
+    run_generator(CONFIG.model_copy(update={"kimg": 0.05}), tiles=tiles, out=tmp_path / "g", seed=0)
+    for other in ({"kimg": 0.03}, {"kimg": 0.05, "gamma": 1.0}):
+        begun = Begun()
+        run_generator(CONFIG.model_copy(update=other), tiles=tiles, out=tmp_path / "g", seed=0, redo=True, progress=begun)
+        assert begun.done == 0

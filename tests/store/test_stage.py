@@ -169,6 +169,32 @@ def test_a_redo_killed_while_it_clears_leaves_the_old_stage_or_nothing_to_resume
     assert (old / "manifest.json").read_bytes() == (tmp_path / "b" / "manifest.json").read_bytes()
 
 
+@pytest.mark.parametrize("other", [{"config": {"kimg": 2}}, {"config": {"kimg": 2}, "seed": 2}])
+@pytest.mark.parametrize("dies_at", [1, 2, 3, 4, 99])
+def test_what_a_longer_run_goes_on_from_is_spared_even_if_clearing_was_killed(tmp_path, monkeypatch, other, dies_at):
+    folder, begun = tmp_path / "a", BEGUN | {"config": {"kimg": 1}}
+    with open_stage(folder, **begun) as stage:
+        write_text(folder / "state" / "1", "so far")
+        write_text(folder / "weights", "short")
+        stage.seal(counts={}, keep_out=("state",))
+    calls, unlink = [], Path.unlink
+
+    def mortal(self, missing_ok=False):
+        calls.append(self)
+        if len(calls) == dies_at:
+            raise KeyboardInterrupt
+        unlink(self, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", mortal)
+        with pytest.raises(KeyboardInterrupt), open_stage(folder, **begun | other, redo=True, goes_on={"config.kimg": "state"}):
+            raise KeyboardInterrupt
+    with open_stage(folder, **begun | other, redo=True, goes_on={"config.kimg": "state"}) as stage:
+        assert not stage.is_current
+        assert not (folder / "weights").exists()
+        assert (folder / "state" / "1").exists() == (other.keys() == {"config"})
+
+
 def test_what_differs_between_equal_runs_stands_in_the_provenance(tmp_path):
     finish(tmp_path / "a")
     provenance = read_json(tmp_path / "a" / "provenance.json")

@@ -15,6 +15,7 @@ from hdgan.generator.weights import FILE, save_generator
 from hdgan.progress import SILENT, Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.stage import Manifest, manifest_hash, open_stage
+from hdgan.training import checkpoint
 
 
 def run_generator(
@@ -22,13 +23,17 @@ def run_generator(
 ) -> Manifest:
     """Trains a generator on the tile archive in `tiles` and writes its averaged weights to `out`.
 
+    With `redo`, a run of which only the length was raised goes on from its last state.
+
     Raises:
         BadConfig: a setting is impossible, or no tile is left.
         Interrupted, Diverged: see `train`.
     """
     spec, settings = config.network_spec(), config.train_settings(seed=seed)
     recorded = config.model_dump(mode="json", exclude={"save_minutes", "device"})
-    with open_stage(out, stage="generator", config=recorded, seed=seed, inputs={"tiles": manifest_hash(tiles)}, redo=redo) as stage:
+    goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
+    inputs = {"tiles": manifest_hash(tiles)}
+    with open_stage(out, stage="generator", config=recorded, seed=seed, inputs=inputs, redo=redo, goes_on=goes_on) as stage:
         if stage.manifest is not None:
             return stage.manifest
         archive = TileArchive(tiles)
@@ -42,6 +47,11 @@ def run_generator(
         save_generator(out / FILE, state.G_average, mpp=archive.mpp, trained=trained, is_half=is_half)
         counts = {"images": state.num_images, "tiles": len(chosen), "parameters": sum(p.numel() for p in state.G.parameters())}
         return stage.seal(counts=counts, keep_out=(STATE,))
+
+
+def _images_so_far(out: Path) -> int:
+    """Images that the newest state in `out` has seen."""
+    return checkpoint.last_step(out / STATE)
 
 
 def _device(name: str) -> str:

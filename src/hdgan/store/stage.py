@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -80,12 +80,20 @@ class StageFolder:
 
 @contextmanager
 def open_stage(
-    folder: Path, *, stage: str, config: dict[str, Any], seed: int, inputs: dict[str, str], redo: bool = False
+    folder: Path,
+    *,
+    stage: str,
+    config: dict[str, Any],
+    seed: int,
+    inputs: dict[str, str],
+    redo: bool = False,
+    goes_on: Mapping[str, str] | None = None,
 ) -> Iterator[StageFolder]:
     """The folder, locked: current, resumed, or begun.
 
     With `redo` a folder that was made from something else, or whose outputs are damaged, is cleared (all but `keep/`) and begun anew;
-    one that is current and whole stays, and one that was begun from the same is resumed.
+    one that is current and whole stays, and one that was begun from the same is resumed. `goes_on` names entries that such clearing
+    spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was.
 
     Raises:
         Busy: another process works in it.
@@ -96,17 +104,20 @@ def open_stage(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         remove_leftovers(folder)
-        if _is_half_cleared(folder) or (redo and is_damaged(folder)):
+        if _is_half_cleared(folder):
+            note = _read_note(folder) or {}
+            _clear(folder, begun, spared=note[_CLEARING] if {key: note[key] for key in begun} == begun else None)
+        elif redo and is_damaged(folder):
             _clear(folder, begun)
         before = begun_with(folder)
         if before is None:
             _refuse_foreign(folder)
             write_json(folder / INPROGRESS, begun)
         elif before != begun:
+            differing = _differences(before, begun)
             if not redo:
-                fields = ", ".join(_differences(before, begun))
-                raise StaleStage(f"{folder}: made from other settings or inputs ({fields}); add --redo to make it again")
-            _clear(folder, begun)
+                raise StaleStage(f"{folder}: made from other settings or inputs ({', '.join(differing)}); add --redo to make it again")
+            _clear(folder, begun, spared=(goes_on or {}).get(differing[0]) if len(differing) == 1 else None)
         manifest = read_manifest(folder) if (folder / MANIFEST).exists() else None
         if manifest is not None:
             (folder / INPROGRESS).unlink(missing_ok=True)  # of a kill just after the manifest was written
@@ -202,12 +213,15 @@ def _refuse_foreign(folder: Path) -> None:
         raise BadInput(folder, f"holds files that are not of this stage ({foreign[0]}, ...)", "choose another folder")
 
 
-def _clear(folder: Path, begun: dict[str, Any]) -> None:
-    """Empties the folder for a new beginning; killed at any point, the next opening goes on with it or finds the old stage whole."""
-    write_json(folder / INPROGRESS, begun | {_CLEARING: True})
+def _clear(folder: Path, begun: dict[str, Any], *, spared: str | None = None) -> None:
+    """Empties the folder, but for the entry called `spared`, for a new beginning.
+
+    Killed at any point, the next opening goes on with it or finds the old stage whole.
+    """
+    write_json(folder / INPROGRESS, begun | {_CLEARING: spared})
     (folder / MANIFEST).unlink(missing_ok=True)
     for entry in sorted(folder.iterdir()):
-        if entry.name in (LOCK, KEEP, INPROGRESS):
+        if entry.name in (LOCK, KEEP, INPROGRESS, spared):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

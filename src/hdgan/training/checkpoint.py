@@ -42,6 +42,11 @@ def save(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dict[str
     return path
 
 
+def last_step(folder: Path) -> int:
+    """The step of the newest state by its name, whether or not it can be read; 0 without any."""
+    return max((int(path.stem.rsplit("-", 1)[1]) for path in folder.glob(_PATTERN)), default=0)
+
+
 def newest(folder: Path) -> Checkpoint | None:
     """The newest state that is whole, or None; damaged ones are named in `skipped`."""
     skipped: list[str] = []
