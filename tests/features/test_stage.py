@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from hdgan.annotations.reader import AnnotationSet
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.features import stage
 from hdgan.features.bank import FeatureBank, write_maps
+from hdgan.features.colour import image_map
 from hdgan.features.config import FeaturesConfig
 from hdgan.features.stage import extract, run_features
 from hdgan.generator.weights import FILE, load_generator
@@ -36,7 +38,7 @@ def test_an_interrupted_extraction_ends_with_the_same_bytes(small_run, tmp_path)
     write_json(out / "inprogress.json", {key: manifest[key] for key in ("stage", "config", "seed", "inputs")})
     (out / "features.json").unlink()
     next((out / "maps").iterdir()).unlink()
-    run_features(FeaturesConfig(num_blocks=4), **inputs, out=out, seed=0)
+    run_features(FeaturesConfig(num_blocks=4, image=False), **inputs, out=out, seed=0)
     assert manifest_hash(out) == manifest_hash(small_run.features)
 
 
@@ -52,10 +54,10 @@ def test_images_done_before_an_interruption_are_not_done_again(small_run, tmp_pa
 
     monkeypatch.setattr(stage, "extract", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        run_features(FeaturesConfig(num_blocks=4), **inputs, out=tmp_path / "f", seed=0)
+        run_features(FeaturesConfig(num_blocks=4, image=False), **inputs, out=tmp_path / "f", seed=0)
     assert not (tmp_path / "f" / "manifest.json").exists()
     monkeypatch.setattr(stage, "extract", lambda *args, **kwargs: extracted.append(args[3]) or extract(*args, **kwargs))
-    run_features(FeaturesConfig(num_blocks=4), **inputs, out=tmp_path / "f", seed=0)
+    run_features(FeaturesConfig(num_blocks=4, image=False), **inputs, out=tmp_path / "f", seed=0)
     assert len(extracted) == len(set(extracted)) == 16
     assert manifest_hash(tmp_path / "f") == manifest_hash(small_run.features)
     assert not (tmp_path / "f" / "parts").exists()
@@ -90,12 +92,12 @@ def test_a_picture_that_changed_after_it_was_drawn_is_refused(small_run, tmp_pat
     write_png(path, np.ascontiguousarray(read_image(path)[:, ::-1]))
     inputs = {"generator": small_run.generator, "samples": samples, "annotations": small_run.annotations}
     with pytest.raises(BadInput, match="another picture"):
-        run_features(FeaturesConfig(num_blocks=4), **inputs, out=tmp_path / "f", seed=0)
+        run_features(FeaturesConfig(num_blocks=4, image=False), **inputs, out=tmp_path / "f", seed=0)
 
 
 def test_half_precision_rounds_a_little(small_run, tmp_path):
     inputs = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations")}
-    run_features(FeaturesConfig(num_blocks=4, dtype="float16"), **inputs, out=tmp_path / "half", seed=0)
+    run_features(FeaturesConfig(num_blocks=4, image=False, dtype="float16"), **inputs, out=tmp_path / "half", seed=0)
     half, full = FeatureBank(tmp_path / "half"), FeatureBank(small_run.features)
     for ours, exact in zip(half.maps(full.names[0]), full.maps(full.names[0]), strict=True):
         torch.testing.assert_close(ours.float(), exact, rtol=1e-3, atol=1e-4)
@@ -113,3 +115,14 @@ def test_maps_cut_short_are_refused_by_name(small_run, tmp_path):
         bank.maps(bank.names[0])
     with pytest.raises(BadInput, match="no features of 'x'"):
         bank.maps("x")
+
+
+def test_the_annotated_image_is_the_last_map_unless_it_is_switched_off(small_run, tmp_path):
+    inputs = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations")}
+    run_features(FeaturesConfig(num_blocks=2), **inputs, out=tmp_path / "f", seed=0)
+    stored, samples = FeatureBank(tmp_path / "f"), SampleBank(small_run.samples)
+    assert [tap.name for tap in stored.taps][-1] == "image"
+    name = AnnotationSet(small_run.annotations).names[0]
+    shown = image_map(samples.image(samples.by_name(name).index))
+    assert float((stored.maps(name)[-1] - shown).abs().max()) < 0.01
+    assert "image" not in [tap.name for tap in FeatureBank(small_run.features).taps]

@@ -27,7 +27,9 @@ class ClassifierConfig(BaseModel):
     """Step of the optimiser (paper: 1e-4 with sgd)."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Of sgd (paper: vanilla)."""
-    epochs: int = Field(25, ge=1)
+    weight_decay: float = Field(0.1, ge=0)
+    """Pull of the weights towards 0, in units of the step (AdamW; with sgd added to the gradient); paper: 0."""
+    epochs: int = Field(50, ge=1)
     """Passes over the drawn pixels."""
     batch_pixels: int = Field(1024, ge=2)
     """Pixels in a step."""

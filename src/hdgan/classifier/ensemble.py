@@ -20,6 +20,7 @@ from torch import Tensor
 from hdgan.classifier.factored import fold, logits
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.features.colour import tapping
 from hdgan.features.moments import Standardiser
 from hdgan.generator.protocol import LatentGenerator, TapSpec, to_uint8
 from hdgan.labels import ClassMap
@@ -120,7 +121,7 @@ def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor) -> tu
     """
     if ensemble.facts["generator_hash"] != generator.content_hash:
         raise BadInput("classifier", "was fitted on the features of another generator", "extract features and fit again")
-    image, maps = generator.render_taps(w, num_blocks=ensemble.num_blocks)
+    image, maps = tapping(generator, ensemble.taps).render_taps(w, num_blocks=ensemble.num_blocks)
     return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1])
 
 

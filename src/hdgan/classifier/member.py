@@ -96,5 +96,5 @@ def _load(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
 
 def _optimiser(model: PixelMlp, config: ClassifierConfig) -> torch.optim.Optimizer:
     if config.optimiser == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum)
-    return torch.optim.Adam(model.parameters(), lr=config.lr)
+        return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

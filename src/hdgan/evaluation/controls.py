@@ -19,6 +19,7 @@ from hdgan.annotations.split import Part
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.evaluation.filters import filter_maps
+from hdgan.features.colour import image_map
 from hdgan.generator.protocol import LatentGenerator, TapSpec
 from hdgan.store.bank import SampleBank
 
@@ -49,13 +50,14 @@ def filter_control(bank: SampleBank) -> MapsOf:
     return lambda name: (filter_maps(bank.image(bank.by_name(name).index)),)
 
 
-def untrained_control(bank: SampleBank, generator: LatentGenerator, *, num_blocks: int) -> MapsOf:
-    """What an untrained generator computes from the same latents."""
+def untrained_control(bank: SampleBank, generator: LatentGenerator, *, num_blocks: int, has_image: bool) -> MapsOf:
+    """What an untrained generator computes from the same latents; with `has_image` beside the annotated image's colours, as ours has them."""
 
     def maps_of(name: str) -> Sequence[Tensor]:
-        w = torch.from_numpy(bank.latent(bank.by_name(name).index)).unsqueeze(0)
-        _, maps = generator.render_taps(w, num_blocks=num_blocks)
-        return tuple(m[0] for m in maps)
+        index = bank.by_name(name).index
+        _, maps = generator.render_taps(torch.from_numpy(bank.latent(index)).unsqueeze(0), num_blocks=num_blocks)
+        colours = (image_map(bank.image(index)),) if has_image else ()
+        return (*(m[0] for m in maps), *colours)
 
     return maps_of
 

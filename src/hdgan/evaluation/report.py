@@ -33,7 +33,7 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     page.table(["class", "class-wise accuracy", "precision", "IoU", "Dice", "share of pixels"], class_rows(ours, classes))
     page.note(f"Pooled over all test images. {about} {report['remark']}".strip())
     page.heading("The same annotated images, other methods, %")
-    rows = [_method_row(name, method) for name, method in report["methods"].items()]
+    rows = [_method_row(name, method, has_colour=report["has_colour"]) for name, method in report["methods"].items()]
     page.table(["method", "macro Dice", "95 % interval", "mean class-wise accuracy", "pixel accuracy"], rows, own=[0])
     _tell_certainty(page, report["certainty"])
     page.heading("What the words mean")
@@ -42,11 +42,11 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     return page.html()
 
 
-def _method_row(name: str, method: Mapping[str, Any]) -> list[str]:
+def _method_row(name: str, method: Mapping[str, Any], *, has_colour: bool) -> list[str]:
     pooled, interval = method["pooled"], method["intervals"]["macro_dice"]
     ends = "–" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"  # noqa: RUF001 - a dash
     return [
-        TITLES.get(name, name),
+        TITLES.get(name, name) + (", colour" if has_colour and name in ("hdgan", "untrained") else ""),
         percent(pooled["macro"]["dice"]),
         ends,
         percent(pooled["macro"]["recall"]),

@@ -19,6 +19,7 @@ from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.controls import Predictor
 from hdgan.evaluation.report import build_page
 from hdgan.features.bank import FeatureBank
+from hdgan.features.colour import has_image
 from hdgan.generator.weights import FILE as GENERATOR_FILE
 from hdgan.generator.weights import untrained_like
 from hdgan.plots.panels import Panel, panel_sheet
@@ -68,7 +69,7 @@ def run_evaluation(
         own = {name: ensemble.predict(maps.maps(name), size=annotated.resolution) for name in names}
         settings = ClassifierConfig.model_validate(read_manifest(classifier).config)
         predictors = _predictors(own, config, settings, bank, annotated, maps, generator, extra_predictors or {}, seed)
-        report = _report(own, predictors, config, annotated, seed=seed, progress=progress)
+        report = _report(own, predictors, config, annotated, has_colour=has_image(maps.taps), seed=seed, progress=progress)
         panels = [_panel(name, own[name], bank, annotated) for name in names[: config.panels]]
         write_json(out / REPORT, report)
         write_png(out / PANELS, panel_sheet(panels, annotated.classes))
@@ -97,7 +98,7 @@ def _predictors(
 
         def untrained() -> Callable[[str], np.ndarray]:
             network = untrained_like(generator / GENERATOR_FILE, seed=seed)
-            found = controls.untrained_control(bank, network, num_blocks=maps.num_blocks)
+            found = controls.untrained_control(bank, network, num_blocks=maps.num_blocks, has_image=has_image(maps.taps))
             return controls.fit_control(found, annotated, settings, seed=seed)
 
         makers["untrained"] = untrained
@@ -113,6 +114,7 @@ def _report(
     config: EvaluationConfig,
     annotated: AnnotationSet,
     *,
+    has_colour: bool,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -131,6 +133,7 @@ def _report(
         "images": list(names),
         "num_train": len(annotated.split["train"]),
         "num_validate": len(annotated.split["validate"]),
+        "has_colour": has_colour,
         "methods": methods,
         "certainty": compare.certainty_report(masks, uncertainties, annotated),
         "definitions": compare.DEFINITIONS,

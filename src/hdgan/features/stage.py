@@ -12,6 +12,7 @@ import torch
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.errors import BadInput
 from hdgan.features.bank import write_index, write_maps
+from hdgan.features.colour import WithImage
 from hdgan.features.config import FeaturesConfig
 from hdgan.generator.protocol import LatentGenerator, to_uint8
 from hdgan.generator.weights import FILE, load_generator
@@ -45,7 +46,8 @@ def run_features(
     with open_stage(out, stage="features", config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
         if stage.manifest is not None:
             return stage.manifest
-        network = load_generator(generator / FILE)
+        trained = load_generator(generator / FILE)
+        network: LatentGenerator = WithImage(trained) if config.image else trained
         bank, annotated = SampleBank(samples), AnnotationSet(annotations)
         found = {}
         for name in track(annotated.names, total=len(annotated), label="extracting features", progress=progress):

@@ -165,14 +165,19 @@ def _features(config: RunConfig, _slides: _Slides) -> Found:
         estimates.seconds_on(flops, cores=cores()) + each * num / 3e8,
         flops / estimates.GPU_FLOPS + each * num / 3e8,
     )
-    channels = round(upsampled / bytes_each / spec.resolution**2)
+    channels = round(upsampled / bytes_each / spec.resolution**2) + _colours(config)
     note = f"upsampled and concatenated they would be {upsampled / each:.0f} times as much"
     return need, f"{channels} channels at native resolution for {num} images", (note,)
 
 
+def _colours(config: RunConfig) -> int:
+    """Channels of the image itself, where it is a feature."""
+    return 3 if config.features.image else 0
+
+
 def _classifier(config: RunConfig, _slides: _Slides) -> Found:
     spec, c = config.generator.network_spec(), config.classifier
-    channels = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=1) / spec.resolution**2
+    channels = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=1) / spec.resolution**2 + _colours(config)
     pixels = config.annotations.train * min(c.pixels_per_image, spec.resolution**2)
     # A pixel is seen forwards and backwards in training, forwards only in validation.
     compared = config.annotations.sizes["validate"] * min(VALIDATION_PIXELS, spec.resolution**2)

@@ -1,0 +1,62 @@
+"""The image itself as one more tapped map.
+
+Feature maps say what a place is; its colour stands in none of them plainly, because toRGB weighs them by each image's
+style. Three channels more, and whitespace is found that the maps alone miss (dev/LOG.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hdgan.generator.protocol import LatentGenerator, TapSpec
+
+IMAGE = "image"
+"""Name of the tap."""
+
+
+class WithImage:
+    """`generator`, with its image as the last tapped map, finest of all."""
+
+    def __init__(self, generator: LatentGenerator) -> None:
+        self.generator = generator
+        self.resolution = generator.resolution
+        self.z_dim = generator.z_dim
+        self.w_dim = generator.w_dim
+        self.mpp = generator.mpp
+        self.content_hash = generator.content_hash
+
+    def map(self, z: Tensor, *, psi: float) -> Tensor:
+        """Latents, as of the generator."""
+        return self.generator.map(z, psi=psi)
+
+    def render(self, w: Tensor) -> Tensor:
+        """Images, as of the generator."""
+        return self.generator.render(w)
+
+    def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
+        """The generator's, and the image's."""
+        return (*self.generator.taps(num_blocks), TapSpec(IMAGE, 3, self.resolution))
+
+    def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Images and maps; the last map is the image as it can be shown, -1 to 1."""
+        image, maps = self.generator.render_taps(w, num_blocks=num_blocks)
+        return image, (*maps, image.clamp(-1, 1))
+
+
+def tapping(generator: LatentGenerator, taps: Iterable[TapSpec]) -> LatentGenerator:
+    """`generator` such that it gives `taps`: with its image if that is among them."""
+    return WithImage(generator) if has_image(taps) else generator
+
+
+def has_image(taps: Iterable[TapSpec]) -> bool:
+    """Whether the image is one of the maps."""
+    return any(tap.name == IMAGE for tap in taps)
+
+
+def image_map(image: np.ndarray) -> Tensor:
+    """Map `[3, H, W]`, -1 to 1, of a stored image uint8 `[H, W, 3]`."""
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1
