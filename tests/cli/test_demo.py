@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from hdgan.cli import main as command
 from hdgan.pipeline import shipped
 from hdgan.store.pairs import PairFolder
 
@@ -38,24 +35,14 @@ num = 5
 
 
 @pytest.fixture
-def demo(small_run, tmp_path, monkeypatch, capsys):
+def demo(small_run, tmp_path, monkeypatch, hdgan):
     """`hdgan demo` on a small package; gives exit code, standard output, standard error."""
     folder = tmp_path / "shipped"
     shipped.pack(generator=small_run.generator, samples=small_run.samples, annotations=small_run.annotations, out=folder)
     (folder / "demo.toml").write_text(SETTINGS.format(classes=small_run.masks / "classes.json"))
     monkeypatch.setattr(shipped, "shipped_folder", lambda: folder)
 
-    def call() -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hdgan", "demo", "--out", str(tmp_path / "demo")])
-        code = 0
-        try:
-            command.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        written = capsys.readouterr()
-        return code, written.out, written.err
-
-    return call
+    return lambda: hdgan("demo", "--out", tmp_path / "demo")
 
 
 def test_the_demo_ends_with_a_report_a_dataset_and_pictures_that_exist(demo, tmp_path):

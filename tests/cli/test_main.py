@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -26,30 +25,10 @@ FLAGS = {
     "evaluate": ["run", "--config", "-c", "--redo"],
     "synthesize": ["run", "--config", "-c", "--redo"],
     "segment": ["run", "--config", "-c", "--redo"],
+    "export-masks": ["run", "folder"],
     "verify": ["run"],
-    "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--seed"],
+    "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--stains", "--scale", "--density", "--seed"],
 }
-
-
-def called(arguments: list[str], monkeypatch, capsys) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `hdgan ARGUMENTS`."""
-    monkeypatch.setattr(sys, "argv", ["hdgan", *arguments])
-    code = 0
-    try:
-        command.main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    written = capsys.readouterr()
-    return code, written.out, written.err
-
-
-def refused(arguments: list[str], monkeypatch, capsys) -> str:
-    """The one line that a refused command writes."""
-    code, _, error = called(arguments, monkeypatch, capsys)
-    assert code == 2
-    assert error.startswith("hdgan: ")
-    assert error.count("\n") == 1
-    return error
 
 
 def test_flags_of_every_verb_are_as_people_know_them():
@@ -69,40 +48,40 @@ def test_every_verb_is_in_the_reference():
             assert not flag.startswith("--") or flag in page
 
 
-def test_an_unknown_verb_or_flag_ends_with_code_2(monkeypatch, capsys):
-    assert called(["tyle"], monkeypatch, capsys)[0] == 2
-    assert called(["tile", "somewhere", "--colour"], monkeypatch, capsys)[0] == 2
+def test_an_unknown_verb_or_flag_ends_with_code_2(hdgan):
+    assert hdgan("tyle")[0] == 2
+    assert hdgan("tile", "somewhere", "--colour")[0] == 2
 
 
-def test_a_missing_file_of_settings_is_one_line(tmp_path, monkeypatch, capsys):
-    line = refused(["run", str(tmp_path / "absent.toml")], monkeypatch, capsys)
+def test_a_missing_file_of_settings_is_one_line(tmp_path, refused):
+    line = refused("run", str(tmp_path / "absent.toml"))
     assert "absent.toml: no such file" in line
 
 
-def test_an_unknown_key_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+def test_an_unknown_key_is_one_line_and_nothing_is_written(tmp_path, refused):
     settings = tmp_path / "settings.toml"
     settings.write_text('[run]\nname = "x"\nsede = 1\n[tiles]\nslides = ["s"]\nmpp = 1\ntile_px = 64\n')
-    line = refused(["run", str(settings), "--out", str(tmp_path / "out")], monkeypatch, capsys)
+    line = refused("run", str(settings), "--out", str(tmp_path / "out"))
     assert f"{settings}: run.sede: unknown key; did you mean 'seed'?" in line
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_without_settings_is_one_line(tmp_path, monkeypatch, capsys):
-    assert "holds no config.toml; give the settings" in refused(["tile", str(tmp_path / "nothing")], monkeypatch, capsys)
+def test_a_run_without_settings_is_one_line(tmp_path, refused):
+    assert "holds no config.toml; give the settings" in refused("tile", str(tmp_path / "nothing"))
 
 
-def test_a_broken_slide_is_one_line(tmp_path, monkeypatch, capsys):
+def test_a_broken_slide_is_one_line(tmp_path, refused):
     broken = tmp_path / "broken.svs"
     broken.write_bytes(b"II*\0 this is no slide")
-    assert "broken.svs" in refused(["inspect", str(broken)], monkeypatch, capsys)
+    assert "broken.svs" in refused("inspect", str(broken))
 
 
-def test_an_empty_folder_of_slides_is_one_line(tmp_path, monkeypatch, capsys):
-    assert "holds no slide" in refused(["inspect", str(tmp_path)], monkeypatch, capsys)
+def test_an_empty_folder_of_slides_is_one_line(tmp_path, refused):
+    assert "holds no slide" in refused("inspect", str(tmp_path))
 
 
-def test_a_folder_that_is_no_run_cannot_be_verified(tmp_path, monkeypatch, capsys):
-    assert "holds no finished stage" in refused(["verify", str(tmp_path)], monkeypatch, capsys)
+def test_a_folder_that_is_no_run_cannot_be_verified(tmp_path, refused):
+    assert "holds no finished stage" in refused("verify", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -130,22 +109,22 @@ def test_an_error_that_no_user_can_mend_keeps_its_traceback():
 
 
 @pytest.mark.parametrize(("error", "code"), [(BadInput("a.svs", "is\nbroken"), 2), (Interrupted("stopped"), 75)])
-def test_the_exit_code_and_the_line_are_those_of_the_error(error, code, monkeypatch, capsys):
+def test_the_exit_code_and_the_line_are_those_of_the_error(error, code, monkeypatch, hdgan):
     def app() -> None:
         raise error
 
     monkeypatch.setattr(command, "app", app)
-    found, out, line = called([], monkeypatch, capsys)
+    found, out, line = hdgan()
     assert (found, out) == (code, "")
     assert line == "hdgan: " + " ".join(str(error).split()) + "\n"
 
 
-def test_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, capsys):
+def test_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, hdgan):
     from hdgan.cli import doctor
 
     real = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("torch", "openslide-bin") else real(name))
-    code, out, _ = called(["doctor"], monkeypatch, capsys)
+    code, out, _ = hdgan("doctor")
     assert code == 0
     assert "missing: torch; get it with: pip install 'hdgan[gan]'" in out
     assert "missing: openslide-bin; get it with: pip install 'hdgan'" in out

@@ -29,23 +29,6 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def hdgan(monkeypatch, capsys):
-    """Calls the command; gives exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hdgan", *map(str, arguments)])
-        code = 0
-        try:
-            command.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        written = capsys.readouterr()
-        return code, written.out, written.err
-
-    return call
-
-
 def test_slides_are_painted_into_a_new_folder_only(place, hdgan):
     assert len(list((place / "painted" / "slides").glob("*.tif"))) == 2
     code, _, error = hdgan("paint", place / "painted")

@@ -16,6 +16,7 @@ from hdgan.cli import (
     demo,
     doctor,
     evaluate,
+    export_masks,
     extract,
     fit,
     import_masks,
@@ -45,6 +46,7 @@ VERBS: dict[str, tuple[str, Callable[..., None]]] = {
     "evaluate": ("The stages, in order", evaluate.evaluate),
     "synthesize": ("The stages, in order", synthesize.synthesize),
     "segment": ("The stages, in order", segment.segment),
+    "export-masks": ("Other", export_masks.export_masks),
     "verify": ("Other", verify.verify),
     "paint": ("Other", paint.paint),
 }
