@@ -32,8 +32,9 @@ def one_thread():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, one_thread):
     painted, root = tmp_path_factory.mktemp("painted"), tmp_path_factory.mktemp("run")
-    paint_cohort(painted, num_patients=8, size_px=112, mpp=16.0, scale=1.6, density=2.0)
-    paint_sets(painted / "pairs", size_px=16, mpp=16.0, scale=1.6, sizes={"oracle": 240, "fit": 16, "test": 32})
+    look = {"mpp": 16.0, "scale": 1.6, "density": 2.0, "stains": ("pas",)}
+    paint_cohort(painted, num_patients=8, size_px=112, **look)
+    paint_sets(painted / "pairs", size_px=16, sizes={"oracle": 960, "fit": 16, "test": 48}, **look)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HDGAN_PAINTED", str(painted))
         opened = open_run(root, config=RECIPE)
@@ -52,32 +53,44 @@ def test_every_stage_is_made_once_and_found_current_the_second_time(run):
         assert verify(opened.stage(stage)) == []
 
 
-def blind_dice(share):
-    """Dice of a class of this share for whoever calls every pixel that class: the best that can be had without looking."""
-    return 2 * share / (1 + share)
+FREQUENT = 0.05
+"""Share of the pixels from which a class counts as frequent."""
+
+
+def floor(share):
+    """What is well above chance for a class of this share: twice the Dice of labels drawn at random in the true shares (which is the
+    share), or, where twice is out of reach, a tenth of the way from there to 1."""
+    return np.minimum(2 * share, share + 0.1 * (1 - share))
 
 
 @pytest.mark.slow
-def test_minor_classes_of_unseen_images_are_found_far_more_often_than_without_looking(run):
-    """Says nothing of the prevailing class: this generator draws it on 19 of 20 pixels, and a constant labels that best."""
+def test_every_frequent_class_of_unseen_images_is_found_far_better_than_by_chance(run):
     opened, _, _ = run
     report = json.loads((opened.stage("evaluation") / "report.json").read_text())
     pooled = {name: method["pooled"] for name, method in report["methods"].items()}
     assert set(pooled) == {"hdgan", "filters", "untrained", "unet", "constant"}
     shares = np.array(pooled["hdgan"]["per_class"]["frequency"], dtype=float)
     dice = np.array([np.nan if value is None else value for value in pooled["hdgan"]["per_class"]["dice"]])
-    minor = (shares > 0.01) & (shares < 0.5)
-    assert minor.any()
-    assert (dice[minor] > 2 * blind_dice(shares[minor])).all()
-    assert pooled["hdgan"]["macro"]["dice"] > pooled["untrained"]["macro"]["dice"]
+    frequent = shares >= FREQUENT
+    assert frequent.sum() >= 2
+    assert (dice[frequent] > floor(shares[frequent])).all(), (shares, dice)
+    assert pooled["hdgan"]["macro"]["dice"] > max(pooled["untrained"]["macro"]["dice"], pooled["constant"]["macro"]["dice"] + 0.05)
     assert "oracle" in report["annotator"]
+
+
+@pytest.mark.slow
+def test_the_oracle_knows_every_class_of_painted_tissue_that_it_is_asked_for(run):
+    opened, _, _ = run
+    held_out = json.loads((opened.folder.root / "oracle" / "report.json").read_text())["held_out"]["classes"]
+    assert {entry["class"] for entry in held_out} == set(KIDNEY.names)
+    assert all(entry["dice"] > 0.5 for entry in held_out)
 
 
 @pytest.mark.slow
 def test_the_dataset_holds_as_many_checked_pairs_as_asked_for(run):
     opened, _, _ = run
     pairs = PairFolder(opened.stage("dataset"))
-    assert len(pairs) == 60
+    assert len(pairs) == 200
     assert pairs.classes == KIDNEY
     counts = sum(np.bincount(pairs.mask(stem).ravel(), minlength=5) for stem in pairs.stems)
     assert (counts / counts.sum() > 0.005).sum() >= 2
@@ -85,11 +98,13 @@ def test_the_dataset_holds_as_many_checked_pairs_as_asked_for(run):
 
 
 @pytest.mark.slow
-def test_a_segmenter_trained_on_the_pairs_alone_finds_classes_on_painted_tissue_that_it_never_saw(run):
+def test_a_segmenter_trained_on_the_pairs_alone_finds_the_prevailing_class_on_painted_tissue_that_it_never_saw(run):
     opened, _, _ = run
     report = json.loads((opened.stage("downstream") / "report.json").read_text())
     (synthetic,) = [arm for arm in report["arms"] if arm["arm"] == "synthetic"]
     found = {entry["class"]: entry for entry in synthetic["scores"]["classes"]}
-    for name in ("whitespace", "cortical tubulointerstitium"):
-        assert found[name]["frequency"] > 0.1
-        assert found[name]["dice"] > blind_dice(found[name]["frequency"]), name
+    name = "cortical tubulointerstitium"
+    assert found[name]["frequency"] > FREQUENT
+    # More than calling every pixel that class, the best that can be had without looking.
+    share = found[name]["frequency"]
+    assert found[name]["dice"] > 2 * share / (1 + share)

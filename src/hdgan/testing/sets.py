@@ -15,7 +15,7 @@ from hdgan.testing.painter import paint
 from hdgan.testing.stains import STAINS
 
 CENTRES = ("north", "south", "west")
-SIZES = {"oracle": 320, "fit": 16, "test": 40}
+SIZES = {"oracle": 960, "fit": 16, "test": 48}
 """Pairs in each set: to train the oracle, to train the segmenter without synthetic data, to test both."""
 
 
@@ -25,6 +25,7 @@ def paint_sets(
     size_px: int,
     mpp: float,
     scale: float = 1.0,
+    density: float = 1.0,
     stains: Sequence[str] = tuple(STAINS),
     sizes: Mapping[str, int] = SIZES,
     seed: int = 0,
@@ -42,7 +43,16 @@ def paint_sets(
             for i in range(num):
                 stain, centre = stains[i % len(stains)], CENTRES[i // len(stains) % len(CENTRES)]
                 scene = counter_key(seed, f"painter.{name}", i) & 0x7FFFFFFF
-                painting = paint(scene, size_px=size_px, mpp=mpp, scale=scale, stain=stain, centre=centre, patient=f"{name}{i:04d}")
+                painting = paint(
+                    scene,
+                    size_px=size_px,
+                    mpp=mpp,
+                    scale=scale,
+                    density=density,
+                    stain=stain,
+                    centre=centre,
+                    patient=f"{name}{i:04d}",
+                )
                 progress.advance()
                 yield name, f"{i:04d}", painting.image, painting.mask
 
