@@ -25,11 +25,11 @@ from hdgan.generator.protocol import to_uint8
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import TrainingState, new_state
+from hdgan.measures.patches import patch_distance
 from hdgan.store.atomic import read_image
 from hdgan.testing.cohort import paint_cohort
 
 RESOLUTION = 16
-PATCH = 7
 NUM_COMPARED = 512
 NETWORK = {"channel_base": 512, "channel_max": 64, "low_precision": "float32", "noise_maps": "own"}
 NO_NOISE = 2 * RESOLUTION
@@ -79,20 +79,6 @@ def draw(state: TrainingState) -> np.ndarray:
     z = torch.randn(NUM_COMPARED, state.G.spec.z_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return to_uint8(state.G_average(z, noise="random")).transpose(0, 3, 1, 2)
-
-
-def patch_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Sliced Wasserstein distance of 20,000 patches of each, 128 directions, grey levels."""
-    directions = np.random.default_rng(1).normal(size=(3 * PATCH**2, 128)).astype(np.float32)
-    directions /= np.linalg.norm(directions, axis=0)
-    first, second = (np.sort(_patches(images) @ directions, axis=0) for images in (a, b))
-    return float(np.abs(first - second).mean())
-
-
-def _patches(images: np.ndarray, num: int = 20_000) -> np.ndarray:
-    draw = np.random.default_rng(0)
-    n, y, x = draw.integers(len(images), size=num), *draw.integers(RESOLUTION - PATCH + 1, size=(2, num))
-    return np.stack([images[i, :, j : j + PATCH, k : k + PATCH].ravel() for i, j, k in zip(n, y, x, strict=True)]).astype(np.float32)
 
 
 def _layout(images: np.ndarray) -> np.ndarray:

@@ -90,3 +90,9 @@ def test_a_writer_killed_inside_safetensors_leaves_nothing_that_cleaning_does_no
     assert process.wait() == -9
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} <= {"weights.safetensors"}
+
+
+def test_weights_may_be_read_by_whom_the_umask_allows(tmp_path):
+    (tmp_path / "plain").touch()
+    checkpoint.write_tensors(tmp_path / "w.safetensors", {"a": torch.zeros(2)}, {})
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

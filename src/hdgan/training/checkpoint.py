@@ -66,8 +66,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any])
     # One key only: safetensors writes several in an order that changes from call to call.
     metadata = {"hdgan": json.dumps({"digest": digest(held), "facts": facts}, sort_keys=True, allow_nan=False)}
     with replacing(path, is_nested=True) as temporary:  # safetensors writes a temporary file of its own beside it
+        temporary.touch()
+        mode = temporary.stat().st_mode
         try:
             save_file(held, temporary, metadata=metadata)
+            temporary.chmod(mode)  # safetensors' own file is for its owner alone; a run may be a group's
         except SafetensorError as error:
             number = re.search(r"os error (\d+)", str(error))
             if number is None:
