@@ -34,11 +34,11 @@ def test_the_page_has_every_remark_and_says_same_patient_at_the_top():
     assert "<img" not in page
 
 
-def test_classes_without_a_test_pixel_have_no_column_and_names_cannot_break_the_page():
+def test_classes_without_a_test_pixel_have_no_row_and_names_cannot_break_the_page():
     page = report_page(_report(), np.zeros((4, 4, 3), np.uint8), classes=CLASSES)
     table = page.split("<table>")[1].split("</table>")[0]
-    assert "<th>ring</th>" in table
-    assert "<th>never</th>" not in table
-    assert "&lt;synthetic&gt; images" in table
+    assert "<td>ring</td>" in table
+    assert "never" not in table
+    assert "&lt;synthetic&gt; images" in page
     assert "<synthetic>" not in page
     assert page.count("<img") == 1

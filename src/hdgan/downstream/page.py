@@ -22,8 +22,11 @@ def report_page(report: Mapping[str, Any], panels: np.ndarray | None, *, classes
     page.facts([(_number(arm["scores"]["macro_dice"]), f"macro Dice, {arm['trained_on']}") for arm in report["arms"]])
     page.heading("Dice by class")
     seen = [index for index, row in enumerate(report["arms"][0]["scores"]["classes"]) if row["images_with_class"]]
-    head = ["trained on", *(classes.names[index] for index in seen), "macro", "pixels right"]
-    page.table(head, [_row(arm, seen) for arm in report["arms"]])
+    scores = [arm["scores"] for arm in report["arms"]]
+    rows = [[classes.names[index], *(_class_dice(each["classes"][index]) for each in scores)] for index in seen]
+    rows.append(["mean of the classes", *(_with_interval(each["macro_dice"], each["macro_dice_interval"]) for each in scores)])
+    rows.append(["share of pixels that are right", *(_number(each["pixel_accuracy"]) for each in scores)])
+    page.table(["trained on", *(arm["arm"] for arm in report["arms"])], rows)
     page.note("In brackets 95 % intervals over tiles. Scores are pooled over all pixels of all test tiles.")
     if report["differences"]:
         page.heading("Differences")
@@ -40,11 +43,8 @@ def report_page(report: Mapping[str, Any], panels: np.ndarray | None, *, classes
     return page.html()
 
 
-def _row(arm: Mapping[str, Any], seen: list[int]) -> list[str]:
-    scores = arm["scores"]
-    cells = [_with_interval(scores["classes"][index]["dice"], scores["classes"][index]["dice_interval"]) for index in seen]
-    macro = _with_interval(scores["macro_dice"], scores["macro_dice_interval"])
-    return [arm["trained_on"], *cells, macro, _number(scores["pixel_accuracy"])]
+def _class_dice(row: Mapping[str, Any]) -> str:
+    return _with_interval(row["dice"], row["dice_interval"])
 
 
 def _difference(row: Mapping[str, Any]) -> list[str]:
