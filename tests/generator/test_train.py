@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import torch
 
 from hdgan.errors import BadConfig, Diverged, Interrupted, StaleStage
 from hdgan.generator import phases
+from hdgan.generator import train as training
 from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import Crops
 from hdgan.generator.stage import run_generator
@@ -199,3 +201,38 @@ def test_a_shorter_training_or_one_of_other_settings_begins_anew(tiles, tmp_path
         begun = Begun()
         run_generator(CONFIG.model_copy(update=other), tiles=tiles, out=tmp_path / "g", seed=0, redo=True, progress=begun)
         assert begun.done == 0
+
+
+class Said(Silent):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def variety(folder):
+    rows = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+    return [(row["images"], row["variety"]) for row in rows if "variety" in row]
+
+
+@pytest.mark.parametrize(("poor", "told"), [(0.0, 0), (1e9, 3)])
+def test_each_grid_says_how_varied_the_colours_are_and_little_variety_is_told(tiles, tmp_path, monkeypatch, poor, told):
+    monkeypatch.setattr(training, "_POOR_VARIETY", poor)
+    said = Said()
+    run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0, progress=said)
+    found = variety(tmp_path / "g")
+    assert [images for images, _ in found] == [40, 80, 100]
+    assert all(value > 0 for _, value in found)
+    assert sum("vary" in line for line in said.lines) == told
+
+
+def test_a_training_stopped_at_a_grid_and_resumed_has_the_same_statistics(tiles, tmp_path):
+    for folder, stop in (("whole", None), ("stopped", 40 // CONFIG.train_settings(seed=0).batch)):
+        if stop:
+            with pytest.raises(Interrupted):
+                run_generator(CONFIG, tiles=tiles, out=tmp_path / folder, seed=0, progress=StopAfter(stop))
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / folder, seed=0)
+    assert (tmp_path / "whole" / "stats.jsonl").read_bytes() == (tmp_path / "stopped" / "stats.jsonl").read_bytes()

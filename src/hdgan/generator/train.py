@@ -24,6 +24,7 @@ from hdgan.generator.phases import train_step
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.state import TrainingState, from_tensors, to_tensors
+from hdgan.measures.patches import stain_spread
 from hdgan.progress import Progress
 from hdgan.store.atomic import write_png, write_text
 from hdgan.training import checkpoint
@@ -35,6 +36,9 @@ GRIDS = "grids"
 STATS = "stats.jsonl"
 _GRID_EDGE = 6
 _GRID_IMAGE_PX = 256
+_REFERENCE_CROPS = 10**12
+"""Number of the first crop that samples are compared with; no training gets there."""
+_POOR_VARIETY = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
         while True:
             is_last = state.num_images >= last
             if state.num_images and (is_last or state.num_images % upkeep.snapshot_images < settings.batch):
-                _snapshot(state, rows, out)
+                _snapshot(state, crops, rows, out, progress)
             if is_last or stop or time.monotonic() - saved_at > upkeep.save_seconds:
                 _save(state, rows, out)
                 saved_at = time.monotonic()
@@ -94,14 +98,23 @@ def _save(state: TrainingState, rows: list[dict[str, float]], out: Path) -> None
     checkpoint.save(out / STATE, step=state.num_images, tensors=tensors, facts=facts | {"rows": rows})
 
 
-def _snapshot(state: TrainingState, rows: list[dict[str, Any]], out: Path) -> None:
-    """A grid of the averaged generator's images and the statistics."""
+def _snapshot(state: TrainingState, crops: Crops, rows: list[dict[str, Any]], out: Path, progress: Progress) -> None:
+    """A grid of the averaged generator's images, how varied their colours are, and the statistics."""
+    images = draw_fixed(state)
+    variety = stain_spread(images.transpose(0, 3, 1, 2)) / max(stain_spread(crops.batch(_REFERENCE_CROPS, len(images))), 1e-6)
+    if not rows or rows[-1].keys() != {"images", "variety"} or rows[-1]["images"] != state.num_images:  # resumed at a grid
+        rows.append({"images": state.num_images, "variety": variety})
+    if variety < _POOR_VARIETY:
+        progress.say(
+            f"at {state.num_images} images the drawn colours vary {variety:.0%} as much as the tiles': early on that is usual; if it has fallen, "
+            "the generator is losing stains: an earlier grid may be the one to keep"
+        )
     write_text(out / STATS, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-    write_png(out / GRIDS / f"images-{state.num_images:09d}.png", draw_grid(state))
+    write_png(out / GRIDS / f"images-{state.num_images:09d}.png", _grid(images))
 
 
-def draw_grid(state: TrainingState) -> np.ndarray:
-    """A 6 x 6 grid uint8 `[H, W, 3]` of images, each at most 256 px, from fixed latents, drawn in chunks so that memory stays small."""
+def draw_fixed(state: TrainingState) -> np.ndarray:
+    """36 images uint8 `[36, H, W, 3]` of at most 256 px from fixed latents, drawn in chunks so that memory stays small."""
     generator = torch_stream(0, "generator.grid")
     z = torch.randn(_GRID_EDGE**2, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
     rows = []
@@ -109,8 +122,14 @@ def draw_grid(state: TrainingState) -> np.ndarray:
         for part in torch.split(z, _GRID_EDGE):
             images = state.G_average(part)
             shrink = max(1, images.shape[-1] // _GRID_IMAGE_PX)  # at 4096 px a full grid would be 600 megapixels
-            rows.append(np.concatenate(list(to_uint8(F.avg_pool2d(images, shrink))), axis=1))
-    return np.concatenate(rows, axis=0)
+            rows.append(to_uint8(F.avg_pool2d(images, shrink)))
+    return np.concatenate(rows)
+
+
+def _grid(images: np.ndarray) -> np.ndarray:
+    """36 images as 6 rows of 6, `[H, W, 3]`."""
+    rows = (np.concatenate(list(row), axis=1) for row in np.split(images, _GRID_EDGE))
+    return np.concatenate(list(rows), axis=0)
 
 
 def _to_float(real: np.ndarray, device: torch.device) -> Tensor:
