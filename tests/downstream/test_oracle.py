@@ -71,8 +71,13 @@ def test_its_masks_come_with_hash_and_annotator(oracle, bank, real_folder, tmp_p
     paths = run_masks(oracle=oracle, samples=bank, names=["000001", "000003"], out=out)
     sidecar = json.loads((out / SIDECAR).read_text())
     rows = SampleBank(bank)
-    expected = {name: {"image_hash": rows.by_name(name).image_hash, "annotator": "oracle (rings)"} for name in ("000001", "000003")}
-    assert sidecar == expected
+    scores = {row["class"]: row for row in json.loads((oracle / "report.json").read_text())["held_out"]["classes"]}
+    for name in ("000001", "000003"):
+        assert sidecar[name]["image_hash"] == rows.by_name(name).image_hash
+        said = sidecar[name]["annotator"]
+        assert said.startswith("oracle (rings) (its own Dice on 16 held-out tiles, same patient: ")
+        assert f"ring {scores['ring']['dice']:.2f}" in said
+        assert "never" not in said
     assert [path.name for path in paths] == ["000001.png", "000003.png"]
     truth = PairSets(real_folder).tiles("test").masks[3]
     assert (read_mask(out / "000003.png") == truth).mean() > 0.9

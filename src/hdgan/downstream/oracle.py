@@ -7,8 +7,9 @@ beside every number made with its masks.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hdgan.downstream.config import OracleConfig, SegmenterConfig
 from hdgan.downstream.fit import StoredPairs, fit_segmenter
@@ -18,7 +19,7 @@ from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_seg
 from hdgan.downstream.sets import INDEX, PairSets
 from hdgan.errors import BadConfig, BadInput
 from hdgan.progress import SILENT, Progress, track
-from hdgan.store.atomic import write_json, write_png
+from hdgan.store.atomic import read_json, write_json, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_array, hash_file
 from hdgan.store.pairs import write_classes
@@ -76,8 +77,12 @@ def run_oracle(
         return folder.seal(counts={"train_pairs": len(train), "test_pairs": len(tiles)})
 
 
-def draw_masks(segmenter: Segmenter, bank: SampleBank, names: Sequence[str], *, out: Path, progress: Progress = SILENT) -> tuple[Path, ...]:
+def draw_masks(
+    segmenter: Segmenter, bank: SampleBank, names: Sequence[str], *, out: Path, annotator: str = "", progress: Progress = SILENT
+) -> tuple[Path, ...]:
     """Writes a mask for each named sample below `out`, with `classes.json` and the sidecar `masks.json`; the masks' paths.
+
+    `annotator` is what the sidecar says of who drew them; without it the segmenter's name.
 
     Raises:
         BadInput: a sample is unknown or changed, or of another scale than the segmenter learnt.
@@ -93,14 +98,23 @@ def draw_masks(segmenter: Segmenter, bank: SampleBank, names: Sequence[str], *, 
             raise BadInput(bank.folder, f"the image of sample {name} has changed since it was drawn", "draw the samples again with --redo")
         paths.append(out / f"{name}.png")
         write_png(paths[-1], segmenter.predict(image))
-        sidecar[name] = {"image_hash": row.image_hash, "annotator": segmenter.name}
+        sidecar[name] = {"image_hash": row.image_hash, "annotator": annotator or segmenter.name}
     write_json(out / SIDECAR, sidecar)
     return tuple(paths)
 
 
 def run_masks(*, oracle: Path, samples: Path, names: Sequence[str], out: Path, progress: Progress = SILENT) -> tuple[Path, ...]:
     """Masks by the oracle in stage folder `oracle` for named samples of the bank `samples`, below `out`; as `draw_masks`."""
-    return draw_masks(load_segmenter(oracle / FILE), SampleBank(samples), names, out=out, progress=progress)
+    segmenter, annotator = load_segmenter(oracle / FILE), signature(read_json(oracle / REPORT))
+    return draw_masks(segmenter, SampleBank(samples), names, out=out, annotator=annotator, progress=progress)
+
+
+def signature(report: Mapping[str, Any]) -> str:
+    """Who drew, and how well it draws: the oracle's name and its own Dice on held-out tiles, to stand beside every number."""
+    held_out = report["held_out"]
+    scores = ", ".join(f"{row['class']} {row['dice']:.2f}" for row in held_out["classes"] if row["dice"] is not None)
+    patient = ", same patient" if report["is_same_patient"] else ""
+    return f"{report['annotator']} (its own Dice on {held_out['num_images']} held-out tiles{patient}: {scores})"
 
 
 def _cropped(settings: SegmenterConfig, tile_px: int) -> SegmenterConfig:
