@@ -33,6 +33,7 @@ from hdgan.generator.protocol import to_uint8
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import TrainingState, from_tensors, new_state, to_tensors
+from hdgan.measures.patches import stain_spread
 from hdgan.training.seeds import torch_stream
 from hdgan.training.signals import StopRequest
 
@@ -113,16 +114,21 @@ def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.N
             if state.num_images % 1000 < settings.batch:
                 seconds = time.monotonic() - begun
                 row = {"images": state.num_images, "p": state.ada_p, "per_second": (state.num_images - first) / seconds, **state.report}
-                with (options.state / "log.jsonl").open("a") as log:
-                    log.write(json.dumps({key: round(value, 5) for key, value in row.items()}) + "\n")
+                write_row(options.state, row)
             if time.monotonic() - saved > options.save_every:
-                keep(state, options)
+                keep(state, crops, options)
                 saved = time.monotonic()
-    keep(state, options)
+    keep(state, crops, options)
     if options.export:
         export(options.state, options.export)
     rate = (state.num_images - first) / (time.monotonic() - begun)
     print(f"{state.num_images} images, {rate:.1f} images/s on {options.device}, p {state.ada_p:.3f}, {state.report}")
+
+
+def write_row(folder: Path, row: dict[str, float]) -> None:
+    """Adds a line to the log."""
+    with (folder / "log.jsonl").open("a") as log:
+        log.write(json.dumps({key: round(value, 5) for key, value in row.items()}) + "\n")
 
 
 def export(state: Path, out: Path) -> None:
@@ -136,13 +142,15 @@ def export(state: Path, out: Path) -> None:
             shutil.copy(path, out / path.name)
 
 
-def keep(state: TrainingState, options: argparse.Namespace) -> None:
-    """Writes the state and a 6 x 6 grid of images."""
+def keep(state: TrainingState, crops: Crops, options: argparse.Namespace) -> None:
+    """Writes the state, a 6 x 6 grid of images, and how varied their colours are beside 36 crops' (in the log)."""
     leg_state.save(options.state, *to_tensors(state), is_compact=options.compact)
     generator = state.G_average
     z = torch.randn(36, state.G.spec.z_dim, generator=torch_stream(0, "grid")).to(state.path_mean.device)
     with torch.no_grad():
         images = np.concatenate([to_uint8(generator(part)) for part in z.split(6)])
+    variety = stain_spread(images.transpose(0, 3, 1, 2)) / max(stain_spread(crops.batch(10**12, 36)), 1e-6)
+    write_row(options.state, {"images": state.num_images, "variety": variety})
     rows = [np.concatenate(list(images[i : i + 6]), axis=1) for i in range(0, 36, 6)]
     Image.fromarray(np.concatenate(rows, axis=0)).save(options.state / f"grid-{state.num_images // 1000:06d}.png")
 
