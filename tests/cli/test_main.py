@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -134,3 +137,13 @@ def test_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, hdgan):
 def test_the_installed_command_is_this_one():
     (point,) = entry_points(group="console_scripts", name="hdgan")
     assert point.load() is command.main
+
+
+def test_threads_wait_without_spinning_and_that_is_settled_before_torch_is_there():
+    program = "import sys, os, hdgan.cli.main as m; assert 'torch' not in sys.modules; m.app = lambda: print(os.environ['OMP_WAIT_POLICY']); m.main()"
+    for given, found in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | (
+            {"OMP_WAIT_POLICY": given} if given else {}
+        )
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -68,6 +69,8 @@ def _root() -> None:
 
 def main() -> None:
     """Runs the command line; what a user can mend ends in one line on standard error and the error's exit code."""
+    # torch's threads wait for each other by spinning: beside any other busy process they then make next to no progress. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except HdganError as error:
