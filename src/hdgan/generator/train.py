@@ -101,7 +101,7 @@ def _save(state: TrainingState, rows: list[dict[str, float]], out: Path) -> None
 def _snapshot(state: TrainingState, crops: Crops, rows: list[dict[str, Any]], out: Path, progress: Progress) -> None:
     """A grid of the averaged generator's images, how varied their colours are, and the statistics."""
     images = draw_fixed(state)
-    variety = stain_spread(images.transpose(0, 3, 1, 2)) / max(stain_spread(crops.batch(_REFERENCE_CROPS, len(images))), 1e-6)
+    variety = stain_spread(images.transpose(0, 3, 1, 2)) / max(_tile_spread(crops, len(images)), 1e-6)
     if not rows or rows[-1].keys() != {"images", "variety"} or rows[-1]["images"] != state.num_images:  # resumed at a grid
         rows.append({"images": state.num_images, "variety": variety})
     if variety < _POOR_VARIETY:
@@ -111,6 +111,12 @@ def _snapshot(state: TrainingState, crops: Crops, rows: list[dict[str, Any]], ou
         )
     write_text(out / STATS, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
     write_png(out / GRIDS / f"images-{state.num_images:09d}.png", _grid(images))
+
+
+def _tile_spread(crops: Crops, num: int) -> float:
+    """The spread of mean colours of `num` crops, one held at a time: at 4096 px 36 of them are 1.8 GB."""
+    means = [crops.crop(_REFERENCE_CROPS + i).mean(axis=(0, 1)) for i in range(num)]
+    return stain_spread(np.stack(means)[:, :, None, None])
 
 
 def draw_fixed(state: TrainingState) -> np.ndarray:
