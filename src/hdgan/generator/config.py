@@ -23,7 +23,20 @@ _NETWORK_OVERRIDES = (
     "noise_from_px",
     "noise_maps",
 )
-_TRAINING_OVERRIDES = ("kimg", "batch", "microbatch", "lr", "gamma", "path_weight", "mixing", "ema_kimg", "augment", "ada_target", "ada_p")
+_TRAINING_OVERRIDES = (
+    "kimg",
+    "batch",
+    "microbatch",
+    "lr",
+    "lr_decay_from",
+    "gamma",
+    "path_weight",
+    "mixing",
+    "ema_kimg",
+    "augment",
+    "ada_target",
+    "ada_p",
+)
 
 
 class GeneratorConfig(BaseModel):
@@ -43,6 +56,8 @@ class GeneratorConfig(BaseModel):
     """Images per pass; must divide the batch."""
     lr: float | None = Field(None, gt=0)
     """Adam's step."""
+    lr_decay_from: float | None = Field(None, ge=0, le=1)
+    """Share of the training after which Adam's step falls along a cosine to a fifth; 1: never."""
     gamma: float | None = Field(None, ge=0)
     """Weight of R1."""
     path_weight: float | None = Field(None, ge=0)

@@ -20,7 +20,8 @@ ROOT2 = math.sqrt(2.0)
 
 def leaky(x: Tensor, *, gain: float = ROOT2, clamp: float | None = None) -> Tensor:
     """Leaky ReLU (slope 0.2) times `gain`, limited to +-`clamp`."""
-    x = F.leaky_relu(x, LEAK) * gain
+    x = F.leaky_relu(x, LEAK)
+    x = x if gain == 1.0 else x * gain
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
@@ -55,18 +56,22 @@ class Conv(nn.Module):
         self.clamp = clamp
 
     def forward(self, x: Tensor, *, gain: float = 1.0) -> Tensor:
-        """`[N, O, H, W]`, or half of it; `gain` multiplies the result."""
-        weight = (self.weight * self.gain).to(x.dtype)
+        """`[N, O, H, W]`, or half of it; `gain` multiplies the result.
+
+        A gain above 0 commutes with the leaky ReLU: it scales the weight, which is small, instead of the maps.
+        """
+        scale = gain if self.bias is None else gain * ROOT2
+        weight = (self.weight * (self.gain * scale)).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * scale).to(x.dtype)
         if not self.is_down:
-            y = F.conv2d(x, weight, padding=weight.shape[2] // 2)
+            y = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
         elif weight.shape[2] == 1:
-            y = F.conv2d(fir.downsample2(x, torch.tensor(fir.BINOMIAL, device=x.device)), weight)
+            y = F.conv2d(fir.halve_binomial(x), weight, bias)
         else:
-            y = conv.halve(x, weight)
-        if self.bias is None:
-            return y * gain
-        limit = None if self.clamp is None else self.clamp * gain
-        return leaky(y + self.bias.to(x.dtype).view(1, -1, 1, 1), gain=ROOT2 * gain, clamp=limit)
+            y = conv.halve(x, weight, bias)
+        if bias is None:
+            return y
+        return leaky(y, gain=1.0, clamp=None if self.clamp is None else self.clamp * gain)
 
 
 class SynthesisLayer(nn.Module):
@@ -104,10 +109,10 @@ class SynthesisLayer(nn.Module):
 
         `noise`: `const` (the stored map), `random` (fresh), `none`, or maps `[N, 1, H, W]`.
         """
-        x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up)
+        x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up, gain=ROOT2, bias=self.bias * ROOT2)
         if self.has_noise and not (isinstance(noise, str) and noise == "none"):
-            x = x + (self._noise_map(x, noise) * self.noise_strength).to(x.dtype)
-        return leaky(x + self.bias.to(x.dtype).view(1, -1, 1, 1), clamp=self.clamp)
+            x = x + (self._noise_map(x, noise) * (self.noise_strength * ROOT2)).to(x.dtype)
+        return leaky(x, gain=1.0, clamp=self.clamp)  # the gain is in demodulation, noise and bias already
 
     def _noise_map(self, x: Tensor, noise: str | Tensor) -> Tensor:
         if isinstance(noise, Tensor):
@@ -135,8 +140,10 @@ class ToRgb(nn.Module):
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
-def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool) -> Tensor:
+def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
     """Convolution of `x [N, I, H, W]` with `weight [O, I, 3, 3]` scaled by `styles [N, I]`, each output of unit variance.
+
+    Multiplied by `gain`, then plus `bias [O]`.
 
     Equation 1 and 3 of arXiv 1912.04958, applied to activations instead of weights: the same numbers without a grouped
     convolution. In float16 weight and styles are normalised first, which demodulation cancels (arXiv 2006.06676).
@@ -150,4 +157,5 @@ def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool) ->
     x = x * styles.to(x.dtype)[:, :, None, None]
     w = weight.to(x.dtype)
     x = conv.double(x, w) if is_up else F.conv2d(x, w, padding=1)
-    return x * demodulation.to(x.dtype)[:, :, None, None]
+    scale = (demodulation * gain).to(x.dtype)[:, :, None, None]
+    return x * scale if bias is None else torch.addcmul(bias.to(x.dtype).view(1, -1, 1, 1), x, scale)

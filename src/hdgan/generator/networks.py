@@ -240,7 +240,7 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits `[N, 1]` of images `[N, C, R, R]`; conditional ones by projection onto the label's embedding."""
-        x = image
+        x = image.contiguous(memory_format=torch.channels_last)  # augmentation returns planes, which the first block would pass on
         for resolution in reversed(self.spec.block_resolutions[1:]):
             x = self.get_submodule(f"b{resolution}")(x)
         logits = self.b4(x)

@@ -148,8 +148,8 @@ def _augmented(images: Tensor, state: TrainingState, settings: TrainSettings, na
 def _apply(network: nn.Module, optimiser: torch.optim.Adam, state: TrainingState) -> None:
     """Takes the optimiser's step and forgets the gradients, unless a gradient is not finite."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    total = torch.stack([g.abs().sum() for g in gradients]).sum()
-    if not bool(torch.isfinite(total)):
+    largest = nn.utils.get_total_norm(gradients, norm_type=math.inf)
+    if not bool(torch.isfinite(largest)):
         optimiser.zero_grad(set_to_none=True)
         which = [name for name, p in network.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
         raise Diverged(

@@ -16,6 +16,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.stage import Manifest, manifest_hash, open_stage
 from hdgan.training import checkpoint
+from hdgan.training.memory import keep_freed_memory
 
 
 def run_generator(
@@ -39,6 +40,7 @@ def run_generator(
         archive = TileArchive(tiles)
         chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
         crops = Crops(archive, chosen=chosen, size_px=config.resolution, seed=seed, is_turned=config.is_turned)
+        keep_freed_memory()
         state = new_state(spec, settings, device=_device(config.device))
         upkeep = Upkeep(snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60)
         train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)

@@ -14,7 +14,9 @@ def decay(*, batch: int, half_life_images: float) -> float:
 @torch.no_grad()
 def update(average: nn.Module, current: nn.Module, *, beta: float) -> None:
     """Moves the parameters of `average` towards those of `current`; buffers are copied."""
-    for old, new in zip(average.parameters(), current.parameters(), strict=True):
-        old.copy_(new.lerp(old, beta))
+    old: list[torch.Tensor] = list(average.parameters())
+    new: list[torch.Tensor] = list(current.parameters())
+    assert len(old) == len(new), "two networks of one shape"
+    torch._foreach_lerp_(old, new, 1.0 - beta)  # one call for all of them
     for old_buffer, new_buffer in zip(average.buffers(), current.buffers(), strict=True):
         old_buffer.copy_(new_buffer)

@@ -5,11 +5,16 @@ import torch
 
 from hdgan.generator.ops import conv
 
-PATHS = [(conv.up_conv, conv.up_conv_reference), (conv.down_conv, conv.down_conv_reference)]
+PATHS = [
+    (conv.up_conv, conv.up_conv_reference),
+    (conv.down_conv, conv.down_conv_reference),
+    (conv.up_conv_apart, conv.up_conv_reference),
+    (conv.down_conv_apart, conv.down_conv_reference),
+]
 
 
-@pytest.mark.parametrize(("fast", "reference"), PATHS, ids=["up", "down"])
-def test_the_folded_convolution_equals_filter_and_convolution_to_second_order(fast, reference):
+@pytest.mark.parametrize(("fast", "reference"), PATHS, ids=["up folded", "down folded", "up apart", "down apart"])
+def test_each_fast_path_equals_filter_and_convolution_to_second_order(fast, reference):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 5, 8, 8, dtype=torch.double, generator=generator, requires_grad=True)
     weight = torch.randn(7, 5, 3, 3, dtype=torch.double, generator=generator, requires_grad=True)

@@ -29,9 +29,33 @@ def test_the_short_binomial_upsampling_equals_the_general_one(x):
     torch.testing.assert_close(fir.upsample2_binomial(x), fir.upsample2(x, TAPS), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 0.03), (torch.float16, 3e-3)]
+)
+@pytest.mark.parametrize("padding", [1, 2])
+def test_the_filter_in_one_pass_equals_the_general_one_in_every_number_format(dtype, tolerance, padding):
+    x = torch.randn(2, 5, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    taps = TAPS.double()
+    ours = fir.binomial(x.to(dtype), padding=padding, gain=4.0)
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours.double(), fir.filter2d(x, taps, padding=(padding, padding)) * 4, rtol=0, atol=tolerance * 4)
+    even = x[:, :, :8]
+    torch.testing.assert_close(fir.halve_binomial(even.to(dtype)).double(), fir.downsample2(even, taps), rtol=0, atol=tolerance)
+
+
 def test_resamplers_have_exact_gradients_of_both_orders():
     x = torch.randn(1, 1, 4, 4, dtype=torch.double, requires_grad=True)
     taps = TAPS.double()
-    for resample in (lambda v: fir.upsample2(v, taps), lambda v: fir.downsample2(v, taps), fir.upsample2_binomial):
+
+    def wide(v):
+        return fir.binomial(v, padding=2)
+
+    for resample in (
+        lambda v: fir.upsample2(v, taps),
+        lambda v: fir.downsample2(v, taps),
+        fir.upsample2_binomial,
+        fir.halve_binomial,
+        wide,
+    ):
         assert torch.autograd.gradcheck(resample, x)
         assert torch.autograd.gradgradcheck(resample, x)

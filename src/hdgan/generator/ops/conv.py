@@ -20,12 +20,22 @@ def double(x: Tensor, weight: Tensor) -> Tensor:
     A CPU pays for the folded filter's extra multiplications, a GPU for the second pass over memory
     (`benchmarks/fir_convolutions.py`).
     """
-    return up_conv(x, weight) if x.is_cuda else up_conv_reference(x, weight)
+    return up_conv(x, weight) if x.is_cuda else up_conv_apart(x, weight)
 
 
-def halve(x: Tensor, weight: Tensor) -> Tensor:
-    """`[N, O, H / 2, W / 2]`: the faster of the two ways down for the device of `x`."""
-    return down_conv(x, weight) if x.is_cuda else down_conv_reference(x, weight)
+def halve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`[N, O, H / 2, W / 2]`, plus `bias [O]`: the faster of the two ways down for the device of `x`."""
+    return down_conv(x, weight, bias) if x.is_cuda else down_conv_apart(x, weight, bias)
+
+
+def up_conv_apart(x: Tensor, weight: Tensor) -> Tensor:
+    """`up_conv_reference` with the filter in one pass."""
+    return fir.binomial(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), padding=1, gain=4.0)
+
+
+def down_conv_apart(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`down_conv_reference` with the filter in one pass."""
+    return F.conv2d(fir.binomial(x, padding=2), weight, bias, stride=2)
 
 
 def up_conv_reference(x: Tensor, weight: Tensor) -> Tensor:
@@ -47,17 +57,22 @@ def up_conv(x: Tensor, weight: Tensor) -> Tensor:
     return F.pixel_shuffle(F.conv2d(x, phases.reshape(4 * O, I, 3, 3), padding=1), 2)
 
 
-def down_conv(x: Tensor, weight: Tensor) -> Tensor:
+def down_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`down_conv_reference` as one 6x6 convolution with stride 2."""
-    return F.conv2d(x, _fold(weight, gain=1.0), stride=2, padding=2)
+    return F.conv2d(x, _fold(weight, gain=1.0), bias, stride=2, padding=2)
 
 
 def _fold(weight: Tensor, *, gain: float) -> Tensor:
-    """The full convolution `[O, I, 6, 6]` of weight and the 4x4 binomial filter."""
+    """The full convolution `[O, I, 6, 6]` of weight and the 4x4 binomial filter: one matrix product for all kernels."""
     O, I = weight.shape[:2]
-    taps = _binomial(weight)
-    kernel = torch.outer(taps, taps) * gain
-    return F.conv2d(F.pad(weight.reshape(O * I, 1, 3, 3), (3, 3, 3, 3)), kernel[None, None]).reshape(O, I, 6, 6)
+    return (weight.reshape(O * I, 9) @ (_folding(weight) * gain)).reshape(O, I, 6, 6)
+
+
+def _folding(like: Tensor) -> Tensor:
+    """`[9, 36]`: each of the nine places of a 3x3 kernel, spread by the filter over 6x6."""
+    taps = _binomial(like)
+    units = torch.eye(9, dtype=like.dtype, device=like.device).reshape(9, 1, 3, 3)
+    return F.conv2d(F.pad(units, (3, 3, 3, 3)), torch.outer(taps, taps)[None, None]).reshape(9, 36)
 
 
 def _binomial(like: Tensor) -> Tensor:

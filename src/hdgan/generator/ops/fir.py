@@ -6,6 +6,8 @@ Convolution in the signal-processing sense: the filter is flipped, which matters
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +24,31 @@ def filter2d(x: Tensor, taps: Tensor, *, padding: tuple[int, int]) -> Tensor:
     kernel = taps.flip(0).to(x.dtype).expand(num_channels, 1, -1)
     x = F.conv2d(x, kernel.unsqueeze(2), groups=num_channels)
     return F.conv2d(x, kernel.unsqueeze(3), groups=num_channels)
+
+
+def binomial(x: Tensor, *, padding: int, gain: float = 1.0) -> Tensor:
+    """`filter2d(x, BINOMIAL, padding=(padding, padding)) * gain` without a padded copy: one pass of 4 x 4 taps.
+
+    A CPU's bfloat16 is faster with two passes of four, its float16 with none at all (benchmarks/RESULTS.md).
+    """
+    if x.dtype == torch.bfloat16 and not x.is_cuda:
+        row = (torch.tensor(BINOMIAL) * math.sqrt(gain)).to(x.dtype).expand(x.shape[1], 1, 4)
+        x = F.conv2d(x, row.unsqueeze(2), padding=(0, padding), groups=x.shape[1])
+        return F.conv2d(x, row.unsqueeze(3), padding=(padding, 0), groups=x.shape[1])
+    return _square_taps(x, gain=gain, stride=1, padding=padding)
+
+
+def halve_binomial(x: Tensor) -> Tensor:
+    """`downsample2(x, BINOMIAL)`, computing the pixels that are kept and no others."""
+    return _square_taps(x, gain=1.0, stride=2, padding=1)
+
+
+def _square_taps(x: Tensor, *, gain: float, stride: int, padding: int) -> Tensor:
+    """`x` filtered with 4 x 4 taps, on a CPU in float32: its 16-bit depthwise convolutions are up to fourteen times slower."""
+    taps = torch.tensor(BINOMIAL, dtype=torch.float64)
+    working = x if x.is_cuda or x.dtype == torch.float64 else x.float()
+    kernel = (torch.outer(taps, taps) * gain).to(working).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(working, kernel, stride=stride, padding=padding, groups=x.shape[1]).to(x.dtype)
 
 
 def insert_zeros(x: Tensor) -> Tensor:
