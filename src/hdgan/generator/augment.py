@@ -15,23 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hdgan.generator.augment_draws import NUM_BANDS, Draws
-from hdgan.generator.ops import fir
-from hdgan.generator.ops.warp import warp
+from hdgan.generator.augment_warp import warped
 
-# Symlets (Daubechies 1992, table 6.3): low-pass of sym6 around the warp, of sym2 for the frequency bands.
-_SYM6 = (
-    (0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466, 0.787641141030194)
-    + (0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148)
-)  # fmt: skip
+# Symlet (Daubechies 1992, table 6.3): low-pass of sym2, for the frequency bands.
 _SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
-_MARGIN_PX = len(_SYM6) // 4  # what the low-pass reaches beyond the image, each side
 
 
 def apply(images: Tensor, draws: Draws, *, noise: torch.Generator | None = None) -> Tensor:
     """Augmented images `[N, C, H, W]`; `noise` is drawn from when the draws hold a sigma."""
     x = images
     if draws.geometry is not None:
-        x = _warped(x, draws.geometry.to(x.device))
+        x = warped(x, draws.geometry.to(x.device))
     elif draws.blit is not None:
         x = blitted(x, draws.blit.to(x.device))
     if draws.colour is not None:
@@ -64,34 +58,6 @@ def _reflected(index: Tensor, size: int) -> Tensor:
     period = max(2 * (size - 1), 1)
     folded = index.remainder(period)
     return torch.minimum(folded, period - folded)
-
-
-def _warped(x: Tensor, matrix: Tensor) -> Tensor:
-    """`x` at the places `matrix` sends each pixel to: padded by reflection, doubled, sampled, halved (sym6 low-pass)."""
-    N, C, H, W = x.shape
-    half_x, half_y = (W - 1) / 2, (H - 1) / 2
-    corners = torch.tensor([[-half_x, half_x, half_x, -half_x], [-half_y, -half_y, half_y, half_y], [1.0] * 4], device=x.device)
-    reached = (matrix @ corners)[:, :2]  # [N, 2, 4]
-    overhang = torch.cat((-reached, reached), dim=1).amax(dim=(0, 2)) - torch.tensor([half_x, half_y] * 2, device=x.device)
-    limit = torch.tensor([W - 1, H - 1] * 2, device=x.device)
-    left, top, right, bottom = (overhang + 2 * _MARGIN_PX).clamp(min=0).minimum(limit).ceil().int().tolist()
-    x = F.pad(x, (left, right, top, bottom), mode="reflect")
-    taps = _sym6(x)
-    x = fir.upsample2(x, taps)
-    # Places of the result's pixels (at twice the size, with a margin), in centred pixels of the original.
-    size_x, size_y = (W + 2 * _MARGIN_PX) * 2, (H + 2 * _MARGIN_PX) * 2
-    # sym6 is not symmetric: doubling shifts the image by half of its own pixels; undone here and by the halving.
-    columns = (torch.arange(size_x, device=x.device) + 0.5 - size_x / 2 + 0.5) / 2
-    rows = (torch.arange(size_y, device=x.device) + 0.5 - size_y / 2 + 0.5) / 2
-    place_y, place_x = torch.meshgrid(rows, columns, indexing="ij")
-    places = torch.stack((place_x, place_y, torch.ones_like(place_x)), dim=0).reshape(3, -1)
-    source = (matrix[:, :2] @ places).reshape(N, 2, size_y, size_x)
-    shift = torch.tensor([(left - right) / 2, (top - bottom) / 2], device=x.device).view(1, 2, 1, 1)
-    extent = torch.tensor([x.shape[3], x.shape[2]], device=x.device).view(1, 2, 1, 1)
-    grid = ((source + shift) * 2 - 0.5) * 2 / extent
-    x = warp(x, grid.permute(0, 2, 3, 1).to(x.dtype))
-    crop = -2 * _MARGIN_PX
-    return fir.downsample2(x, taps.flip(0), padding=(crop + (len(taps) - 1) // 2, crop + (len(taps) - 2) // 2))
 
 
 def _recoloured(x: Tensor, colour: Tensor) -> Tensor:
@@ -128,11 +94,6 @@ def _outside_hole(x: Tensor, centre_xy: Tensor) -> Tensor:
     inside_x = (column[None] - centre_xy[:, :1]).abs() < 0.25
     inside_y = (row[None] - centre_xy[:, 1:]).abs() < 0.25
     return (~(inside_y[:, None, :, None] & inside_x[:, None, None, :])).to(x.dtype)
-
-
-def _sym6(like: Tensor) -> Tensor:
-    taps = torch.tensor(_SYM6, dtype=torch.float64)
-    return (taps / taps.sum()).to(device=like.device, dtype=like.dtype)
 
 
 @cache
