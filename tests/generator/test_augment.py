@@ -101,3 +101,39 @@ def test_the_tissue_set_neither_inverts_nor_rotates_colour():
 def test_an_unknown_operation_is_named():
     with pytest.raises(BadConfig, match="sparkle"):
         draw(RandomChance(1, torch.Generator()), operations=("sparkle",), p=0.5, height=8, width=8)
+
+
+def test_the_histology_set_changes_stains_as_a_laboratory_would(images):
+    """Darker and lighter in the proportions of the stains, never inverted, glass left as glass."""
+    assert not {"lumaflip", "hue", "brightness"} & set(SETS["histology"])
+    generator = torch.Generator().manual_seed(0)
+    draws = draw(RandomChance(64, generator), operations=("stain",), p=1.0, height=4, width=4)
+    tissue = torch.tensor([0.75, 0.45, 0.6]).view(1, 3, 1, 1).expand(64, 3, 4, 4) * 2 - 1
+    glass = torch.full((64, 3, 4, 4), 0.95)
+    dark = torch.tensor([0.45, 0.25, 0.5]).view(1, 3, 1, 1).expand(64, 3, 4, 4) * 2 - 1
+    (tissue_after, glass_after, dark_after) = (augment.apply(x, draws) for x in (tissue, glass, dark))
+    assert tissue_after.std(dim=0).mean() > 0.05
+    assert (glass_after - glass).abs().max() < 0.2
+    # Brightness keeps its order in every image: glass, tissue, nuclei.
+    assert (glass_after.mean(dim=1) > tissue_after.mean(dim=1)).all()
+    assert (tissue_after.mean(dim=1) > dark_after.mean(dim=1)).all()
+
+
+def test_stains_at_gain_one_change_nothing_even_outside_the_range_of_pixels(images):
+    x = images * 1.5
+    same = augment.apply(x, Draws(stain_gain=torch.ones(2, 3), stain_offset=torch.zeros(2, 3)))
+    torch.testing.assert_close(same, x, rtol=0, atol=1e-5)
+
+
+def test_twice_the_amount_of_every_stain_squares_the_light_that_passes(images):
+    light = (images + 1.1) / 2.2
+    doubled = augment.apply(light * 2 - 1, Draws(stain_gain=torch.full((2, 3), 2.0), stain_offset=torch.zeros(2, 3)))
+    bright = light > 0.15
+    torch.testing.assert_close(((doubled + 1) / 2)[bright], light.square()[bright], rtol=1e-4, atol=1e-5)
+
+
+def test_stains_have_exact_gradients_of_both_orders():
+    x = (torch.rand(2, 3, 2, 2, dtype=torch.double, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9).requires_grad_()
+    draws = Draws(stain_gain=torch.tensor([[1.2, 0.8, 1.1]] * 2).double(), stain_offset=torch.full((2, 3), 0.01).double())
+    assert torch.autograd.gradcheck(lambda v: augment.apply(v, draws), x)
+    assert torch.autograd.gradgradcheck(lambda v: augment.apply(v, draws).tanh(), x)

@@ -20,6 +20,11 @@ from hdgan.generator.augment_warp import warped
 # Symlet (Daubechies 1992, table 6.3): low-pass of sym2, for the frequency bands.
 _SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 
+# Optical density of haematoxylin, eosin and DAB in red, green and blue (Ruifrok and Johnston 2001): three directions that part
+# any two stains of a section well enough to vary each by itself.
+_STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
+_BLACK = 1 / 128
+
 
 def apply(images: Tensor, draws: Draws, *, noise: torch.Generator | None = None) -> Tensor:
     """Augmented images `[N, C, H, W]`; `noise` is drawn from when the draws hold a sigma."""
@@ -30,6 +35,8 @@ def apply(images: Tensor, draws: Draws, *, noise: torch.Generator | None = None)
         x = blitted(x, draws.blit.to(x.device))
     if draws.colour is not None:
         x = _recoloured(x, draws.colour.to(x))
+    if draws.stain_gain is not None and draws.stain_offset is not None:
+        x = _restained(x, draws.stain_gain.to(x), draws.stain_offset.to(x))
     if draws.band_gains is not None:
         x = _band_filtered(x, draws.band_gains.to(x))
     if draws.noise_sigma is not None:
@@ -73,6 +80,36 @@ def _recoloured(x: Tensor, colour: Tensor) -> Tensor:
         row = colour.mean(dim=1)
         return x * row[:, :3].sum(dim=1).view(N, 1, 1, 1) + row[:, 3].view(N, 1, 1, 1)
     raise ValueError(f"colour operations need 1 or 3 channels, not {C}")
+
+
+def _restained(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
+    """`x [N, 3, H, W]` with the amounts of three stains (Ruifrok and Johnston 2001) times `gain [N, 3]` plus `offset [N, 3]`.
+
+    Below the darkest level that a scanner tells from black, density goes on as a straight line, so that a generator's
+    pixels outside the range still have a gradient, and nothing changes where gain is 1 and offset 0.
+
+    Raises:
+        ValueError: the images are not RGB.
+    """
+    N, C, H, W = x.shape
+    if C != 3:
+        raise ValueError(f"stains are told apart in RGB, these images have {C} channels")
+    to_stain = torch.linalg.inv(torch.tensor(_STAINS, dtype=torch.float64)).to(x)  # densities = amounts @ stains
+    mixing = to_stain @ torch.diag_embed(gain) @ torch.tensor(_STAINS).to(x)  # [N, 3, 3]
+    shift = (offset @ torch.tensor(_STAINS).to(x))[:, :, None]
+    density = _density((x + 1) / 2).reshape(N, 3, -1)
+    return (_transmission(mixing.transpose(1, 2) @ density + shift) * 2 - 1).view(N, 3, H, W)
+
+
+def _density(light: Tensor) -> Tensor:
+    """-ln of the share of light that passes, continued as its tangent below `_BLACK`."""
+    return torch.where(light > _BLACK, -light.clamp(min=_BLACK).log(), -math.log(_BLACK) - (light - _BLACK) / _BLACK)
+
+
+def _transmission(density: Tensor) -> Tensor:
+    """The inverse of `_density`."""
+    darkest = -math.log(_BLACK)
+    return torch.where(density < darkest, (-density.clamp(max=darkest)).exp(), _BLACK - (density - darkest) * _BLACK)
 
 
 def _band_filtered(x: Tensor, gains: Tensor) -> Tensor:

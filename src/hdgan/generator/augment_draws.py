@@ -37,6 +37,9 @@ SETS: dict[str, tuple[str, ...]] = {
     "tissue": (*BLIT, *GEOMETRY, "brightness", "contrast", "saturation"),
     # The same without resampling, which is a third of a CPU's training time: for crops that are turned by any angle when they are read.
     "tissue-blit": (*BLIT, "brightness", "contrast", "saturation"),
+    # What differs between laboratories: how much of each stain a section took up, and how evenly (arXiv 1902.06543, HED jitter).
+    "histology": (*BLIT, *GEOMETRY, "stain"),
+    "histology-blit": (*BLIT, "stain"),
 }
 """The sets of operations by name; the first twelve are the paper's."""
 
@@ -91,6 +94,10 @@ class Draws:
     """`[N, 4]`: amplitude of each frequency band, coarse to fine."""
     noise_sigma: Tensor | None = None
     """`[N]`."""
+    stain_gain: Tensor | None = None
+    """`[N, 3]`: factor of the amount of haematoxylin, eosin and the residual."""
+    stain_offset: Tensor | None = None
+    """`[N, 3]`: added to the amounts, in optical density."""
     hole_xy: Tensor | None = None
     """`[N, 2]`: centre of a cut-out box of half the size, as a share of the image; nan for none."""
 
@@ -101,14 +108,18 @@ def draw(chance: Chance, *, operations: Sequence[str], p: float, height: int, wi
     Raises:
         BadConfig: an operation is unknown.
     """
-    unknown = sorted(set(operations) - set(SETS["bgcfnc"]))
+    known = (*SETS["bgcfnc"], "stain")
+    unknown = sorted(set(operations) - set(known))
     if unknown:
-        raise BadConfig("generator.augment", f"unknown operations {unknown}", f"known are {', '.join(SETS['bgcfnc'])}")
+        raise BadConfig("generator.augment", f"unknown operations {unknown}", f"known are {', '.join(known)}")
     blit = _blit(chance, operations, p, height, width) if set(operations) & set(BLIT) else None
     geometry = _geometry(chance, operations, p, height, width) if set(operations) & set(GEOMETRY) else None
     if blit is not None and geometry is not None:
         geometry = blit @ geometry
+    gain, offset = _stain(chance, p) if "stain" in operations else (None, None)
     return Draws(
+        stain_gain=gain,
+        stain_offset=offset,
         blit=blit,
         geometry=geometry,
         colour=_colour(chance, operations, p) if set(operations) & set(COLOUR) else None,
@@ -185,6 +196,14 @@ def _band_gains(chance: Chance, p: float) -> Tensor:
         gains[:, band] = 2 ** _gated(chance, p, chance.normal(), 0.0)
         total = total * gains / (power * gains.square()).sum(dim=1, keepdim=True).sqrt()
     return total
+
+
+def _stain(chance: Chance, p: float) -> tuple[Tensor, Tensor]:
+    """Gains about 1 and offsets about 0 of three stains, of the images that chance picks; the glass stays about as bright as it was."""
+    gate = chance.gate(p)[:, None]
+    gain = 2 ** (torch.stack([chance.normal() for _ in range(3)], dim=1) * 0.3)
+    offset = torch.stack([chance.normal() for _ in range(3)], dim=1) * 0.02
+    return torch.where(gate, gain, torch.ones_like(gain)), torch.where(gate, offset, torch.zeros_like(offset))
 
 
 def _hole(chance: Chance, p: float) -> Tensor:

@@ -67,7 +67,7 @@ class GeneratorConfig(BaseModel):
     ema_kimg: float | None = Field(None, gt=0)
     """Half-life of the averaged weights, thousands of images."""
     augment: str | None = None
-    """Set of augmentations in front of the discriminator: none, blit, bg, bgc, bgcf, bgcfn, bgcfnc, tissue, tissue-blit."""
+    """Set of augmentations in front of the discriminator: none, blit, bg, bgc, bgcf, bgcfn, bgcfnc, tissue, tissue-blit, histology, histology-blit."""
     ada_target: float | None = Field(None, ge=-1, le=1)
     """Wanted mean sign of the logits on real images."""
     ada_p: float | None = Field(None, ge=0, le=1)
