@@ -28,6 +28,7 @@ FLAGS = {
     "evaluate": ["run", "--config", "-c", "--redo"],
     "synthesize": ["run", "--config", "-c", "--redo"],
     "segment": ["run", "--config", "-c", "--redo"],
+    "export-generator": ["run", "file", "--blocks"],
     "export-masks": ["run", "folder"],
     "verify": ["run"],
     "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--stains", "--scale", "--density", "--seed"],

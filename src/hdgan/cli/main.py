@@ -17,6 +17,7 @@ from hdgan.cli import (
     demo,
     doctor,
     evaluate,
+    export_generator,
     export_masks,
     extract,
     fit,
@@ -48,6 +49,7 @@ VERBS: dict[str, tuple[str, Callable[..., None]]] = {
     "synthesize": ("The stages, in order", synthesize.synthesize),
     "segment": ("The stages, in order", segment.segment),
     "export-masks": ("Other", export_masks.export_masks),
+    "export-generator": ("Other", export_generator.export_generator),
     "verify": ("Other", verify.verify),
     "paint": ("Other", paint.paint),
 }

@@ -90,7 +90,11 @@ class SynthesisBlock(nn.Module):
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, *, noise: Noise) -> tuple[Tensor, Tensor]:
         """Activations and the image so far; `ws [N, 3 (first block: 2), D]` are this block's latents, toRGB's last."""
         if x is None:
-            x = self.const.expand(len(ws), -1, -1, -1) if self.start == "constant" else self.start_map(ws[:, 0]).unflatten(1, (-1, 4, 4))
+            x = (
+                self.const.expand(ws.shape[0], -1, -1, -1)
+                if self.start == "constant"
+                else self.start_map(ws[:, 0]).unflatten(1, (-1, 4, 4))
+            )
             x = x.to(self.dtype)
         else:
             x = self.conv0(x.to(self.dtype), ws[:, 0], noise=self._noise_of("conv0", noise))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,8 @@ class TrainedGenerator:
     def render(self, w: Tensor) -> Tensor:
         """Images `[N, 3, R, R]`."""
         with torch.no_grad():
-            w = w.to(self.device)
-            noise: Noise = own_maps(self.network.synthesis, w[:, -1:]) if self.has_own_noise else "const"
-            return self.network.synthesis(self.network.spread(w[:, : self.spec.w_dim]), noise=noise)  # type: ignore[no-any-return]
+            ws, noise = self._inputs(w)
+            return self.network.synthesis(ws, noise=noise)  # type: ignore[no-any-return]
 
     def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
         """Every 3x3 convolution of the last `num_blocks` blocks, coarse to fine.
@@ -79,21 +79,34 @@ class TrainedGenerator:
 
     def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Images and the tapped maps, each layer's output after noise, bias and activation."""
-        taps = self.taps(num_blocks)
-        maps: dict[str, Tensor] = {}
-        handles = []
-        for tap in taps:
+        names = [tap.name for tap in self.taps(num_blocks)]
+        with torch.no_grad():
+            ws, noise = self._inputs(w)
+            return captured(self.network.synthesis, ws, noise=noise, names=names)
 
-            def keep(_layer: nn.Module, _inputs: Any, output: Tensor, name: str = tap.name) -> None:
-                maps[name] = output
+    def _inputs(self, w: Tensor) -> tuple[Tensor, Noise]:
+        """What the synthesis takes: w for every layer, and the noise."""
+        w = w.to(self.device)
+        noise: Noise = own_maps(self.network.synthesis, w[:, -1:]) if self.has_own_noise else "const"
+        return self.network.spread(w[:, : self.spec.w_dim]), noise
 
-            handles.append(self.network.synthesis.get_submodule(tap.name).register_forward_hook(keep))
-        try:
-            image = self.render(w)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return image, tuple(maps[tap.name] for tap in taps)
+
+def captured(synthesis: nn.Module, ws: Tensor, *, noise: Noise, names: Sequence[str]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Images of `ws [N, L, D]` and the outputs of the layers called `names`, the network's code untouched."""
+    maps: dict[str, Tensor] = {}
+    handles = []
+    for name in names:
+
+        def keep(_layer: nn.Module, _inputs: Any, output: Tensor, name: str = name) -> None:
+            maps[name] = output
+
+        handles.append(synthesis.get_submodule(name).register_forward_hook(keep))
+    try:
+        image = synthesis(ws, noise=noise)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return image, tuple(maps[name] for name in names)
 
 
 def save_generator(path: Path, network: Generator, *, mpp: float | None, trained: dict[str, Any], is_half: bool = False) -> None:

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from hdgan.testing.tiny import write_tiny_generator
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_tiny_generator(tmp_path / "run" / "2-generator")
+    return tmp_path / "run"
+
+
+def test_a_checked_onnx_file_is_written_and_its_ends_are_named(root, hdgan, tmp_path):
+    code, out, error = hdgan("export-generator", root, tmp_path / "g.onnx", "--blocks", 1)
+    assert code == 0, error
+    assert (tmp_path / "g.onnx").stat().st_size > 1000
+    assert "inputs w" in out
+    assert "outputs image, b16.conv0, b16.conv1" in out
+    assert "largest difference" in out
+
+
+def test_a_file_that_exists_or_has_another_ending_is_refused(root, hdgan, tmp_path):
+    (tmp_path / "g.onnx").write_text("mine")
+    code, _, error = hdgan("export-generator", root, tmp_path / "g.onnx")
+    assert code == 2
+    assert "is there already" in error
+    assert (tmp_path / "g.onnx").read_text() == "mine"
+    code, _, error = hdgan("export-generator", root, tmp_path / "g.h5")
+    assert code == 2
+    assert "neither .onnx nor .pt2" in error
