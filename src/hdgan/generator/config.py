@@ -27,6 +27,7 @@ _TRAINING_OVERRIDES = (
     "kimg",
     "batch",
     "microbatch",
+    "recompute_from_px",
     "lr",
     "lr_decay_from",
     "gamma",
@@ -54,6 +55,8 @@ class GeneratorConfig(BaseModel):
     """Images per step."""
     microbatch: int | None = Field(None, ge=1)
     """Images per pass; must divide the batch."""
+    recompute_from_px: int | None = Field(None, ge=4)
+    """Blocks of at least this resolution are computed twice instead of kept for the gradient: half the memory, a third more time."""
     lr: float | None = Field(None, gt=0)
     """Adam's step."""
     lr_decay_from: float | None = Field(None, ge=0, le=1)

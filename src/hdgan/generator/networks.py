@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hdgan.generator.layers import Conv, Linear, SynthesisLayer, ToRgb
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.ops import fir
+from hdgan.generator.recompute import run_block
 from hdgan.generator.spec import NetworkSpec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -112,6 +113,7 @@ class Synthesis(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.block_resolutions = spec.block_resolutions
+        self.recompute_from_px: int | None = None
         for resolution in spec.block_resolutions:
             self.add_module(f"b{resolution}", SynthesisBlock(spec, resolution))
 
@@ -123,7 +125,8 @@ class Synthesis(nn.Module):
         for resolution in self.block_resolutions:
             num_convs = 1 if resolution == 4 else 2
             block = self.get_submodule(f"b{resolution}")
-            x, image = block(x, image, ws[:, first : first + num_convs + 1], noise=noise)
+            is_kept = self.recompute_from_px is None or resolution < self.recompute_from_px
+            x, image = run_block(block, x, image, ws[:, first : first + num_convs + 1], noise=noise, is_kept=is_kept)
             first += num_convs
         assert image is not None
         return image
@@ -235,6 +238,7 @@ class Discriminator(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.recompute_from_px: int | None = None
         for resolution in reversed(spec.block_resolutions[1:]):
             self.add_module(f"b{resolution}", DiscriminatorBlock(spec, resolution))
         width = spec.channels(4)
@@ -246,7 +250,8 @@ class Discriminator(nn.Module):
         """Logits `[N, 1]` of images `[N, C, R, R]`; conditional ones by projection onto the label's embedding."""
         x = image.contiguous(memory_format=torch.channels_last)  # augmentation returns planes, which the first block would pass on
         for resolution in reversed(self.spec.block_resolutions[1:]):
-            x = self.get_submodule(f"b{resolution}")(x)
+            is_kept = self.recompute_from_px is None or resolution < self.recompute_from_px
+            x = run_block(self.get_submodule(f"b{resolution}"), x, is_kept=is_kept)
         logits = self.b4(x)
         if self.spec.label_dim:
             if label is None:

@@ -18,6 +18,8 @@ class TrainSettings:
     batch: int
     microbatch: int | None = None
     """Images per pass where the batch does not fit into memory; gradients are accumulated."""
+    recompute_from_px: int | None = None
+    """Blocks of at least this resolution are computed twice instead of kept for the gradient; None: none is."""
     lr: float = 0.0025
     """Adam step of both networks, before the correction for lazy regularisation."""
     gamma: float

@@ -46,6 +46,7 @@ def new_state(spec: NetworkSpec, settings: TrainSettings, *, device: str | torch
     channels_last = torch.channels_last
     G.to(device).to(memory_format=channels_last)  # type: ignore[call-overload]
     D.to(device).to(memory_format=channels_last)  # type: ignore[call-overload]
+    G.synthesis.recompute_from_px = D.recompute_from_px = settings.recompute_from_px
     G_average = copy.deepcopy(G).requires_grad_(False).eval()
     return TrainingState(
         G=G,
