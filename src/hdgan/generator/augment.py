@@ -68,18 +68,18 @@ def _reflected(index: Tensor, size: int) -> Tensor:
 
 
 def _recoloured(x: Tensor, colour: Tensor) -> Tensor:
-    """`x` through `colour [N, 3, 4]`; grey images through its mean row.
+    """`x` through `colour [N, 3, 4]`; images of other than 3 channels without its hue and saturation.
 
-    Raises:
-        ValueError: neither 1 nor 3 channels.
+    Those need red, green and blue. Brightness, contrast and the inversion of brightness do not: they act on the mean of the
+    channels and on what is left of each (its sign kept), whatever the number. For 1 channel this is the published mean row.
     """
     N, C, H, W = x.shape
     if C == 3:
         return (colour[:, :, :3] @ x.reshape(N, 3, -1) + colour[:, :, 3:]).view(N, 3, H, W)
-    if C == 1:
-        row = colour.mean(dim=1)
-        return x * row[:, :3].sum(dim=1).view(N, 1, 1, 1) + row[:, 3].view(N, 1, 1, 1)
-    raise ValueError(f"colour operations need 1 or 3 channels, not {C}")
+    row = colour.mean(dim=1)
+    of_mean, offset = row[:, :3].sum(dim=1).view(N, 1, 1, 1), row[:, 3].view(N, 1, 1, 1)
+    mean = x.mean(dim=1, keepdim=True)
+    return (x - mean) * of_mean.abs() + mean * of_mean + offset
 
 
 def _restained(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:

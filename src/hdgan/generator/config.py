@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hdgan.errors import BadConfig
 from hdgan.generator import presets
@@ -22,6 +24,7 @@ _NETWORK_OVERRIDES = (
     "start",
     "noise_from_px",
     "noise_maps",
+    "discriminator",
 )
 _TRAINING_OVERRIDES = (
     "kimg",
@@ -38,6 +41,10 @@ _TRAINING_OVERRIDES = (
     "ada_target",
     "ada_p",
 )
+_TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
+"""What the published code changes for a training that begins with trained weights."""
+_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d")
+"""Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 
 
 class GeneratorConfig(BaseModel):
@@ -47,8 +54,8 @@ class GeneratorConfig(BaseModel):
 
     resolution: int = Field(64, ge=16, le=4096)
     """Edge of the generated images, px; a power of two."""
-    preset: Literal["small", "auto", "stylegan2", "large"] = "small"
-    """`small` learns on a CPU, `auto` and `stylegan2` are the published settings, `large` is for 2048 px and more."""
+    preset: Literal["small", "auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "large"] = "small"
+    """`small` learns on a CPU, `large` is for 2048 px and more, the others are the published settings (`auto`: at most 1024 px)."""
     kimg: float | None = Field(None, gt=0)
     """Length of the training in thousands of real images."""
     batch: int | None = Field(None, ge=1)
@@ -89,21 +96,47 @@ class GeneratorConfig(BaseModel):
     """Blocks of at least this resolution have noise inputs; more than `resolution`: none has."""
     noise_maps: Literal["shared", "own"] | None = None
     """Images are drawn with the noise stored in the network (`shared`, as published), or each with its `own`."""
+    discriminator: Literal["resnet", "orig"] | None = None
+    """Blocks of the discriminator beside a 1x1 skip (`resnet`), or without (`orig`)."""
     weights: Literal["float32", "float16"] = "float32"
     """Number format of the weights that are kept; images are drawn from the rounded ones (float16: half the file)."""
     held_out_fold: int | None = Field(None, ge=0)
     """Tiles of this fold are not trained on; None: all are."""
     is_turned: bool = True
-    """Crops are turned and mirrored (tissue has no preferred direction)."""
+    """Crops are turned, by any angle where tiles have a margin, and mirrored (tissue has no preferred direction)."""
+    flips: Literal["none", "x", "y", "both"] = "none"
+    """Without `is_turned`: crops are mirrored left to right (`x`), top to bottom (`y`), or either and both."""
+    is_quarter_turned: bool = False
+    """Without `is_turned`: crops are turned by 0, 90, 180 or 270 degrees."""
+    condition: Literal["none", "stain", "centre"] = "none"
+    """Column of the tile index that the generator takes as a label, so that images of one stain or centre can be asked for."""
+    init_from: Path | None = None
+    """Weights to begin with: a `generator.safetensors`, a resumable state, or a folder that holds one; also of half the resolution or less."""
+    freeze_d: int = Field(0, ge=0)
+    """Layers of the discriminator, from the image on, that keep the weights of `init_from`; 10 or 13 are usual with few tiles."""
     snapshot_kimg: float = Field(10.0, gt=0)
     """Thousands of images between grids of samples."""
     save_minutes: float = Field(5.0, gt=0)
     """Minutes between resumable states; how often changes no result."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
-    def network_spec(self) -> NetworkSpec:
-        """The networks that these settings name."""
-        return NetworkSpec(resolution=self.resolution, **presets.network(self.preset, self.resolution) | self._given(_NETWORK_OVERRIDES))
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Self:
+        if self.is_turned and (self.flips != "none" or self.is_quarter_turned):
+            raise ValueError("flips and is_quarter_turned need is_turned = false: turned crops are mirrored already")
+        if self.freeze_d and self.init_from is None:
+            raise ValueError("freeze_d needs init_from: layers with initial weights would never learn")
+        return self
+
+    def recorded(self) -> dict[str, Any]:
+        """What the manifest says of these settings: all that can change the weights but `init_from`, whose content stands with the inputs."""
+        left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude={"save_minutes", "device", "init_from"} | left_out)
+
+    def network_spec(self, *, label_dim: int = 0) -> NetworkSpec:
+        """The networks that these settings name, for `label_dim` conditions."""
+        fields = presets.network(self.preset, self.resolution, batch=self.batch)
+        return NetworkSpec(resolution=self.resolution, label_dim=label_dim, **fields | self._given(_NETWORK_OVERRIDES))
 
     def train_settings(self, *, seed: int) -> TrainSettings:
         """The schedule that these settings name.
@@ -111,7 +144,12 @@ class GeneratorConfig(BaseModel):
         Raises:
             BadConfig: a value is impossible, or the set of augmentations unknown.
         """
-        settings = TrainSettings(seed=seed, **presets.training(self.preset, self.resolution) | self._given(_TRAINING_OVERRIDES))
+        fields = presets.training(self.preset, self.resolution, batch=self.batch) | self._given(_TRAINING_OVERRIDES)
+        if self.microbatch is None and fields.get("microbatch"):
+            fields["microbatch"] = math.gcd(fields["batch"], fields["microbatch"])  # another batch than the preset's
+        if self.init_from is not None:
+            fields |= _TRANSFERRED
+        settings = TrainSettings(seed=seed, freeze_d=self.freeze_d, **fields)
         if settings.augment not in SETS:
             raise BadConfig("generator.augment", f"{settings.augment!r}", f"use one of {', '.join(SETS)}")
         return settings

@@ -1,6 +1,6 @@
 """StyleGAN2-ADA's mapping, synthesis and discriminator networks (arXiv 1912.04958, arXiv 2006.06676).
 
-Skip generator, residual discriminator, minibatch standard deviation. Parameter names match published checkpoints.
+Skip generator, residual or plain discriminator, minibatch standard deviation. Parameter names match published checkpoints.
 Letters: N images, C channels, H and W px, D latent width, L number of latents entering the synthesis.
 """
 
@@ -162,7 +162,7 @@ class Generator(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions, the second halving the resolution, beside a 1x1 skip; their sum has unit variance."""
+    """Two convolutions, the second halving the resolution; in a residual network beside a 1x1 skip, their sum of unit variance."""
 
     def __init__(self, spec: NetworkSpec, resolution: int) -> None:
         super().__init__()
@@ -173,13 +173,17 @@ class DiscriminatorBlock(nn.Module):
             self.fromrgb = Conv(spec.image_channels, num_in, kernel=1, clamp=clamp)
         self.conv0 = Conv(num_in, num_in, kernel=3, clamp=clamp)
         self.conv1 = Conv(num_in, num_out, kernel=3, is_down=True, clamp=clamp)
-        self.skip = Conv(num_in, num_out, kernel=1, is_down=True, is_activated=False)
+        self.has_skip = spec.discriminator == "resnet"
+        if self.has_skip:
+            self.skip = Conv(num_in, num_out, kernel=1, is_down=True, is_activated=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, C', H / 2, W / 2]`; the first block takes the image."""
         x = x.to(self.dtype)
         if hasattr(self, "fromrgb"):
             x = self.fromrgb(x)
+        if not self.has_skip:
+            return self.conv1(self.conv0(x))  # type: ignore[no-any-return]
         return self.skip(x, gain=math.sqrt(0.5)) + self.conv1(self.conv0(x), gain=math.sqrt(0.5))  # type: ignore[no-any-return]
 
 
@@ -248,11 +252,19 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits `[N, 1]` of images `[N, C, R, R]`; conditional ones by projection onto the label's embedding."""
+        return self.judge(self.features(image), label)
+
+    def features(self, image: Tensor) -> Tensor:
+        """What is known of each image by itself, `[N, C', 4, 4]`: all blocks but the last."""
         x = image.contiguous(memory_format=torch.channels_last)  # augmentation returns planes, which the first block would pass on
         for resolution in reversed(self.spec.block_resolutions[1:]):
             is_kept = self.recompute_from_px is None or resolution < self.recompute_from_px
             x = run_block(self.get_submodule(f"b{resolution}"), x, is_kept=is_kept)
-        logits = self.b4(x)
+        return x
+
+    def judge(self, features: Tensor, label: Tensor | None = None) -> Tensor:
+        """Logits `[N, 1]` of `features [N, C', 4, 4]`: the last block, in which the images of a group see each other."""
+        logits = self.b4(features)
         if self.spec.label_dim:
             if label is None:
                 raise ValueError("this discriminator is conditional: it needs labels")

@@ -46,6 +46,8 @@ class TrainSettings:
     ada_kimg: float = 500.0
     """How many thousand images a change of the chance from 0 to 1 takes."""
     ada_interval: int = 4
+    freeze_d: int = 0
+    """Layers of the discriminator, from the image on, that keep the weights they began with (arXiv 2002.10964)."""
     lr_decay_from: float = 1.0
     """Share of the run after which the step falls along a cosine to a fifth; 1: never."""
     seed: int = 0
@@ -58,6 +60,8 @@ class TrainSettings:
         """
         if self.batch < 1 or self.batch % (self.microbatch or self.batch):
             raise BadConfig("generator.microbatch", f"{self.microbatch} does not divide the batch of {self.batch}")
+        if self.freeze_d < 0:
+            raise BadConfig("generator.freeze_d", f"{self.freeze_d}", "use a number of layers, 0 for none")
         if self.r1_interval < 0 or self.path_interval < 1 or self.ada_interval < 1:
             raise BadConfig("generator", "an interval is below 1")
 

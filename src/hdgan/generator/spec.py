@@ -9,6 +9,9 @@ from typing import Any
 
 from hdgan.errors import BadConfig
 
+_ADDED = {"discriminator": "resnet"}
+"""Fields that files of earlier versions lack, and what those were made with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
@@ -34,6 +37,9 @@ class NetworkSpec:
     noise_maps: str = "shared"
     """What images are drawn with after training: `shared` maps stored with the weights, as published, or each image's `own`."""
     minibatch_std_group: int = 4
+    """Images whose spread the discriminator sees; they may lie in several passes of gradient accumulation (`accumulate`). 0: none."""
+    discriminator: str = "resnet"
+    """`resnet`: each block beside a 1x1 skip; `orig`: without, as published for 32 px images."""
     low_precision: str = "float32"
     """Number format of the finest blocks: float32, float16 or bfloat16."""
     num_low_precision: int = 0
@@ -52,6 +58,10 @@ class NetworkSpec:
             raise BadConfig("generator.resolution", f"{self.resolution}", "use a power of two from 16 to 4096")
         if self.start not in ("constant", "latent"):
             raise BadConfig("generator.start", f"{self.start!r}", "use constant or latent")
+        if self.discriminator not in ("resnet", "orig"):
+            raise BadConfig("generator.discriminator", f"{self.discriminator!r}", "use resnet or orig")
+        if self.image_channels < 1 or self.label_dim < 0:
+            raise BadConfig("generator", f"{self.image_channels} image channels and {self.label_dim} labels", "at least 1 and 0")
         if self.noise_maps not in ("shared", "own"):
             raise BadConfig("generator.noise_maps", f"{self.noise_maps!r}", "use shared or own")
         if self.low_precision not in ("float32", "float16", "bfloat16"):
@@ -79,8 +89,9 @@ class NetworkSpec:
         return self.low_precision != "float32" and self.num_low_precision > 0 and resolution >= lowest
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, as stored beside the weights."""
-        return dataclasses.asdict(self)
+        """Plain data, as stored beside the weights; fields that came later are left out at their first value, so that hashes stay."""
+        data = dataclasses.asdict(self)
+        return {name: value for name, value in data.items() if _ADDED.get(name, ...) != value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> NetworkSpec:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hdgan.errors import BadConfig
+from hdgan.generator import augment, losses
+from hdgan.generator.augment_draws import SETS, RandomChance, draw
+from hdgan.generator.networks import Discriminator, Generator
+from hdgan.generator.ops import conv
+from hdgan.generator.spec import NetworkSpec
+
+SMALL = {"resolution": 16, "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}
+
+
+def pair(*, seed=2, **fields) -> tuple[Generator, Discriminator]:
+    torch.manual_seed(seed)
+    spec = NetworkSpec(**SMALL | fields)
+    return Generator(spec), Discriminator(spec)
+
+
+@pytest.mark.parametrize("discriminator", ["resnet", "orig"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+def test_any_number_of_channels_is_drawn_and_judged(channels, discriminator):
+    G, D = pair(image_channels=channels, discriminator=discriminator)
+    image = G(torch.randn(4, 8))
+    assert image.shape == (4, channels, 16, 16)
+    (gradient,) = torch.autograd.grad(D(image).sum(), image)
+    assert all(float(gradient[:, i].abs().sum()) > 0 for i in range(channels))
+
+
+def test_the_plain_discriminator_is_its_convolutions_one_after_the_other():
+    _, D = pair(discriminator="orig")
+    names = {name for name, _ in D.named_parameters()}
+    assert not any("skip" in name for name in names)
+    assert {"b16.fromrgb.weight", "b16.conv1.bias", "b8.conv0.weight", "b4.fc.weight"} <= names
+    x = image = torch.rand(4, 3, 16, 16)
+    for block in (D.b16, D.b8):
+        layers = [block.fromrgb] if block is D.b16 else []
+        for layer in (*layers, block.conv0, block.conv1):
+            weight = layer.weight * layer.gain
+            x = conv.down_conv_reference(x, weight) if layer.is_down else F.conv2d(x, weight, padding=weight.shape[2] // 2)
+            x = F.leaky_relu(x + layer.bias.view(1, -1, 1, 1), 0.2) * 2**0.5
+    torch.testing.assert_close(D.features(image), x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(D(image), D.judge(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("discriminator", ["resnet", "orig"])
+def test_every_number_format_goes_through_both_losses_and_r1_with_the_warp(precision, discriminator):
+    clamp = 256.0 if precision == "float16" else None
+    G, D = pair(low_precision=precision, num_low_precision=4, clamp=clamp, discriminator=discriminator)
+    exact_G, exact_D = pair(discriminator=discriminator)
+    if precision != "float32":
+        assert {block.dtype for block in (G.synthesis.b8, G.synthesis.b16, D.b16, D.b8)} == {getattr(torch, precision)}
+    operations = tuple(o for o in SETS["bgc"] if o != "xint")
+    draws = draw(RandomChance(4, torch.Generator().manual_seed(1)), operations=operations, p=0.8, height=16, width=16)
+    z = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
+    found = []
+    for g, d in ((G, D), (exact_G, exact_D)):
+        losses.generator_loss(d(augment.apply(g(z, noise="none"), draws))).backward()
+        d.zero_grad()
+        losses.r1_penalty(lambda x, d=d: d(augment.apply(x, draws)), exact_G(z, noise="none")).mean().backward()
+        found.append([torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]) for network in (g, d)])
+    for ours, exact in zip(*found, strict=True):
+        assert bool(torch.isfinite(ours).all())
+        assert float(F.cosine_similarity(ours, exact, dim=0)) > (0.97 if precision == "bfloat16" else 0.999)
+
+
+def test_a_spec_is_stored_without_what_files_of_earlier_versions_lack():
+    assert "discriminator" not in NetworkSpec(**SMALL).to_json()
+    plain = NetworkSpec(**SMALL, discriminator="orig")
+    assert NetworkSpec.from_json(plain.to_json()) == plain
+
+
+@pytest.mark.parametrize(("field", "value"), [("discriminator", "skip"), ("image_channels", 0), ("label_dim", -1)])
+def test_networks_that_cannot_be_built_are_refused(field, value):
+    with pytest.raises(BadConfig, match=str(value)):
+        NetworkSpec(**SMALL | {field: value})
