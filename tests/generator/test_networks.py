@@ -65,7 +65,7 @@ def test_every_number_format_goes_through_both_losses_and_r1_with_the_warp(preci
         found.append([torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]) for network in (g, d)])
     for ours, exact in zip(*found, strict=True):
         assert bool(torch.isfinite(ours).all())
-        assert float(F.cosine_similarity(ours, exact, dim=0)) > (0.97 if precision == "bfloat16" else 0.999)
+        assert float(F.cosine_similarity(ours, exact, dim=0)) > (0.95 if precision == "bfloat16" else 0.999)
 
 
 def test_a_spec_is_stored_without_what_files_of_earlier_versions_lack():

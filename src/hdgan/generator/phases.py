@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from hdgan.errors import Diverged
-from hdgan.generator import augment, losses
+from hdgan.generator import accumulate, augment, losses
 from hdgan.generator.augment_draws import SETS, RandomChance, draw
+from hdgan.generator.freeze import set_trainable
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.state import TrainingState
 from hdgan.training import ema, seeds
@@ -21,46 +23,65 @@ from hdgan.training import ema, seeds
 _PATH_MEAN_STEP = 0.01
 
 
-def train_step(state: TrainingState, real: Tensor, settings: TrainSettings) -> None:
+def train_step(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """One step on `real [B, C, R, R]` in -1 to 1: all phases due, the average, the augmentation's chance, the counters.
+
+    `labels [B, L]` are the conditions of the real images; generated ones are given the same, so their shares are those of the tiles.
 
     Raises:
         Diverged: a gradient is not finite; nothing of that phase was applied.
     """
     _set_rate(state, settings)
-    fakes = _generator_phase(state, real, settings)
+    fakes = _generator_phase(state, real, settings, labels)
     if settings.path_weight and state.num_steps % settings.path_interval == 0:
-        _path_phase(state, real, settings)
-    _discriminator_phase(state, real, fakes, settings)
+        _path_phase(state, real, settings, labels)
+    _discriminator_phase(state, real, fakes, settings, labels)
     if settings.gamma and settings.r1_interval and state.num_steps % settings.r1_interval == 0:
-        _r1_phase(state, real, settings)
+        _r1_phase(state, real, settings, labels)
     state.num_images += settings.batch
     state.num_steps += 1
     _update_average(state, settings)
     _adjust_augmentation(state, settings)
 
 
-def _generator_phase(state: TrainingState, real: Tensor, settings: TrainSettings) -> list[Tensor]:
-    """Steps G on the non-saturating loss; the images it drew, for the discriminator."""
+def _generator_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> list[Tensor]:
+    """Steps G on the non-saturating loss; the images it drew, where the discriminator is to see them again."""
     state.D.requires_grad_(False)
     fakes: list[Tensor] = []
-    for part, num, share in _passes(real, settings):
+
+    def see(part: int, num: int) -> Tensor:
+        is_first = not torch.is_grad_enabled()  # of the two runs of each pass
         _reseed(state, settings, "main", part)
-        image = _draw_images(state, num, settings, f"G{part}")
-        loss = losses.generator_loss(state.D(_augmented(image, state, settings, f"G{part}")))
-        (loss * share).backward()  # type: ignore[no-untyped-call]
-        fakes.append(image.detach())
-        state.report["loss_G"] = float(loss.detach())
-    state.D.requires_grad_(True)
+        image = _draw_images(state, num, settings, f"G{part}", labels=_part(labels, part, num), is_tracked=is_first)
+        if is_first and settings.reuses_fakes:
+            fakes.append(image.detach())
+        return state.D.features(_augmented(image, state, settings, f"G{part}"))
+
+    if _spans_passes(state, settings):
+        passes = [partial(see, part, num) for part, num, _ in _passes(real, settings)]
+        loss = accumulate.backward(passes, lambda features: losses.generator_loss(state.D.judge(features, labels)))
+        state.report["loss_G"] = float(loss)
+    else:
+        for part, num, share in _passes(real, settings):
+            _reseed(state, settings, "main", part)
+            image = _draw_images(state, num, settings, f"G{part}", labels=_part(labels, part, num))
+            loss = losses.generator_loss(state.D(_augmented(image, state, settings, f"G{part}"), _part(labels, part, num)))
+            (loss * share).backward()  # type: ignore[no-untyped-call]
+            if settings.reuses_fakes:
+                fakes.append(image.detach())
+            state.report["loss_G"] = float(loss.detach())
+    set_trainable(state.D, num_frozen=settings.freeze_d)
     _apply(state.G, state.G_optimiser, state)
     return fakes
 
 
-def _path_phase(state: TrainingState, real: Tensor, settings: TrainSettings) -> None:
+def _path_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """Steps G towards latents whose small changes move all images by equal lengths."""
     for part, num, share in _passes(real, settings):
         _reseed(state, settings, "path", part)
-        ws = _draw_latents(state, max(num // 2, 1), settings, f"P{part}")
+        half = max(num // 2, 1)
+        given = _part(labels, part, num)
+        ws = _draw_latents(state, half, settings, f"P{part}", labels=None if given is None else given[:half])
         image = state.G.synthesis(ws, noise="random")
         lengths = losses.path_lengths(image, ws, torch.randn_like(image))
         mean = state.path_mean.lerp(lengths.mean(), _PATH_MEAN_STEP)
@@ -71,37 +92,90 @@ def _path_phase(state: TrainingState, real: Tensor, settings: TrainSettings) -> 
     _apply(state.G, state.G_optimiser, state)
 
 
-def _discriminator_phase(state: TrainingState, real: Tensor, fakes: list[Tensor], settings: TrainSettings) -> None:
+def _discriminator_phase(
+    state: TrainingState, real: Tensor, fakes: list[Tensor], settings: TrainSettings, labels: Tensor | None = None
+) -> None:
     """Steps D on the logistic loss."""
-    for part, num, share in _passes(real, settings):
+    if _spans_passes(state, settings):
+        _discriminate_spanning(state, real, fakes, settings, labels)
+    else:
+        for part, num, share in _passes(real, settings):
+            given = _part(labels, part, num)
+            _reseed(state, settings, "discriminate", part)
+            if settings.reuses_fakes:
+                fake = fakes[part]
+            else:
+                with torch.no_grad():
+                    fake = _draw_images(state, num, settings, f"D{part}", labels=given)
+            real_logits = state.D(_augmented(real[part * num : (part + 1) * num], state, settings, f"R{part}"), given)
+            fake_logits = state.D(_augmented(fake, state, settings, f"F{part}"), given)
+            loss = losses.discriminator_loss(real_logits, fake_logits)
+            (loss * share).backward()  # type: ignore[no-untyped-call]
+            state.sign_sum += float(real_logits.detach().sign().sum())
+            state.sign_count += num
+            state.report["loss_D"] = float(loss.detach())
+    _apply(state.D, state.D_optimiser, state)
+
+
+def _discriminate_spanning(state: TrainingState, real: Tensor, fakes: list[Tensor], settings: TrainSettings, labels: Tensor | None) -> None:
+    """The gradients of the logistic loss where the images of a group lie in several passes."""
+
+    def see_real(part: int, num: int) -> Tensor:
+        return state.D.features(_augmented(real[part * num : (part + 1) * num], state, settings, f"R{part}"))
+
+    def see_fake(part: int, num: int) -> Tensor:
+        is_first = not torch.is_grad_enabled()
         _reseed(state, settings, "discriminate", part)
-        if settings.reuses_fakes:
-            fake = fakes[part]
-        else:
-            with torch.no_grad():
-                fake = _draw_images(state, num, settings, f"D{part}")
-        real_logits = state.D(_augmented(real[part * num : (part + 1) * num], state, settings, f"R{part}"))
-        fake_logits = state.D(_augmented(fake, state, settings, f"F{part}"))
-        loss = losses.discriminator_loss(real_logits, fake_logits)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            fake = (
+                fakes[part]
+                if settings.reuses_fakes
+                else _draw_images(state, num, settings, f"D{part}", labels=_part(labels, part, num), is_tracked=is_first)
+            )
+        return state.D.features(_augmented(fake, state, settings, f"F{part}"))
+
+    def judge(features: Tensor) -> Tensor:
+        real_logits, fake_logits = (state.D.judge(half, labels) for half in features.chunk(2))
         state.sign_sum += float(real_logits.detach().sign().sum())
-        state.sign_count += num
-        state.report["loss_D"] = float(loss.detach())
-    _apply(state.D, state.D_optimiser, state)
+        state.sign_count += len(real_logits)
+        return losses.discriminator_loss(real_logits, fake_logits)
+
+    passes = [partial(see, part, num) for see in (see_real, see_fake) for part, num, _ in _passes(real, settings)]
+    state.report["loss_D"] = float(accumulate.backward(passes, judge))
 
 
-def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings) -> None:
+def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """Steps D towards a small gradient at real images."""
-    for part, num, share in _passes(real, settings):
-        _reseed(state, settings, "r1", part)
+    weight = settings.gamma / 2 * settings.r1_interval
+    if _spans_passes(state, settings):
 
-        def discriminate(x: Tensor, part: int = part) -> Tensor:
-            return state.D(_augmented(x, state, settings, f"1{part}"))  # type: ignore[no-any-return]
+        def see(part: int, x: Tensor) -> Tensor:
+            return state.D.features(_augmented(x, state, settings, f"1{part}"))
 
-        penalty = losses.r1_penalty(discriminate, real[part * num : (part + 1) * num]).mean()
-        (penalty * (settings.gamma / 2 * settings.r1_interval * share)).backward()  # type: ignore[no-untyped-call]
-        state.report["r1"] = float(penalty.detach())
+        parts = torch.split(real, settings.microbatch or settings.batch)
+        penalties = accumulate.r1_backward(parts, see, lambda features: state.D.judge(features, labels), weight=weight)
+        state.report["r1"] = float(penalties.mean())
+    else:
+        for part, num, share in _passes(real, settings):
+            _reseed(state, settings, "r1", part)
+
+            def discriminate(x: Tensor, part: int = part, num: int = num) -> Tensor:
+                return state.D(_augmented(x, state, settings, f"1{part}"), _part(labels, part, num))  # type: ignore[no-any-return]
+
+            penalty = losses.r1_penalty(discriminate, real[part * num : (part + 1) * num]).mean()
+            (penalty * (weight * share)).backward()  # type: ignore[no-untyped-call]
+            state.report["r1"] = float(penalty.detach())
     _apply(state.D, state.D_optimiser, state)
+
+
+def _spans_passes(state: TrainingState, settings: TrainSettings) -> bool:
+    microbatch = settings.microbatch or settings.batch
+    return accumulate.spans_passes(group=state.D.spec.minibatch_std_group, microbatch=microbatch, batch=settings.batch)
+
+
+def _part(labels: Tensor | None, part: int, num: int) -> Tensor | None:
+    """The labels of pass number `part`."""
+    return None if labels is None else labels[part * num : (part + 1) * num]
 
 
 def _passes(real: Tensor, settings: TrainSettings) -> Iterator[tuple[int, int, float]]:
@@ -118,21 +192,27 @@ def _reseed(state: TrainingState, settings: TrainSettings, phase: str, part: int
     seeds.reseed(settings.seed, f"generator.{phase}{part}", state.num_steps)
 
 
-def _draw_latents(state: TrainingState, num: int, settings: TrainSettings, name: str) -> Tensor:
-    """ws `[N, L, D]`, some of them mixed from two latents (arXiv 1812.04948, section 3.1)."""
+def _draw_latents(
+    state: TrainingState, num: int, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
+) -> Tensor:
+    """ws `[N, L, D]`, some of them mixed from two latents of one label (arXiv 1812.04948, section 3.1)."""
     generator = seeds.torch_stream(settings.seed, f"generator.z.{name}", state.num_steps)
     z = torch.randn(2, num, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
-    w = state.G.mapping(z[0])
-    state.G.mapping.track(w)
+    w = state.G.mapping(z[0], labels)
+    if is_tracked:
+        state.G.mapping.track(w)
     ws = state.G.spread(w)
     if settings.mixing and float(torch.rand(1, generator=generator)) < settings.mixing:
         cut = int(torch.randint(1, state.G.spec.num_ws, (1,), generator=generator))
-        ws = torch.cat((ws[:, :cut], state.G.spread(state.G.mapping(z[1]))[:, cut:]), dim=1)
+        ws = torch.cat((ws[:, :cut], state.G.spread(state.G.mapping(z[1], labels))[:, cut:]), dim=1)
     return ws
 
 
-def _draw_images(state: TrainingState, num: int, settings: TrainSettings, name: str) -> Tensor:
-    return state.G.synthesis(_draw_latents(state, num, settings, name), noise="random")  # type: ignore[no-any-return]
+def _draw_images(
+    state: TrainingState, num: int, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
+) -> Tensor:
+    ws = _draw_latents(state, num, settings, name, labels=labels, is_tracked=is_tracked)
+    return state.G.synthesis(ws, noise="random")  # type: ignore[no-any-return]
 
 
 def _augmented(images: Tensor, state: TrainingState, settings: TrainSettings, name: str) -> Tensor:
