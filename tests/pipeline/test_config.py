@@ -107,3 +107,16 @@ def test_no_block_of_the_kidney_recipe_serves_two_masters():
     first = min(start for start, _ in config.real.cut.sets[config.downstream.test_set].rows)
     areas = [line.split(",") for line in (RECIPES / "kidney_areas.csv").read_text().splitlines()[1:]]
     assert max(int(y) + int(size) for _, _, y, size in areas) <= first
+
+
+def test_what_a_stage_records_has_no_setting_that_changes_no_result_or_that_was_left_out():
+    recorded = parsed().recorded("generator")
+    assert not {"device", "save_minutes", "init_from", "condition", "freeze_d", "flips"} & recorded.keys()
+    assert parsed(generator={"condition": "stain"}).recorded("generator") == recorded | {"condition": "stain"}
+    for stage in ("samples", "dataset"):
+        assert parsed(**{stage: {"condition": "PAS"}}).recorded(stage) == parsed().recorded(stage) | {"condition": "PAS"}
+
+
+@pytest.mark.parametrize("generator", [{"flips": "x"}, {"is_quarter_turned": True}, {"freeze_d": 3}])
+def test_generator_settings_that_would_do_nothing_are_refused(generator):
+    assert "need" in refused(generator=generator)

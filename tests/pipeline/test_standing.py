@@ -4,16 +4,15 @@ from hdgan.pipeline.standing import standings
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import manifest_hash, open_stage
 
-CONFIGS = {"tiles": {"mpp": 2.0, "part": {"a": 1}}, "generator": {"kimg": 1.0, "device": "auto"}, "samples": {"num": 3}}
+CONFIGS = {"tiles": {"mpp": 2.0, "part": {"a": 1}}, "generator": {"kimg": 1.0}, "samples": {"num": 3}}
 READS = {"tiles": (), "generator": ("tiles",), "samples": ("generator",)}
 
 
 def made(root, *, seal=("tiles", "generator", "samples")) -> RunFolder:
     folder = RunFolder(root)
     for stage, config in CONFIGS.items():
-        recorded = {key: value for key, value in config.items() if key != "device"}
         inputs = {name: manifest_hash(folder.folder(name)) for name in READS[stage]}
-        with open_stage(folder.folder(stage), stage=stage, config=recorded, seed=1, inputs=inputs) as opened:
+        with open_stage(folder.folder(stage), stage=stage, config=config, seed=1, inputs=inputs) as opened:
             (opened.path / "out.txt").write_text(stage)
             if stage in seal:
                 opened.seal(counts={})
@@ -48,9 +47,16 @@ def test_another_seed_makes_everything_stale(tmp_path):
     assert all(state == "stale" and "seed" in fields for state, fields in states(made(tmp_path), seed=2).values())
 
 
-def test_a_setting_that_a_stage_does_not_record_changes_nothing(tmp_path):
-    configs = CONFIGS | {"generator": {"kimg": 1.0, "device": "cpu"}}
-    assert states(made(tmp_path), configs=configs) == dict.fromkeys(CONFIGS, ("current", ()))
+def test_a_setting_that_the_record_lacks_makes_its_stage_stale(tmp_path):
+    configs = CONFIGS | {"generator": {"kimg": 1.0, "condition": "stain"}}
+    assert states(made(tmp_path), configs=configs)["generator"] == ("stale", ("config.condition",))
+
+
+def test_what_was_made_from_no_settings_is_current_whatever_they_are(tmp_path):
+    folder = RunFolder(tmp_path)
+    with open_stage(folder.folder("tiles"), stage="tiles", config={}, seed=1, inputs={}) as opened:
+        opened.seal(counts={})
+    assert states(folder, configs={"tiles": CONFIGS["tiles"]}) == {"tiles": ("current", ())}
 
 
 def test_a_stage_that_was_made_again_leaves_the_next_one_stale(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -14,6 +16,8 @@ class DatasetConfig(BaseModel):
     """Pairs in the finished dataset."""
     psi: float = Field(default=0.7, ge=0, le=1)
     """Truncation of the latents: 1 draws from the whole distribution, 0 the mean image alone (the paper: 0.7)."""
+    condition: str | None = Field(default=None, min_length=1)
+    """Stain or centre (what `generator.condition` names) of all images; left out: each of the training tiles' in their shares."""
     drop_share: float = Field(default=0.1, ge=0, le=0.9)
     """Share of the candidates that is dropped as most uncertain (DatasetGAN's best: 0.1); rounded down to whole images."""
     top_share: float = Field(default=0.1, gt=0, le=1)
@@ -30,3 +34,7 @@ class DatasetConfig(BaseModel):
     """Whose images the generator was trained on, as the card states it."""
     shard: int = Field(default=16, ge=1)
     """Candidates between two notes of what is done; a killed run draws at most so many again."""
+
+    def recorded(self) -> dict[str, Any]:
+        """What the manifest says of these settings; without a condition as earlier versions wrote it, so that their datasets stay current."""
+        return self.model_dump(mode="json", exclude={"condition"} if self.condition is None else set())

@@ -44,14 +44,17 @@ class ClassifierLabeller:
         return Labelled(w[0].float().cpu().numpy(), image, prediction.mask, prediction.uncertainty)
 
 
-def load_labeller(generator: Path, classifier: Path, *, psi: float, device: str = "cpu") -> tuple[ClassifierLabeller, Origin]:
+def load_labeller(
+    generator: Path, classifier: Path, *, psi: float, condition: str | None = None, device: str = "cpu"
+) -> tuple[ClassifierLabeller, Origin]:
     """The labeller of two finished stage folders, and what the card says of them.
 
     Raises:
+        BadConfig: the generator knows no such condition.
         BadInput: they do not belong together.
         DamagedArtifact: weights are missing or altered.
     """
-    drawn_by = load_generator(generator / GENERATOR_FILE, device=device)
+    drawn_by = load_generator(generator / GENERATOR_FILE, device=device).asked_for(condition)
     ensemble = Ensemble.load(classifier / ENSEMBLE_FILE)
     origin = Origin(
         generator=drawn_by.content_hash,

@@ -45,7 +45,7 @@ def run_dataset(
     def load() -> tuple[Labeller, Origin]:
         from hdgan.dataset.labeller import load_labeller  # torch, only where there is something to draw
 
-        return load_labeller(generator, classifier, psi=config.psi, device=device)
+        return load_labeller(generator, classifier, psi=config.psi, condition=config.condition, device=device)
 
     return make_dataset(config, load, inputs=inputs, out=out, seed=seed, redo=redo, progress=progress)
 
@@ -65,7 +65,7 @@ def make_dataset(
     Raises:
         StaleStage: `out` holds pairs of other inputs or settings, and `redo` is not set.
     """
-    settings = config.model_dump(mode="json")
+    settings = config.recorded()
     with open_stage(out, stage=STAGE, config=settings, seed=seed, inputs=dict(inputs), redo=redo) as folder:
         if folder.manifest is not None:
             return folder.manifest

@@ -6,7 +6,7 @@ Ours (`networks.py`) and the analytic one of `hdgan.testing` both fit. Letters: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -52,6 +52,14 @@ class LatentGenerator(Protocol):
 
     def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Images as by `render` and the maps `[N, channels, resolution, resolution]` in the order of `taps`."""
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A generator that may have been trained with labels."""
+
+    def condition_of(self, z: Tensor) -> str | None:
+        """The label with which it maps the single latent z `[1, z_dim]`; None: it has none."""
 
 
 def to_uint8(image: Tensor) -> np.ndarray:

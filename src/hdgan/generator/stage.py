@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from hdgan.errors import BadConfig
+from hdgan.generator.conditions import of_tiles
 from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import Crops
 from hdgan.generator.state import new_state
@@ -31,7 +33,7 @@ def run_generator(
         Interrupted, Diverged: see `train`.
     """
     spec, settings = config.network_spec(), config.train_settings(seed=seed)
-    recorded = config.model_dump(mode="json", exclude={"save_minutes", "device"})
+    recorded = config.recorded()
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
     inputs = {"tiles": manifest_hash(tiles)}
     with open_stage(out, stage="generator", config=recorded, seed=seed, inputs=inputs, redo=redo, goes_on=goes_on) as stage:
@@ -39,12 +41,32 @@ def run_generator(
             return stage.manifest
         archive = TileArchive(tiles)
         chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
-        crops = Crops(archive, chosen=chosen, size_px=config.resolution, seed=seed, is_turned=config.is_turned)
+        conditions, labels = None, None
+        if config.condition != "none":
+            conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
+            spec = config.network_spec(label_dim=len(conditions.names))
+        crops = Crops(
+            archive,
+            chosen=chosen,
+            size_px=config.resolution,
+            seed=seed,
+            is_turned=config.is_turned,
+            flips=config.flips,
+            is_quarter_turned=config.is_quarter_turned,
+            labels=labels,
+        )
         keep_freed_memory()
         state = new_state(spec, settings, device=_device(config.device))
         upkeep = Upkeep(snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60)
         train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)
-        trained = {"images": state.num_images, "tiles": len(chosen), "tiles_manifest": manifest_hash(tiles), "ada_p": state.ada_p}
+        trained: dict[str, Any] = {
+            "images": state.num_images,
+            "tiles": len(chosen),
+            "tiles_manifest": manifest_hash(tiles),
+            "ada_p": state.ada_p,
+        }
+        if conditions is not None:
+            trained["conditions"] = conditions.to_json()
         is_half = config.weights == "float16"
         save_generator(out / FILE, state.G_average, mpp=archive.mpp, trained=trained, is_half=is_half)
         counts = {"images": state.num_images, "tiles": len(chosen), "parameters": sum(p.numel() for p in state.G.parameters())}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.errors import Interrupted
+from hdgan.errors import BadConfig, Interrupted
+from hdgan.generator.conditions import one_hot
 from hdgan.generator.crops import Crops
 from hdgan.generator.phases import train_step
 from hdgan.generator.protocol import to_uint8
@@ -56,6 +58,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
         Interrupted: a signal asked to stop; the state is saved.
         Diverged: a gradient was not finite; the last state is kept.
     """
+    _require_rgb(state)
     rows = _resume(state, out, progress)
     last = int(settings.kimg * 1000)
     saved_at = time.monotonic()
@@ -73,9 +76,9 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
                 break
             if stop:
                 raise Interrupted(f"{out}: stopped by {stop.name} at {state.num_images} images; the same command resumes")
-            real = pending.result()
+            real, labels = pending.result(), _labels(state, crops.batch_labels(state.num_images, settings.batch))
             pending = ahead.submit(crops.batch, state.num_images + settings.batch, settings.batch)
-            train_step(state, _to_float(real, state.path_mean.device), settings)
+            train_step(state, _to_float(real, state.path_mean.device), settings, labels)
             if state.num_images % 1000 < settings.batch:
                 rows.append({"images": state.num_images, "ada_p": state.ada_p, **state.report})
             progress.advance(settings.batch, note=f"D {state.report['loss_D']:.2f} G {state.report['loss_G']:.2f} p {state.ada_p:.2f}")
@@ -120,13 +123,17 @@ def _tile_spread(crops: Crops, num: int) -> float:
 
 
 def draw_fixed(state: TrainingState) -> np.ndarray:
-    """36 images uint8 `[36, H, W, 3]` of at most 256 px from fixed latents, drawn in chunks so that memory stays small."""
+    """36 images uint8 `[36, H, W, 3]` of at most 256 px from fixed latents, drawn in chunks so that memory stays small.
+
+    Row i of the grid they fill has label i, counted round.
+    """
     generator = torch_stream(0, "generator.grid")
     z = torch.randn(_GRID_EDGE**2, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
     rows = []
     with torch.no_grad():
-        for part in torch.split(z, _GRID_EDGE):
-            images = state.G_average(part)
+        for row, part in enumerate(torch.split(z, _GRID_EDGE)):
+            num_labels = state.G.spec.label_dim
+            images = state.G_average(part, _labels(state, [row % num_labels] * len(part) if num_labels else None))
             shrink = max(1, images.shape[-1] // _GRID_IMAGE_PX)  # at 4096 px a full grid would be 600 megapixels
             rows.append(to_uint8(F.avg_pool2d(images, shrink)))
     return np.concatenate(rows)
@@ -136,6 +143,29 @@ def _grid(images: np.ndarray) -> np.ndarray:
     """36 images as 6 rows of 6, `[H, W, 3]`."""
     rows = (np.concatenate(list(row), axis=1) for row in np.split(images, _GRID_EDGE))
     return np.concatenate(list(rows), axis=0)
+
+
+def _labels(state: TrainingState, numbers: Sequence[int] | None) -> Tensor | None:
+    """Label vectors `[N, L]`, where the generator takes any.
+
+    Raises:
+        BadConfig: it takes some and the tiles have none.
+    """
+    if not state.G.spec.label_dim:
+        return None
+    if numbers is None:
+        raise BadConfig("generator.condition", f"the networks take {state.G.spec.label_dim} labels and the tiles have none")
+    return one_hot(numbers, state.G.spec.label_dim).to(state.path_mean.device)
+
+
+def _require_rgb(state: TrainingState) -> None:
+    """The networks and `phases.train_step` take any number of channels; tiles, grids and all that follows are RGB.
+
+    Raises:
+        BadConfig: the networks have another number.
+    """
+    if state.G.spec.image_channels != 3:
+        raise BadConfig("generator", f"networks of {state.G.spec.image_channels} image channels", "tiles and grids have 3")
 
 
 def _to_float(real: np.ndarray, device: torch.device) -> Tensor:

@@ -6,6 +6,7 @@ was trained on. Images are always drawn in float32. Format: docs/formats/generat
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hdgan.errors import BadConfig, DamagedArtifact
+from hdgan.generator.conditions import Conditions, one_hot
 from hdgan.generator.networks import Generator, Noise
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.protocol import TapSpec
@@ -34,6 +36,13 @@ class TrainedGenerator:
     """
 
     def __init__(self, network: Generator, *, mpp: float | None, facts: dict[str, Any] | None = None) -> None:
+        """Takes the network as it is.
+
+        Raises:
+            BadConfig: it draws other images than RGB, which nothing after it could use.
+        """
+        if network.spec.image_channels != 3:
+            raise BadConfig("generator", f"draws images of {network.spec.image_channels} channels", "samples and features are RGB")
         self.network = network.float().eval().requires_grad_(False)
         self.spec = network.spec
         self.resolution = self.spec.resolution
@@ -44,16 +53,38 @@ class TrainedGenerator:
         self.facts = facts or {}
         """What the file says of the training."""
         self.content_hash = _content_hash(network)
+        self.conditions = self._conditions()
+        """Labels that it can be asked for."""
+        self._asked_for: int | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.network.mapping.w_avg.device
 
+    def asked_for(self, condition: str | None) -> TrainedGenerator:
+        """The same generator, whose latents all have the label `condition`; None: in the shares of the training tiles.
+
+        Raises:
+            BadConfig: it knows no such label.
+        """
+        if condition is None:
+            return self
+        if self.conditions is None:
+            raise BadConfig("condition", f"{condition!r} was asked for", "this generator was trained without generator.condition")
+        other = copy.copy(self)
+        other._asked_for = self.conditions.number(condition)
+        return other
+
+    def condition_of(self, z: Tensor) -> str | None:
+        """The label with which `map` maps the single latent z `[1, z_dim]`; None: it has none."""
+        return None if self.conditions is None else self.conditions.names[self._numbers(z)[0]]
+
     def map(self, z: Tensor, *, psi: float) -> Tensor:
-        """Latents w `[N, w_dim]`, truncated."""
+        """Latents w `[N, w_dim]`, truncated; each z has the label that was asked for, or its own."""
         with torch.no_grad():
-            w = self.network.mapping.truncate(self.network.mapping(z.to(self.device)), psi)
+            label = None if self.conditions is None else one_hot(self._numbers(z), self.spec.label_dim).to(self.device)
+            w = self.network.mapping.truncate(self.network.mapping(z.to(self.device), label), psi)
             return torch.cat((w, seeds_of(z).to(w)), dim=1) if self.has_own_noise else w
 
     def render(self, w: Tensor) -> Tensor:
@@ -61,6 +92,16 @@ class TrainedGenerator:
         with torch.no_grad():
             ws, noise = self._inputs(w)
             return self.network.synthesis(ws, noise=noise)  # type: ignore[no-any-return]
+
+    def _conditions(self) -> Conditions | None:
+        if not self.spec.label_dim:
+            return None
+        stored = self.facts.get("conditions")
+        return Conditions.from_json(stored) if stored else Conditions.unnamed(self.spec.label_dim)
+
+    def _numbers(self, z: Tensor) -> list[int]:
+        assert self.conditions is not None, "only asked where there are labels"
+        return self.conditions.of_latents(z) if self._asked_for is None else [self._asked_for] * len(z)
 
     def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
         """Every 3x3 convolution of the last `num_blocks` blocks, coarse to fine.
@@ -137,7 +178,8 @@ def untrained_like(path: Path, *, seed: int) -> TrainedGenerator:
     """A generator of the same shape with initial weights: the control that shows what training taught."""
     facts, _ = _read(path)
     seeds.reseed(seed, "generator.untrained")
-    return TrainedGenerator(_empty(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"])
+    labels = {name: value for name, value in facts["trained"].items() if name == "conditions"}
+    return TrainedGenerator(_empty(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"], facts=labels)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -31,7 +31,7 @@ class Standing:
 
 
 def standings(folder: RunFolder, *, configs: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[Standing, ...]:
-    """The standing of each stage in `configs` (stage to its settings as plain data), in the order of the stages."""
+    """The standing of each stage in `configs` (stage to its settings as it records them), in the order of the stages."""
     found: dict[str, Standing] = {}
     for stage in STAGES:
         if stage in configs:
@@ -45,6 +45,8 @@ def _standing(folder: RunFolder, stage: str, config: Mapping[str, Any], seed: in
     if begun is None:
         return Standing(stage, path, "absent")
     fields = [f"config.{name}" for name in _changed(begun["config"], config)]
+    if begun["config"]:  # what ships was made from no settings
+        fields += [f"config.{name}" for name in config if name not in begun["config"]]
     fields += ["seed"] if begun["seed"] != seed else []
     fields += [f"inputs.{name}" for name, content in begun["inputs"].items() if _input_changed(folder, name, content, upstream)]
     if fields:
@@ -53,7 +55,7 @@ def _standing(folder: RunFolder, stage: str, config: Mapping[str, Any], seed: in
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the recorded settings that differ; a stage leaves out of its record what changes no result."""
+    """Dotted names of the recorded settings that differ."""
     now = json.loads(json.dumps(now))
     names: list[str] = []
     for key, value in before.items():

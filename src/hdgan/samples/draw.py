@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from hdgan.errors import BadInput
-from hdgan.generator.protocol import LatentGenerator, to_uint8
+from hdgan.generator.protocol import Conditional, LatentGenerator, to_uint8
 from hdgan.randomness import stream
 from hdgan.store.bank import SampleRow, sample_name
 from hdgan.store.hashing import hash_array
@@ -59,6 +59,7 @@ def draw_one(generator: LatentGenerator, index: int, *, psi: float, seed: int) -
         latent_hash=hash_array(w),
         generator_hash=generator.content_hash,
         psi=psi,
+        condition=generator.condition_of(torch.from_numpy(z)[None]) if isinstance(generator, Conditional) else None,
     )
     return Drawn(row, image, z, w)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +42,16 @@ def run_samples(
     """The manifest of the bank in `out`, drawn by the weights in stage folder `generator` (or in the `.safetensors` file of that path).
 
     Raises:
+        BadConfig: the generator knows no such condition.
         BadInput: there are no weights, or they give pixels that are not finite.
         StaleStage: `out` holds a bank of other weights or settings, and `redo` is not set.
     """
     weights, inputs = _weights_of(generator)
-    settings = config.model_dump(mode="json")
+    settings = config.recorded()
     if stage_changes(out, stage=STAGE, config=settings, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
         return read_manifest(out)
     # Damaged weights are found before a folder is begun.
-    model = load_generator(weights, device=device)
+    model = load_generator(weights, device=device).asked_for(config.condition)
     with open_stage(out, stage=STAGE, config=settings, seed=seed, inputs=inputs, redo=redo) as folder:
         if not (folder.path / INDEX).exists():
             fill_bank(model, config, out=folder.path, seed=seed, progress=progress)
@@ -118,7 +118,7 @@ def _is_drawn(out: Path, index: int) -> bool:
 
 def _keep(drawn: Drawn, out: Path) -> None:
     write_png(_image_path(out, drawn.row.index), drawn.image)
-    part = {"row": asdict(drawn.row), "z": drawn.z.astype("<f4").tobytes().hex(), "w": drawn.w.astype("<f4").tobytes().hex()}
+    part = {"row": drawn.row.to_json(), "z": drawn.z.astype("<f4").tobytes().hex(), "w": drawn.w.astype("<f4").tobytes().hex()}
     write_json(_part_path(out, drawn.row.index), part)
 
 

@@ -37,6 +37,12 @@ class SampleRow:
     """Of w, float32 `[w_dim]`."""
     generator_hash: str
     psi: float
+    condition: str | None = None
+    """The label that z was mapped with, where the generator takes one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; without `condition` where there is none."""
+        return {name: value for name, value in asdict(self).items() if name != "condition" or value is not None}
 
 
 def sample_name(index: int) -> str:
@@ -90,7 +96,7 @@ class SampleBank:
 
 def write_index(folder: Path, rows: Sequence[SampleRow], *, mpp: float | None, resolution: int) -> None:
     """Writes `samples.json`; latents and images must be there."""
-    data: dict[str, Any] = {"schema": SCHEMA, "mpp": mpp, "resolution": resolution, "samples": [asdict(row) for row in rows]}
+    data: dict[str, Any] = {"schema": SCHEMA, "mpp": mpp, "resolution": resolution, "samples": [row.to_json() for row in rows]}
     write_json(folder / INDEX, data)
 
 
