@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,3 +44,27 @@ def test_without_turning_crops_are_cut_upright():
     crop = Crops(marked(64), chosen=[0], size_px=16, seed=0, is_turned=False).crop(3)
     assert (np.diff(crop[..., 0].astype(int), axis=1) == 1).all()
     assert (np.diff(crop[..., 1].astype(int), axis=0) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("flips", "is_quarter_turned", "num"),
+    [("none", False, 1), ("x", False, 2), ("y", False, 2), ("both", False, 4), ("none", True, 4), ("x", True, 8)],
+)
+def test_flips_and_quarter_turns_can_be_had_one_by_one(flips, is_quarter_turned, num):
+    crops = Crops(marked(16), chosen=[0], size_px=16, seed=0, is_turned=False, flips=flips, is_quarter_turned=is_quarter_turned)
+    seen = {crops.crop(n)[..., :2].tobytes(): crops.crop(n) for n in range(200)}
+    assert len(seen) == num
+    upright = marked(16).array[0]
+    if flips != "none" and not is_quarter_turned:
+        mirrored = upright[:, ::-1] if flips in ("x", "both") else upright[::-1]
+        assert mirrored[..., :2].tobytes() in seen
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_tiles_of_any_number_of_channels_are_turned_like_those_of_three(channels):
+    coloured = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 4), dtype=np.uint8)
+    three = Crops(ArrayTiles(coloured[..., :3]), chosen=[0], size_px=32, seed=0)
+    crops = Crops(ArrayTiles(coloured[..., :channels]), chosen=[0], size_px=32, seed=0)
+    shared = min(channels, 3)
+    assert crops.batch(0, 3).shape == (3, channels, 32, 32)
+    assert np.array_equal(crops.batch(0, 3)[:, :shared], three.batch(0, 3)[:, :shared])
