@@ -49,11 +49,15 @@ TINY = {"resolution": 16, "preset": "small", "z_dim": 8, "w_dim": 8, "channel_ba
 @pytest.fixture
 def tiles(tmp_path):
     """A finished tiles stage: twelve painted tiles of 24 px at 2 um/px, of three patients in three folds."""
+    return write_tiles(tmp_path / "1-tiles")
+
+
+def write_tiles(folder):
+    """Writes the tiles of `tiles`; the folder."""
     from hdgan.store.archive import TileRow, write_archive
     from hdgan.store.atomic import encode_png
     from hdgan.store.stage import open_stage
 
-    folder = tmp_path / "1-tiles"
     rows = []
     for i in range(12):
         pixels = np.random.default_rng(i).integers(0, 255, (24, 24, 3), dtype=np.uint8)

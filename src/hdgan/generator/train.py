@@ -98,7 +98,7 @@ def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[st
 
 def _save(state: TrainingState, rows: list[dict[str, float]], out: Path) -> None:
     tensors, facts = to_tensors(state)
-    checkpoint.save(out / STATE, step=state.num_images, tensors=tensors, facts=facts | {"rows": rows})
+    checkpoint.save(out / STATE, step=state.num_images, tensors=tensors, facts=facts | {"rows": rows, "spec": state.G.spec.to_json()})
 
 
 def _snapshot(state: TrainingState, crops: Crops, rows: list[dict[str, Any]], out: Path, progress: Progress) -> None:

@@ -81,8 +81,11 @@ def _tiles(run: Run, redo: bool, progress: Progress) -> Manifest:
 def _generator(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.generator.stage import run_generator
 
+    config = run.config.generator
+    if config.init_from is not None:
+        config = config.model_copy(update={"init_from": run.path(config.init_from)})
     return run_generator(
-        run.config.generator, tiles=run.stage("tiles"), out=run.stage("generator"), seed=run.config.run.seed, redo=redo, progress=progress
+        config, tiles=run.stage("tiles"), out=run.stage("generator"), seed=run.config.run.seed, redo=redo, progress=progress
     )
 
 
