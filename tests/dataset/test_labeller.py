@@ -98,3 +98,20 @@ def test_a_stage_that_was_not_run_is_named(stages, tmp_path):
     (tmp_path / "classifier").mkdir()
     with pytest.raises(DamagedArtifact):
         load_labeller(stages / "generator", tmp_path / "classifier", psi=0.7)
+
+
+def test_pairs_of_one_condition_have_the_latents_of_that_condition(tmp_path):
+    conditions = {"by": "stain", "names": ["HE", "PAS"], "counts": [1, 1]}
+    with open_stage(tmp_path / "g", stage="generator", config={}, seed=0, inputs={}) as stage:
+        spec = NetworkSpec(resolution=16, z_dim=8, w_dim=8, channel_base=128, channel_max=8, label_dim=2)
+        save_generator(tmp_path / "g" / GENERATOR_FILE, Generator(spec), mpp=2.0, trained={"conditions": conditions})
+        stage.seal(counts={})
+    generator = load_generator(tmp_path / "g" / GENERATOR_FILE)
+    _classifier(tmp_path / "c", generator)
+    z = stream(3, "dataset.z", 0).standard_normal(8, dtype=np.float32)
+    for condition in ("HE", "PAS"):
+        label, _ = load_labeller(tmp_path / "g", tmp_path / "c", psi=0.7, condition=condition)
+        expected = generator.asked_for(condition).map(torch.from_numpy(z)[None], psi=0.7)[0].numpy()
+        assert np.array_equal(label(z).w, expected)
+    with pytest.raises(BadInput, match="no stain 'MSB'"):
+        load_labeller(tmp_path / "g", tmp_path / "c", psi=0.7, condition="MSB")

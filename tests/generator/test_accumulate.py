@@ -8,6 +8,7 @@ import torch
 from hdgan.generator import accumulate, losses, phases
 from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.networks import Discriminator
+from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import new_state, to_tensors
 
@@ -124,4 +125,13 @@ def test_images_of_a_pass_of_the_generator_equal_those_of_its_second_run():
     ("group", "microbatch", "batch", "spans"), [(4, 1, 32, True), (4, 4, 32, False), (4, 1, 1, False), (0, 1, 8, False)]
 )
 def test_statistics_span_passes_only_where_a_group_does_not_fit_into_one(group, microbatch, batch, spans):
-    assert accumulate.spans_passes(group=group, microbatch=microbatch, batch=batch) == spans
+    assert TrainSettings(kimg=1, gamma=1, batch=batch, microbatch=microbatch).spans_passes(group=group) == spans
+
+
+def test_a_discriminator_that_is_frozen_up_to_its_last_block_still_learns_there():
+    state, real, _, settings = trained(1, gamma=1.0)
+    settings = replace(settings, freeze_d=7)
+    before = {name: value.clone() for name, value in state.D.state_dict().items()}
+    phases.train_step(state, real, settings)
+    changed = {name.split(".")[0] for name, value in state.D.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"b4"}

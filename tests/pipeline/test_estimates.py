@@ -51,6 +51,14 @@ def test_reusing_fakes_and_dropping_regularisers_costs_less():
     assert estimates.training_flops(spec, lean) < estimates.training_flops(spec, full)
 
 
+def test_statistics_that_span_passes_cost_another_forward_pass_and_others_nothing():
+    spec = NetworkSpec(resolution=64)
+    whole = TrainSettings(kimg=1, batch=8, gamma=1.0)
+    one, four = (estimates.training_flops(spec, dataclasses.replace(whole, microbatch=num)) for num in (1, 4))
+    assert four == estimates.training_flops(spec, whole)
+    assert 1.2 < one / four < 1.5
+
+
 def test_labelling_costs_grow_with_the_heads():
     spec = NetworkSpec(resolution=64)
     one = estimates.labelling_flops(spec, num_blocks=5, hidden=(128, 32), heads=1)

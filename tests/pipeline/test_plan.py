@@ -7,6 +7,7 @@ import pytest
 
 from hdgan.cli import plan as text
 from hdgan.evaluation.filters import filter_maps
+from hdgan.generator.config import GeneratorConfig
 from hdgan.pipeline import plan as planning
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.plan import make_plan
@@ -78,3 +79,12 @@ def test_sizes_are_written_as_people_read_them(num, written):
 )
 def test_durations_are_as_coarse_as_the_estimate(seconds, written):
     assert text.duration(seconds) == written
+
+
+@pytest.mark.parametrize(("resolution", "is_told"), [(1024, False), (4096, True)])
+def test_a_plan_warns_of_the_published_rule_where_nobody_reports_a_run(tmp_path, resolution, is_told):
+    config, _ = planned("tma_4096", tmp_path)
+    generator = GeneratorConfig(preset="auto", resolution=resolution)
+    plan = make_plan(config.model_copy(update={"generator": generator}), root=tmp_path, base=RECIPES)
+    notes = " ".join(next(row.notes for row in plan.rows if row.stage == "generator"))
+    assert ("auto gives 1 images per step and an R1 weight of 3355" in notes) == is_told

@@ -21,11 +21,6 @@ Pass = Callable[[], Tensor]
 """One pass: features `[N, C, 4, 4]` of its images."""
 
 
-def spans_passes(*, group: int, microbatch: int, batch: int) -> bool:
-    """Whether a group of minibatch statistics has more images than a pass."""
-    return microbatch < min(group, batch)
-
-
 def backward(passes: Sequence[Pass], judge: Callable[[Tensor], Tensor]) -> Tensor:
     """The loss `judge(features [B, C, 4, 4])` of all passes, detached; its gradients are added to the parameters' own."""
     features = gathered(passes)
@@ -74,5 +69,6 @@ def carry_back(passes: Sequence[Pass], features: Tensor) -> None:
     first = 0
     for see in passes:
         seen = see()
-        seen.backward(features.grad[first : first + len(seen)].to(seen.dtype))  # type: ignore[no-untyped-call]
+        if seen.requires_grad:  # not where all its layers are frozen
+            seen.backward(features.grad[first : first + len(seen)].to(seen.dtype))  # type: ignore[no-untyped-call]
         first += len(seen)

@@ -57,7 +57,7 @@ def _generator_phase(state: TrainingState, real: Tensor, settings: TrainSettings
             fakes.append(image.detach())
         return state.D.features(_augmented(image, state, settings, f"G{part}"))
 
-    if _spans_passes(state, settings):
+    if settings.spans_passes(group=state.D.spec.minibatch_std_group):
         passes = [partial(see, part, num) for part, num, _ in _passes(real, settings)]
         loss = accumulate.backward(passes, lambda features: losses.generator_loss(state.D.judge(features, labels)))
         state.report["loss_G"] = float(loss)
@@ -96,7 +96,7 @@ def _discriminator_phase(
     state: TrainingState, real: Tensor, fakes: list[Tensor], settings: TrainSettings, labels: Tensor | None = None
 ) -> None:
     """Steps D on the logistic loss."""
-    if _spans_passes(state, settings):
+    if settings.spans_passes(group=state.D.spec.minibatch_std_group):
         _discriminate_spanning(state, real, fakes, settings, labels)
     else:
         for part, num, share in _passes(real, settings):
@@ -147,7 +147,7 @@ def _discriminate_spanning(state: TrainingState, real: Tensor, fakes: list[Tenso
 def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """Steps D towards a small gradient at real images."""
     weight = settings.gamma / 2 * settings.r1_interval
-    if _spans_passes(state, settings):
+    if settings.spans_passes(group=state.D.spec.minibatch_std_group):
 
         def see(part: int, x: Tensor) -> Tensor:
             return state.D.features(_augmented(x, state, settings, f"1{part}"))
@@ -166,11 +166,6 @@ def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, label
             (penalty * (weight * share)).backward()  # type: ignore[no-untyped-call]
             state.report["r1"] = float(penalty.detach())
     _apply(state.D, state.D_optimiser, state)
-
-
-def _spans_passes(state: TrainingState, settings: TrainSettings) -> bool:
-    microbatch = settings.microbatch or settings.batch
-    return accumulate.spans_passes(group=state.D.spec.minibatch_std_group, microbatch=microbatch, batch=settings.batch)
 
 
 def _part(labels: Tensor | None, part: int, num: int) -> Tensor | None:

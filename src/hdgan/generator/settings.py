@@ -65,6 +65,10 @@ class TrainSettings:
         if self.r1_interval < 0 or self.path_interval < 1 or self.ada_interval < 1:
             raise BadConfig("generator", "an interval is below 1")
 
+    def spans_passes(self, *, group: int) -> bool:
+        """Whether a `group` of minibatch statistics has more images than a pass (`accumulate`)."""
+        return (self.microbatch or self.batch) < min(group, self.batch)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, as stored beside the weights."""
         return dataclasses.asdict(self)

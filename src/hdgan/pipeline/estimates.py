@@ -69,6 +69,9 @@ def training_flops(spec: NetworkSpec, settings: TrainSettings) -> float:
     main = 3 * (g + d) + fakes + 6 * d
     r1 = 6 * d / settings.r1_interval if settings.r1_interval and settings.gamma else 0.0
     path = 6 * g / settings.path_interval if settings.path_weight else 0.0
+    if settings.spans_passes(group=spec.minibatch_std_group):
+        main += g + 3 * d + fakes  # each pass runs twice
+        r1 *= 5 / 3
     return 2 * (main + r1 + path)
 
 

@@ -123,6 +123,10 @@ def _generator(config: RunConfig, _slides: _Slides) -> Found:
     disk = 3 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
     writes = f"a {spec.resolution} px generator after {settings.kimg:g} thousand images, 3 states, grids of samples"
     notes = [] if spec.resolution <= 128 else ["above 128 px a GPU is needed to finish in reasonable time"]
+    if config.generator.preset == "auto" and spec.resolution > 1024:
+        notes.append(
+            f"preset auto gives {settings.batch} images per step and an R1 weight of {settings.gamma:.0f} here; large is meant for it"
+        )
     return Need(memory, disk, cpu, flops / estimates.GPU_FLOPS), writes, tuple(notes)
 
 
