@@ -135,3 +135,19 @@ def test_a_discriminator_that_is_frozen_up_to_its_last_block_still_learns_there(
     phases.train_step(state, real, settings)
     changed = {name.split(".")[0] for name, value in state.D.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"b4"}
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_blocks_of_sixteen_bits_carry_gradients_back_as_well(precision):
+    found = {}
+    for name in ("float32", precision):
+        spec = replace(SPEC, low_precision=name, num_low_precision=4, clamp=256.0 if name == "float16" else None)
+        state, real, fakes, settings = trained(1)
+        state.D = Discriminator(spec)
+        state.D.load_state_dict(new_state(SPEC, settings).D.state_dict())
+        state.D_optimiser.step = lambda: None  # type: ignore[method-assign]
+        state.D_optimiser.zero_grad = lambda set_to_none: None  # type: ignore[method-assign]
+        phases._discriminator_phase(state, real, fakes, replace(settings, reuses_fakes=True))
+        phases._r1_phase(state, real, settings)
+        found[name] = gradients(state.D)
+    assert float(torch.nn.functional.cosine_similarity(found["float32"], found[precision], dim=0)) > 0.99

@@ -278,6 +278,14 @@ def test_files_that_are_no_weights_are_refused_in_one_line(first, tiles, tmp_pat
         transfer.read(tmp_path / "cut.safetensors")
 
 
+def test_weights_without_a_place_are_named(first):
+    source = transfer.read(transfer.find(first))
+    state, taken = begun(CONFIG.model_copy(update={"noise_from_px": 16}), source)
+    assert taken.unused() == ["G.synthesis.b8.conv0.noise_strength", "G.synthesis.b8.conv1.noise_strength"]
+    assert any("2 of the file's weights have no place here" in line for line in taken.lines(spec=state.G.spec, mpp=None))
+    assert grown_pair(first)[-1].unused() == []
+
+
 def test_a_narrower_layer_begins_anew_and_is_named(first):
     source = transfer.read(transfer.find(first))
     state, taken = begun(CONFIG.model_copy(update={"channel_max": 4}), source)

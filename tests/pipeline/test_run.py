@@ -157,3 +157,14 @@ def test_masks_of_an_oracle_are_found_when_the_run_is_named_from_here(tmp_path, 
     steps.STEPS[3].work(run, False, SILENT)
     assert asked["masks"].resolve() == tmp_path / "run" / "oracle-masks" / "masks"
     assert asked["config"].annotator == "oracle"
+
+
+def test_weights_to_begin_with_are_looked_for_where_other_paths_of_the_settings_begin(tmp_path, monkeypatch):
+    from hdgan.generator import stage
+
+    path = settings(tmp_path)
+    path.write_text(path.read_text() + '[generator]\ninit_from = "trained/generator.safetensors"\n')
+    seen = []
+    monkeypatch.setattr(stage, "run_generator", lambda config, **_: seen.append(config.init_from))
+    next(step for step in steps.STEPS if step.stage == "generator").work(open_run(tmp_path / "run", config=path), False, SILENT)
+    assert seen == [tmp_path.resolve() / "trained" / "generator.safetensors"]

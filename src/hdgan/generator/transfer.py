@@ -58,7 +58,13 @@ class Transfer:
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         source = {"kind": self.source.kind, "content": self.source.content, "spec": self.source.spec.to_json(), "mpp": self.source.mpp}
-        return {"schema": 1, "source": source, "G": self.G, "D": self.D}
+        return {"schema": 1, "source": source, "G": self.G, "D": self.D, "unused": self.unused()}
+
+    def unused(self) -> list[str]:
+        """Weights of the source that have no place in the new networks."""
+        fitted = f"b{self.source.spec.resolution}.fromrgb."  # in grown networks the new blocks do its work
+        of_D = [name for name in self.source.D if name not in self.D and not name.startswith(fitted)]
+        return sorted(f"G.{name}" for name in self.source.G if name not in self.G) + sorted(f"D.{name}" for name in of_D)
 
     def lines(self, *, spec: NetworkSpec, mpp: float | None) -> list[str]:
         """What a person should know, a line each; `spec` and `mpp` are those of the new training."""
@@ -71,6 +77,8 @@ class Transfer:
             lines.append(
                 f"G's {', '.join(lost)} have other shapes than in the file and begin anew: images will not be the old ones at first"
             )
+        if self.unused():
+            lines.append(f"{len(self.unused())} of the file's weights have no place here, such as {self.unused()[0]}")
         if self.source.mpp and mpp:
             before, now = old.resolution * self.source.mpp, spec.resolution * mpp
             if abs(before / now - 1) > 0.02:
