@@ -146,7 +146,7 @@ def test_blocks_of_sixteen_bits_carry_gradients_back_as_well(precision):
         state.D = Discriminator(spec)
         state.D.load_state_dict(new_state(SPEC, settings).D.state_dict())
         state.D_optimiser.step = lambda: None  # type: ignore[method-assign]
-        state.D_optimiser.zero_grad = lambda set_to_none: None  # type: ignore[method-assign]
+        state.D_optimiser.zero_grad = lambda **_: None  # type: ignore[method-assign]
         phases._discriminator_phase(state, real, fakes, replace(settings, reuses_fakes=True))
         phases._r1_phase(state, real, settings)
         found[name] = gradients(state.D)

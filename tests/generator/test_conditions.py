@@ -133,6 +133,26 @@ def test_a_generator_without_labels_cannot_be_asked_for_one(tmp_path):
     assert load_generator(tmp_path / FILE).conditions == Conditions.unnamed(2)
 
 
+def test_a_generator_that_is_asked_for_a_stain_draws_in_its_colour():
+    """Known truth: tiles of two colours; after 1,600 images each label draws its own (at first their means are 60 levels off)."""
+    colours, rng = np.array([[210, 90, 140], [90, 100, 190]]), np.random.default_rng(0)
+    grain = rng.normal(0, 20, (40, 4, 4, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    tiles = np.clip(colours[np.arange(40) % 2][:, None, None] + grain, 0, 255).astype(np.uint8)
+    crops = Crops(ArrayTiles(tiles), chosen=range(40), size_px=16, seed=0, labels=[i % 2 for i in range(40)])
+    fields = TINY | {"batch": 8, "augment": "none", "low_precision": "float32", "ema_kimg": 0.2, "lr": 0.005}
+    config = GeneratorConfig(**fields, kimg=5)
+    settings = config.train_settings(seed=0)
+    state = new_state(config.network_spec(label_dim=2), settings)
+    for _ in range(200):
+        real, labels = (draw(state.num_images, 8) for draw in (crops.batch, crops.batch_labels))
+        phases.train_step(state, training._to_float(real, torch.device("cpu")), settings, one_hot(labels, 2))
+    z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    for label, colour in enumerate(colours):
+        with torch.no_grad():
+            drawn = state.G_average(z, one_hot([label] * 64, 2)).mean(dim=(0, 2, 3)) * 127.5 + 127.5
+        assert drawn.tolist() == pytest.approx(colour.tolist(), abs=25)
+
+
 @pytest.mark.parametrize("condition", [None, "PAS"])
 def test_samples_record_their_label_and_are_drawn_again_from_w_alone(trained, tmp_path, condition):
     run_samples(SamplesConfig(num=6, shortlist=2, condition=condition), generator=trained, out=tmp_path / "s", seed=1)
