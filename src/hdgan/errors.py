@@ -33,6 +33,10 @@ class BadMask(BadInput):
     """A mask does not fit its image or its class map."""
 
 
+class BadWeights(BadInput):
+    """Weights that other software wrote are damaged, dangerous, incomplete, or of a network that ours cannot be."""
+
+
 class DamagedArtifact(BadInput):
     """A file that we wrote no longer has the content its manifest states."""
 

@@ -61,6 +61,18 @@ def replacing(path: Path, *, is_nested: bool = False) -> Iterator[Path]:
         _remove(leftover)
 
 
+@contextmanager
+def scratch(near: Path) -> Iterator[Path]:
+    """A temporary folder on the disk of `near` (in the nearest folder above it that exists), removed at the end."""
+    place = next(folder for folder in (near.absolute(), *near.absolute().parents) if folder.is_dir())
+    folder = place / f"{TEMPORARY_MARK}{os.getpid()}-{near.name}"
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        _remove(folder)
+
+
 def raise_if_full(error: OSError, path: Path) -> None:
     """Turns "no space left" into one clear line; other errors pass.
 
