@@ -29,6 +29,7 @@ FLAGS = {
     "synthesize": ["run", "--config", "-c", "--redo"],
     "segment": ["run", "--config", "-c", "--redo"],
     "export-generator": ["run", "file", "--blocks"],
+    "import-weights": ["file", "out", "--mpp", "--generator-only", "--config", "-c"],
     "export-masks": ["run", "folder"],
     "verify": ["run"],
     "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--stains", "--scale", "--density", "--seed"],

@@ -230,7 +230,10 @@ def rosinality(
             "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}},
             "param_groups": [{"lr": 0.002, "betas": (0.0, 0.99), "params": [0]}],
         }
-        content |= {"args": argparse.Namespace(size=G.spec.resolution, n_mlp=8, latent=512, path="x"), "ada_aug_p": np.float64(0.25)}
+        content |= {
+            "args": argparse.Namespace(size=G.spec.resolution, n_mlp=G.spec.mapping_layers, latent=G.spec.z_dim, path="x"),
+            "ada_aug_p": np.float64(0.25),
+        }
     if change is not None:
         change(content)
     buffer = io.BytesIO()

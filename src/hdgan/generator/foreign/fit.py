@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hdgan.errors import BadConfig
-from hdgan.generator.foreign.inert import Tensor
+from hdgan.generator.foreign.inert import Tensor, kind
 from hdgan.generator.foreign.limits import Budget, Refused, shown
 from hdgan.generator.foreign.shapes import Shapes, discriminator_shapes, generator_shapes
 from hdgan.generator.spec import NetworkSpec
@@ -45,7 +45,7 @@ def spec_of(shapes: Shapes, **traits: Any) -> NetworkSpec:
     """
     found = sorted({int(match[1]) for name in shapes if (match := _BLOCK.match(name))})
     resolution = found[-1] if found else 0
-    if found != [2**i for i in range(2, 2 + len(found))]:
+    if not found or found != [2**i for i in range(2, 2 + len(found))]:
         raise Refused(f"has blocks of {shown(', '.join(map(str, found)) or 'no size')} px instead of 4, 8, 16 and so on")
     widths = {r: _shape(shapes, f"synthesis.b{r}.conv1.weight", 4)[0] for r in found}
     base, most = channel_rule(widths)
@@ -99,6 +99,19 @@ def check_discriminator(found: Shapes, spec: NetworkSpec) -> None:
         Refused: weights are missing, too many, or of another shape; names them.
     """
     _compare(found, discriminator_shapes(spec), "discriminator")
+
+
+def check_stated(stated: Mapping[Any, Any], ours: Mapping[str, int]) -> None:
+    """Passes when those of the sizes `ours` (of the weights) that a file states are what it states.
+
+    Raises:
+        Refused: one is not.
+    """
+    for name, size in ours.items():
+        value = stated.get(name, size)
+        if type(value) is not int or value != size:
+            words = str(value) if type(value) is int and abs(value) < 10**9 else kind(value)
+            raise Refused(f"states {name} {words}, and its weights are of one with {size}")
 
 
 def arrays_of(tensors: Mapping[str, Tensor], budget: Budget) -> dict[str, np.ndarray]:

@@ -156,13 +156,15 @@ def check_nesting(root: Any) -> None:
             if id(part) in on_path:
                 raise Refused("something in it holds itself")
             if id(part) not in heights:
+                if len(path) == MAX_DEPTH:
+                    raise Refused(f"nests more than {MAX_DEPTH} deep")
                 path.append((part, _parts(part)))
                 on_path.add(id(part))
             continue
         path.pop()
         on_path.discard(id(value))
         height = 1 + max((heights.get(id(part), 0) for part in _parts(value)), default=0)
-        if height > MAX_DEPTH or len(path) > MAX_DEPTH:
+        if height > MAX_DEPTH:  # the way here was short, but what it met again goes deep
             raise Refused(f"nests more than {MAX_DEPTH} deep")
         heights[id(value)] = height
 

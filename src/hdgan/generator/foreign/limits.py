@@ -6,7 +6,7 @@ a file made to exhaust memory or time is refused within a second or so.
 
 from __future__ import annotations
 
-MAX_OPERATIONS = 500_000
+MAX_OPERATIONS = 300_000
 """Opcodes in one file, nested streams included."""
 MAX_MEMO = 200_000
 """Remembered objects in one stream."""

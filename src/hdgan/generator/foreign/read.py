@@ -69,7 +69,7 @@ def _generator_spec(network: Network, budget: Budget) -> NetworkSpec:
     found = traits.generator_traits(network)
     network.tensors = fit.without_filters(network.tensors, budget, ends="resample_filter", gains=(1.0,))
     spec = fit.spec_of(fit.shapes_of(network.tensors), **found)
-    traits.check_stated(network, spec)
+    traits.check_sizes(network, spec)
     return spec
 
 

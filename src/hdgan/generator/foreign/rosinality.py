@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hdgan.generator.foreign import fit
-from hdgan.generator.foreign.inert import Tensor, kind
+from hdgan.generator.foreign.inert import Settings, Tensor, kind
 from hdgan.generator.foreign.limits import Budget, Refused, shown
 from hdgan.generator.spec import NetworkSpec
 from hdgan.randomness import stream
@@ -37,6 +37,8 @@ def weights_of(value: Any, budget: Budget, *, only_generator: bool) -> fit.Weigh
     tensors = _generator(value["g_ema"], average, budget)
     has_noise_maps = any(name.endswith("noise_const") for name in tensors)
     spec = fit.spec_of(fit.shapes_of(tensors), **_TRAITS, noise_maps="shared" if has_noise_maps else "own")
+    if isinstance(value.get("args"), Settings):
+        fit.check_stated(value["args"].values, {"n_mlp": spec.mapping_layers, "latent": spec.z_dim, "size": spec.resolution})
     notes = [] if has_noise_maps else ["no noise maps are stored: each image has its own"]
     arrays = _filled(tensors, spec, budget)
     if average is None:

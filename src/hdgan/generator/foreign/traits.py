@@ -9,6 +9,7 @@ import math
 import re
 from typing import Any
 
+from hdgan.generator.foreign import fit
 from hdgan.generator.foreign.inert import kind
 from hdgan.generator.foreign.limits import Refused, shown
 from hdgan.generator.foreign.official import Network
@@ -79,7 +80,7 @@ def mapping_lr(network: Network) -> float:
     return lr
 
 
-def check_stated(network: Network, spec: NetworkSpec) -> None:
+def check_sizes(network: Network, spec: NetworkSpec) -> None:
     """Passes when what a network states of its size agrees with its weights.
 
     Raises:
@@ -93,11 +94,8 @@ def check_stated(network: Network, spec: NetworkSpec) -> None:
         "img_channels": spec.image_channels,
         "num_ws": spec.num_ws,
     }
-    for name, ours in sizes.items():
-        stated = network.attributes[""].get(name, ours)
-        if type(stated) is not int or stated != ours:
-            words = str(stated) if type(stated) is int and abs(stated) < 10**9 else kind(stated)
-            raise Refused(f"states {name} {words}, and its weights are of one with {ours}")
+    fit.check_stated(network.attributes[""], sizes)
+    fit.check_stated(network.attributes.get("mapping", {}), {"num_layers": spec.mapping_layers})
 
 
 def _check_kind(network: Network, class_name: str, architecture: str) -> None:
