@@ -5,7 +5,8 @@ import pytest
 from hdgan.generator.weights import load_generator
 from tests.generator.foreign.writers import networks, official, rosinality
 
-SETTINGS = '[run]\nname = "small"\nseed = 7\n[tiles]\nslides = ["none"]\nmpp = 2.0\ntile_px = 16\n[generator]\nresolution = 16\n[samples]\nnum = 2\nshortlist = 1\n'
+SETTINGS = '[run]\nname = "small"\nseed = 7\n'
+SETTINGS += '[tiles]\nslides = ["none"]\nmpp = 2.0\ntile_px = 16\n[generator]\nresolution = 16\n[samples]\nnum = 2\nshortlist = 1\n'
 
 
 @pytest.fixture
