@@ -60,4 +60,4 @@ def test_a_discriminator_that_does_not_fit_can_be_left_out(hdgan, refused, tmp_p
     assert "is no discriminator of ours: it lacks b4.conv.bias" in refused("import-weights", tmp_path / "x.pkl", tmp_path / "run")
     code, _, error = hdgan("import-weights", tmp_path / "x.pkl", tmp_path / "run", "--generator-only")
     assert (code, error) == (0, "")
-    assert not (tmp_path / "run" / "2-generator" / "networks.safetensors").exists()
+    assert not (tmp_path / "run" / "2-generator" / "state").exists()

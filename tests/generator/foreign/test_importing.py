@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from hdgan.errors import BadInput, BadWeights
 from hdgan.generator.foreign import importing
-from hdgan.generator.foreign.importing import NETWORKS, import_file, import_stage, read_apart
+from hdgan.generator.foreign.importing import import_file, import_stage, read_apart
 from hdgan.generator.weights import FILE, TrainedGenerator, load_generator
 from hdgan.store.hashing import hash_file
 from hdgan.store.stage import read_manifest, verify
@@ -78,9 +78,10 @@ def test_an_imported_stage_is_finished_and_holds_all_three_networks(source, tmp_
     assert verify(folder) == []
     assert (manifest.config, manifest.inputs, manifest.seed) == ({}, {}, 3)
     assert manifest.counts["source_sha256"] == hash_file(source)
-    assert manifest.outputs.keys() == {FILE, NETWORKS}
-    tensors, facts = checkpoint.read_tensors(folder / NETWORKS)
-    assert facts["spec"] == weights.spec.to_json()
+    assert manifest.outputs.keys() == {FILE, "state/state-000000000.safetensors"}
+    state = checkpoint.newest(folder / "state")
+    tensors, facts = dict(state.tensors), state.facts
+    assert (facts["spec"], facts["num_images"]) == (weights.spec.to_json(), 0)
     G, D = networks()
     for prefix, network in (("G", G), ("D", D), ("G_average", G)):
         for name, value in network.state_dict().items():

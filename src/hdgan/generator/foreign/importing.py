@@ -23,6 +23,7 @@ from hdgan.generator.foreign.fit import Weights, check_discriminator, check_gene
 from hdgan.generator.foreign.limits import Refused, shown
 from hdgan.generator.networks import Generator
 from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.train import STATE
 from hdgan.generator.weights import FILE, save_generator
 from hdgan.store.atomic import scratch
 from hdgan.store.hashing import hash_file
@@ -30,9 +31,6 @@ from hdgan.store.layout import RunFolder
 from hdgan.store.stage import MANIFEST, Manifest, begun_with, open_stage
 from hdgan.training import checkpoint
 
-NETWORKS = "networks.safetensors"
-"""The trained networks and the average, to go on training from."""
-NETWORKS_KIND = "stylegan2-ada-networks"
 _MODULE = "hdgan.generator.foreign.child"
 _SOURCES = Path(__file__).parents[3]
 """Where the child finds this package."""
@@ -61,6 +59,7 @@ def import_stage(
 ) -> tuple[Weights, Manifest]:
     """Makes the networks of the foreign file `source` the generator stage of the run in `root`; what was read, and the manifest.
 
+    Where the file holds both trained networks, they are kept as a state before the first step, for trainings to begin with.
     The manifest records no settings and no tiles, so that none make the stage stale.
 
     Raises:
@@ -77,8 +76,8 @@ def import_stage(
         _write_generator(folder / FILE, weights, mpp=mpp, origin=origin)
         if "D" in weights.networks:
             tensors = {f"{network}.{name}": torch.from_numpy(array) for network, name, array in _each(weights)}
-            facts = {"kind": NETWORKS_KIND, "spec": weights.spec.to_json(), "trained": {"imported": origin}}
-            checkpoint.write_tensors(folder / NETWORKS, tensors, facts)
+            facts = {"spec": weights.spec.to_json(), "num_images": 0, "imported": origin}
+            checkpoint.save(folder / STATE, step=0, tensors=tensors, facts=facts)
         num = sum(array.size for array in weights.networks["G_average"].values())
         manifest = stage.seal(counts={"networks": len(weights.networks), "numbers": num, "source_sha256": origin["sha256"]})
     return weights, manifest
