@@ -93,7 +93,8 @@ network(
     "not finite",
 )
 network("a generator of another architecture", _put("synthesis.b8", "architecture", "resnet"), "architecture resnet, and skip is read")
-network("a discriminator of another architecture", _put("b8", "architecture", "orig", "D"), "architecture orig, and resnet is read")
+network("a discriminator of another architecture", _put("b8", "architecture", "skip", "D"), "architecture skip, and resnet or orig is read")
+network("a discriminator of two architectures", _put("b8", "architecture", "orig", "D"), "several architectures, orig and resnet")
 network("an architecture that is a list", _put("b8", "architecture", [], "D"), "architecture a list")
 network("another activation", _put("synthesis.b8.conv0", "activation", "swish"), "another activation than lrelu")
 network("another gain", _put("mapping.fc1", "weight_gain", 0.5), r"scales mapping\.fc1 in another way")

@@ -61,6 +61,13 @@ def test_a_rosinality_file_draws_what_the_network_drew(tmp_path):
     assert_draws_like(tmp_path / "out.safetensors")
 
 
+def test_a_network_with_labels_draws_what_it_drew(tmp_path):
+    spec = replace(SPEC, label_dim=3)
+    (tmp_path / "x.pkl").write_bytes(official(*networks(spec)))
+    import_file(tmp_path / "x.pkl", tmp_path / "out.safetensors")
+    assert assert_draws_like(tmp_path / "out.safetensors", spec).conditions.names == ("0", "1", "2")
+
+
 def test_half_precision_and_limits_stay_in_the_spec_and_images_are_drawn_without(tmp_path):
     spec = replace(SPEC, low_precision="float16", num_low_precision=2, clamp=256.0)
     (tmp_path / "x.pkl").write_bytes(official(networks(spec)[0]))
@@ -87,6 +94,18 @@ def test_an_imported_stage_is_finished_and_holds_all_three_networks(source, tmp_
         for name, value in network.state_dict().items():
             assert torch.equal(tensors.pop(f"{prefix}.{name}"), value)
     assert not tensors
+
+
+def test_a_training_can_begin_with_all_that_was_imported(source, tmp_path):
+    from hdgan.generator import transfer
+
+    import_stage(source, tmp_path / "run")
+    found = transfer.read(transfer.find(tmp_path / "run" / "2-generator"))
+    G, D = networks()
+    assert (found.kind, found.spec) == ("state", SPEC)
+    for given, network in ((found.G, G), (found.G_average, G), (found.D, D)):
+        assert given.keys() == network.state_dict().keys()
+        assert all(torch.equal(given[name], value) for name, value in network.state_dict().items())
 
 
 def test_samples_are_drawn_from_an_imported_stage(source, tmp_path):

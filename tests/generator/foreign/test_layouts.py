@@ -32,6 +32,7 @@ VARIANTS = {
     "64 px": replace(SPEC, resolution=64, channel_base=256),
     "half precision": replace(SPEC, low_precision="float16", num_low_precision=2, clamp=256.0),
     "another mapping rate": replace(SPEC, mapping_lr=0.1),
+    "a plain discriminator": replace(SPEC, discriminator="orig"),
     "statistics over two": replace(SPEC, minibatch_std_group=2),
 }
 

@@ -197,14 +197,16 @@ def discriminator_tree(D: Discriminator, *, frozen: int = 0, lr: float = 0.01) -
                 layers[name] = part(
                     "Conv2dLayer", own | {"resample_filter": K}, {}, is_buffer=is_buffer, activation=activation, conv_clamp=None
                 )
-        blocks[f"b{r}"] = part("DiscriminatorBlock", {"resample_filter": K}, layers, resolution=r, architecture="resnet", use_fp16=False)
+        blocks[f"b{r}"] = part(
+            "DiscriminatorBlock", {"resample_filter": K}, layers, resolution=r, architecture=spec.discriminator, use_fp16=False
+        )
     epilogue = {
         "mbstd": part("MinibatchStdLayer", {}, {}, group_size=spec.minibatch_std_group, num_channels=1),
         "conv": part("Conv2dLayer", below(weights, "b4.conv") | {"resample_filter": K}, {}, activation="lrelu"),
         "fc": dense(below(weights, "b4.fc"), activation="lrelu"),
         "out": dense(below(weights, "b4.out")),
     }
-    blocks["b4"] = part("DiscriminatorEpilogue", {}, epilogue, cmap_dim=0, resolution=4, architecture="resnet")
+    blocks["b4"] = part("DiscriminatorEpilogue", {}, epilogue, cmap_dim=0, resolution=4, architecture=spec.discriminator)
     if spec.label_dim:
         layers = {f"fc{i}": dense(below(weights, f"mapping.fc{i}"), lr=lr, activation="lrelu") for i in range(8)}
         blocks["mapping"] = part("MappingNetwork", {}, layers | {"embed": dense(below(weights, "mapping.embed"))}, num_layers=8)

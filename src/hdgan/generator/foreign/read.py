@@ -58,7 +58,7 @@ def _official(networks: dict[str, Network], budget: Budget, *, only_generator: b
     if not only_generator and {"G", "D"} <= networks.keys():
         spec = replace(spec, **traits.discriminator_traits(networks["D"]))
         trained = _generator_spec(networks["G"], budget)
-        if replace(trained, minibatch_std_group=spec.minibatch_std_group) != spec:
+        if replace(trained, minibatch_std_group=spec.minibatch_std_group, discriminator=spec.discriminator) != spec:
             raise Refused("has networks G and G_ema of different shapes")
         arrays["G"] = _arrays(networks["G"], spec, budget)
         arrays["D"] = _discriminator(networks["D"], spec, budget, notes)

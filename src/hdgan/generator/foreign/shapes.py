@@ -41,7 +41,8 @@ def discriminator_shapes(spec: NetworkSpec) -> Shapes:
             shapes |= {f"{block}.fromrgb.weight": (num_in, spec.image_channels, 1, 1), f"{block}.fromrgb.bias": (num_in,)}
         shapes |= {f"{block}.conv0.weight": (num_in, num_in, 3, 3), f"{block}.conv0.bias": (num_in,)}
         shapes |= {f"{block}.conv1.weight": (num_out, num_in, 3, 3), f"{block}.conv1.bias": (num_out,)}
-        shapes[f"{block}.skip.weight"] = (num_out, num_in, 1, 1)
+        if spec.discriminator == "resnet":
+            shapes[f"{block}.skip.weight"] = (num_out, num_in, 1, 1)
     num_in = width + (1 if spec.minibatch_std_group else 0)
     shapes |= {"b4.conv.weight": (width, num_in, 3, 3), "b4.conv.bias": (width,)}
     shapes |= _linear("b4.fc", width * 16, width) | _linear("b4.out", width, width if spec.label_dim else 1)

@@ -32,7 +32,7 @@ def generator_traits(network: Network) -> dict[str, Any]:
     """
     if _ALIAS_FREE in network.classes.values() or any(name.startswith("synthesis.input.") for name in network.tensors):
         raise Refused("is an alias-free StyleGAN3 generator, which is another network; only StyleGAN2 is read")
-    _check_kind(network, "Generator", "skip")
+    _check_kind(network, "Generator", ("skip",))
     blocks = [attributes for path, attributes in network.attributes.items() if re.fullmatch(r"synthesis\.b\d+", path)]
     num_half = sum(1 for attributes in blocks if attributes.get("use_fp16") is True)
     clamps = {_number(attributes["conv_clamp"], "conv_clamp") for attributes in network.attributes.values() if attributes.get("conv_clamp")}
@@ -52,13 +52,16 @@ def discriminator_traits(network: Network) -> dict[str, Any]:
     Raises:
         Refused: the network is of another kind than ours.
     """
-    _check_kind(network, "Discriminator", "resnet")
+    kinds = _check_kind(network, "Discriminator", ("resnet", "orig"))
+    if len(kinds) > 1:
+        raise Refused(f"is a Discriminator of several architectures, {' and '.join(sorted(kinds))}")
+    has_skips = any(name.endswith(".skip.weight") for name in network.tensors)
     group: Any = network.attributes.get("b4.mbstd", {}).get("group_size", 4)
     if "b4.mbstd" not in network.attributes:
         group = 0
     elif type(group) is not int or group < 1:
         raise Refused("compares images within groups of no fixed size")
-    return {"minibatch_std_group": group}
+    return {"minibatch_std_group": group, "discriminator": min(kinds, default="resnet" if has_skips else "orig")}
 
 
 def mapping_lr(network: Network) -> float:
@@ -98,20 +101,24 @@ def check_sizes(network: Network, spec: NetworkSpec) -> None:
     fit.check_stated(network.attributes.get("mapping", {}), {"num_layers": spec.mapping_layers})
 
 
-def _check_kind(network: Network, class_name: str, architecture: str) -> None:
-    """Class, architecture, activations and gains are those of our networks."""
+def _check_kind(network: Network, class_name: str, architectures: tuple[str, ...]) -> set[str]:
+    """The architectures that are stated, after a look at class, architecture, activations and gains: those of our networks."""
+    found = set()
     if network.class_name != class_name:
         raise Refused(f"has a {shown(network.class_name)} where a {class_name} belongs")
     for path, attributes in network.attributes.items():
-        stated = attributes.get("architecture", architecture)
-        if stated != architecture:
-            words = shown(stated) if isinstance(stated, str) else kind(stated)
-            raise Refused(f"is a {class_name} of architecture {words}, and {architecture} is read")
+        if "architecture" in attributes:
+            stated = attributes["architecture"]
+            if not isinstance(stated, str) or stated not in architectures:
+                words = shown(stated) if isinstance(stated, str) else kind(stated)
+                raise Refused(f"is a {class_name} of architecture {words}, and {' or '.join(architectures)} is read")
+            found.add(stated)
         for pattern, activation in _ACTIVATIONS:
             if pattern.fullmatch(path) and attributes.get("activation", activation) != activation:
                 raise Refused(f"has another activation than {activation} in {shown(path)}")
         if re.fullmatch(r".*\.affine|mapping\.embed|b4\.(fc|out)", path):
             _check_gain(network, path, attributes, 1.0)
+    return found
 
 
 def _check_gain(network: Network, path: str, attributes: dict[str, Any], lr: float) -> None:
