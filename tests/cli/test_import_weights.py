@@ -36,6 +36,16 @@ def test_weights_become_the_generator_of_a_run_that_goes_on_from_there(source, h
     code, said, error = hdgan("sample", root)
     assert code == 0, error
     assert said.startswith("samples: done in ")
+    code, said, error = hdgan("verify", root)
+    assert code == 0, error
+    assert "2-generator: 2 files, as written" in said
+    code, said, error = hdgan("run", settings, "--out", root, "--first", "samples", "--until", "samples")
+    assert code == 0, error
+    assert "samples" in said
+
+
+def test_a_file_is_no_run(source, refused, tmp_path):
+    assert "is a file; name the folder of a run" in refused("import-weights", source, source)
 
 
 def test_notes_of_the_reader_are_told(hdgan, tmp_path):

@@ -184,3 +184,16 @@ def test_broken_images_are_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(BadInput, match=r"cut\.png"):
         atomic.read_image(path)
+
+
+def test_a_scratch_folder_lies_beside_what_will_be_written_and_is_gone_afterwards(tmp_path):
+    wanted = tmp_path / "not" / "yet" / "there"
+    with pytest.raises(KeyError), atomic.scratch(wanted) as folder:
+        assert folder.parent == tmp_path
+        (folder / "a").write_text("x")
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir()
+    (folder / "of a killed process").write_text("x")
+    with atomic.scratch(wanted) as folder:
+        assert list(folder.iterdir()) == []

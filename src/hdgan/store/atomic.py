@@ -67,6 +67,7 @@ def scratch(near: Path) -> Iterator[Path]:
     place = next(folder for folder in (near.absolute(), *near.absolute().parents) if folder.is_dir())
     folder = place / f"{TEMPORARY_MARK}{os.getpid()}-{near.name}"
     try:
+        _remove(folder)  # of a killed process that had our number
         folder.mkdir()
         yield folder
     finally:

@@ -66,6 +66,11 @@ network(
     _fill("b16.conv0", "weight", float("nan"), "D"),
     r"b16\.conv0\.weight that are not finite",
 )
+case(
+    "network: labels and no latents",
+    lambda: official(networks(replace(SPEC, label_dim=2, z_dim=0))[0]),
+    "takes labels and no latents",
+)
 network("a missing weight", lambda c: parameters(c, "synthesis.b8.conv1").pop("bias"), r"lacks synthesis\.b8\.conv1\.bias")
 network("a missing block", lambda c: tree(c, "synthesis")["_modules"].pop("b8"), "has blocks of 4, 16 px")
 network(

@@ -51,12 +51,15 @@ def spec_of(shapes: Shapes, **traits: Any) -> NetworkSpec:
     base, most = channel_rule(widths)
     w_dim = _shape(shapes, "synthesis.b4.conv1.affine.weight", 2)[1]
     label_dim = _shape(shapes, "mapping.embed.weight", 2)[1] if "mapping.embed.weight" in shapes else 0
+    z_dim = _shape(shapes, "mapping.fc0.weight", 2)[1] - (w_dim if label_dim else 0)
+    if z_dim < 1:
+        raise Refused("has a mapping network that takes labels and no latents")
     with_noise = [r for r in found if f"synthesis.b{r}.conv1.noise_strength" in shapes]
     try:
         return NetworkSpec(
             resolution=resolution,
             image_channels=_shape(shapes, f"synthesis.b{resolution}.torgb.weight", 4)[0],
-            z_dim=_shape(shapes, "mapping.fc0.weight", 2)[1] - (w_dim if label_dim else 0),
+            z_dim=z_dim,
             w_dim=w_dim,
             label_dim=label_dim,
             mapping_layers=sum(1 for name in shapes if _LAYER.fullmatch(name)),

@@ -66,6 +66,8 @@ def import_stage(
         BadInput: the run has a generator.
         BadWeights: the file is refused; the message says why.
     """
+    if root.exists() and not root.is_dir():
+        raise BadInput(root, "is a file", "name the folder of a run, or a new file that ends in .safetensors")
     folder = RunFolder(root).folder("generator")
     before = begun_with(folder)
     if before is not None and ((folder / MANIFEST).exists() or before["config"]):
@@ -128,7 +130,7 @@ def _run_child(source: Path, result: Path, *, only_generator: bool, seconds: int
         return
     lines = done.stderr.decode(errors="replace").strip().splitlines() or [""]
     if done.returncode == child.REFUSED:
-        raise BadWeights(source, _shown_line(lines[-1]), "only published StyleGAN2 layouts are read (docs/how-to/published-weights.md)")
+        raise BadWeights(source, _shown_line(lines[-1]), "whole files of the published StyleGAN2 layouts are read, and no others")
     raise BadWeights(source, f"made its reader end with code {done.returncode} ({shown(lines[-1])})")
 
 
