@@ -240,6 +240,23 @@ def _twins() -> bytes:
     return official(networks()[0], change=change)
 
 
+def _shared(num: int, group: str) -> Make:
+    """Thousands of parts with one dictionary in common: a copy for each would fill the memory."""
+
+    def change(content: dict[str, Any]) -> None:
+        common: dict[str, Any] = {f"x{i}": None for i in range(num)}
+        tree = part("SynthesisLayer", {}, {})
+        for _ in range(11):
+            tree = part("SynthesisLayer", {}, {"a": tree, "b": tree})
+            if group:
+                tree.state[group] = common
+            else:
+                tree.state |= common
+        content["G_ema"] = tree
+
+    return lambda: official(networks()[0], change=change)
+
+
 def _loop() -> bytes:
     def change(content: dict[str, Any]) -> None:
         content["G_ema"].state["_modules"]["synthesis"].state["itself"] = content["G_ema"].state
@@ -247,7 +264,10 @@ def _loop() -> bytes:
     return official(networks()[0], change=change)
 
 
-case("parts that share their parts", _twins, "parts|deep")
+case("parts that share their parts", _twins, "more than 5000 parts")
+case("parts that share 4,000 weights", _shared(4000, "_parameters"), "more than 5000 parts")
+case("parts that share 40,000 weights", _shared(40_000, "_parameters"), "more than 5000 parts")
+case("parts that share 9,000 attributes", _shared(9_000, ""), "has a SynthesisLayer where a Generator belongs")
 case("a network that holds itself", _loop, "holds itself|deep|not remembered")
 
 # Tensors that are not what they say.

@@ -24,8 +24,8 @@ MAX_DIMENSIONS = 6
 MAX_EXTENT = 2**31
 MAX_ENTRIES = 20_000
 """Files in a zip archive."""
-MAX_MODULES = 2_000
-"""Parts of one network."""
+MAX_PARTS = 5_000
+"""Modules and weights of one network."""
 _SPARE_BYTES = 64 * 2**20
 
 

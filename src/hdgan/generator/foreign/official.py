@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hdgan.generator.foreign.inert import Module, Storage, Tensor, kind
-from hdgan.generator.foreign.limits import MAX_MODULES, Budget, Refused, shown
+from hdgan.generator.foreign.limits import MAX_PARTS, Budget, Refused, shown
 from hdgan.generator.foreign.opcodes import Vocabulary, decode
 from hdgan.generator.foreign.streams import read_old
 from hdgan.generator.foreign.vocabulary import PLAIN, mapping
@@ -25,7 +25,7 @@ class Network:
     class_name: str
     tensors: dict[str, Tensor] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Module to its plain attributes."""
+    """Module to its state, of which only attributes of known names are looked at; not a copy, since many modules may share one."""
     classes: dict[str, str] = field(default_factory=dict)
     """Module to the name of its class."""
 
@@ -53,13 +53,14 @@ def _network(root: Module) -> Network:
     num = 0
     while waiting:
         path, module = waiting.pop()
-        num += 1
-        if num > MAX_MODULES:
-            raise Refused(f"holds a network of more than {MAX_MODULES} parts")
         found.classes[path] = module.class_name
-        found.attributes[path] = {key: item for key, item in module.state.items() if type(key) is str and not key.startswith("_")}
+        found.attributes[path] = module.state
         for group in ("_parameters", "_buffers", "_modules"):
-            for name, item in _named(module.state.get(group), group):
+            entries = _named(module.state.get(group), group)
+            num += len(entries)
+            if num > MAX_PARTS:
+                raise Refused(f"holds a network of more than {MAX_PARTS} parts")
+            for name, item in entries.items():
                 dotted = f"{path}.{name}" if path else name
                 if group == "_modules" and isinstance(item, Module):
                     waiting.append((dotted, item))
@@ -70,13 +71,15 @@ def _network(root: Module) -> Network:
     return found
 
 
-def _named(group: Any, what: str) -> list[tuple[str, Any]]:
+def _named(group: Any, what: str) -> dict[str, Any]:
     if type(group) is not dict:
         raise Refused(f"holds a network part without {what}")
+    if len(group) > MAX_PARTS:
+        raise Refused(f"holds a network of more than {MAX_PARTS} parts")
     for name in group:
         if type(name) is not str or not name or "." in name or len(name) > 64:
             raise Refused(f"holds a network part with an impossible name in {what}")
-    return list(group.items())
+    return group
 
 
 def _module(arguments: tuple[Any, ...], _budget: Budget) -> Module:

@@ -99,7 +99,11 @@ class _Machine:
 
     def byte(self) -> int:
         """The next byte."""
-        return self.take(1)[0]
+        if self.at >= len(self.data):
+            raise Refused("ends before it is complete")
+        value = self.data[self.at]
+        self.at += 1
+        return value
 
     def take(self, num: int) -> memoryview:
         """The next `num` bytes."""
