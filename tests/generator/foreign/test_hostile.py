@@ -61,7 +61,7 @@ def test_there_are_many_kinds_of_them():
 def test_it_is_refused_at_once_with_a_reason_and_nothing_is_run(name, watched):
     make, reason = CASES[name]
     data = make()
-    begun = time.perf_counter()
+    begun = time.process_time()  # other work on the machine does not count
     with watched() as events:
         try:
             read_weights(data)
@@ -69,7 +69,7 @@ def test_it_is_refused_at_once_with_a_reason_and_nothing_is_run(name, watched):
             refusal = str(error)
         else:
             refusal = ""
-    assert time.perf_counter() - begun < LIMIT_S
+    assert time.process_time() - begun < LIMIT_S
     assert events == []
     assert re.search(reason, refusal), refusal
     assert refusal.isascii()

@@ -49,6 +49,44 @@ def test_an_official_pickle_gives_every_tensor_bit_for_bit(spec, protocol):
     assert_same(found.networks["D"], D)
 
 
+def every_part(root):
+    yield root
+    for inner in root.state["_modules"].values():
+        yield from every_part(inner)
+
+
+def test_what_stylegan3_adds_to_each_layer_changes_nothing():
+    def change(content):
+        for name in ("G_ema", "G", "D"):
+            for inner in every_part(content[name]):
+                inner.state |= {
+                    "in_channels": 8,
+                    "out_channels": 8,
+                    "fused_modconv_default": "inference_only",
+                    "num_fp16_res": 0,
+                    "_is_full_backward_hook": None,
+                }
+                inner.state["_init_kwargs"] |= {"channel_base": 64, "block_kwargs": {"use_noise": True}}
+
+    G, D = networks()
+    found = read_weights(official(G, D, change=change))
+    assert found.spec == SPEC
+    assert_same(found.networks["G_average"], G)
+    assert_same(found.networks["D"], D)
+
+
+def test_files_without_any_attributes_are_read_by_their_shapes():
+    def change(content):
+        for name in ("G_ema", "G", "D"):
+            for inner in every_part(content[name]):
+                inner.state = {key: value for key, value in inner.state.items() if key in ("_parameters", "_buffers", "_modules")}
+
+    G, D = networks()
+    found = read_weights(official(G, D, change=change))
+    assert found.spec == SPEC
+    assert_same(found.networks["D"], D)
+
+
 @pytest.mark.parametrize("frozen", [1, 2])
 def test_layers_that_were_frozen_are_found_among_the_buffers(frozen):
     G, D = networks()
