@@ -65,3 +65,15 @@ class Interrupted(HdganError):
     """A signal asked a long job to stop; the state is saved and the same command resumes it (exit 75, EX_TEMPFAIL)."""
 
     exit_code = 75
+
+
+class PartnerFailed(HdganError):
+    """One of several processes that train together met an error; the others stop with its exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+class LostProcess(Interrupted):
+    """One of several processes that train together ended; the others stop, and the same command resumes from the last state."""

@@ -153,3 +153,11 @@ def test_imported_masks_outlive_a_change_of_their_samples(drawn, small_run, hdga
     assert code == 2
     assert "import the masks again" in error
     assert len(list((root / "4-annotations" / "masks").glob("*.png"))) == 16
+
+
+def test_a_walk_through_the_latents_is_drawn_where_one_asks_for_it(drawn, hdgan, tmp_path):
+    root, settings = drawn
+    code, out, error = hdgan("sample", root, "--config", settings, "--interpolate", tmp_path / "walk", "--way", "spherical")
+    assert code == 0, error
+    assert [line.rsplit("/", 1)[1] for line in out.splitlines()] == ["interpolation.png", "interpolation.webp"]
+    assert sorted(path.name for path in (tmp_path / "walk").iterdir()) == ["interpolation.png", "interpolation.webp"]

@@ -114,7 +114,7 @@ def test_images_of_a_pass_of_the_generator_equal_those_of_its_second_run():
     drawn = []
     features = state.D.features
     state.D.features = lambda x: (drawn.append(x.detach()), features(x))[1]  # type: ignore[method-assign]
-    fakes = phases._generator_phase(state, real, settings)
+    fakes = phases._generator_phase(state, settings)
     assert len(drawn) == 8
     for first, again, kept in zip(drawn[:4], drawn[4:], fakes, strict=True):
         assert torch.equal(first, again)

@@ -18,8 +18,10 @@ from hdgan.generator.crops import Crops
 from hdgan.generator.stage import run_generator
 from hdgan.generator.state import from_tensors, new_state, to_tensors
 from hdgan.generator.train import _to_float
+from hdgan.generator.watch import BEST
 from hdgan.progress import Silent
 from hdgan.store.archive import TileArchive
+from hdgan.store.stage import read_manifest
 from hdgan.training import checkpoint
 
 from .conftest import TINY
@@ -235,4 +237,42 @@ def test_a_training_stopped_at_a_grid_and_resumed_has_the_same_statistics(tiles,
             with pytest.raises(Interrupted):
                 run_generator(CONFIG, tiles=tiles, out=tmp_path / folder, seed=0, progress=StopAfter(stop))
         run_generator(CONFIG, tiles=tiles, out=tmp_path / folder, seed=0)
+    assert (tmp_path / "whole" / "events").is_dir()
+    assert not any(name.startswith(("events", "state")) for name in read_manifest(tmp_path / "whole").outputs)
     assert (tmp_path / "whole" / "stats.jsonl").read_bytes() == (tmp_path / "stopped" / "stats.jsonl").read_bytes()
+
+
+def test_the_state_of_the_best_grid_is_kept(tiles, tmp_path):
+    run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0)
+    rows = [json.loads(line) for line in (tmp_path / "g" / "stats.jsonl").read_text().splitlines()]
+    best = min((row for row in rows if BEST.name in row), key=lambda row: row[BEST.name])
+    (kept,) = (tmp_path / "g" / "state").glob("best-*")
+    assert kept.name == f"best-{best['images']:09d}.safetensors"
+    assert checkpoint.read_tensors(kept)[1]["num_images"] == best["images"]
+
+
+def test_what_is_not_finite_stops_the_run_is_recorded_and_leaves_the_last_good_state(tiles, tmp_path, monkeypatch):
+    run_generator(CONFIG.model_copy(update={"kimg": 0.04}), tiles=tiles, out=tmp_path / "g", seed=0)
+    good = checkpoint.newest(tmp_path / "g" / "state")
+
+    def poisoned(crops, first, mine):
+        raise_at = 60
+        batch = crops.numbered(list(mine)).astype("float32")
+        return batch * (float("nan") if first >= raise_at else 1)
+
+    monkeypatch.setattr(training, "_read", poisoned)
+    with pytest.raises(Diverged, match="at image 60"):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
+    kept = checkpoint.newest(tmp_path / "g" / "state")
+    assert kept.path == good.path
+    assert kept.skipped == ()
+    last = json.loads((tmp_path / "g" / "stats.jsonl").read_text().splitlines()[-1])
+    assert last == {"images": 60, "warning": "not_finite"}
+
+
+def test_a_state_that_is_not_finite_is_never_written(tiles):
+    state = new_state(CONFIG.network_spec(), CONFIG.train_settings(seed=0))
+    training._finite_state(state, [])
+    state.D.b4.out.weight.data[0, 0] = torch.inf
+    with pytest.raises(Diverged, match=r"D\.b4\.out\.weight"):
+        training._finite_state(state, [])

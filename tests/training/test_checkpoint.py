@@ -47,6 +47,21 @@ def test_damaged_states_are_skipped_by_name(tmp_path, damage):
     assert "state-000000002" in found.skipped[0]
 
 
+def test_one_best_state_is_kept_beside_the_newest_and_stands_in_where_none_of_those_is_whole(tmp_path):
+    for step in range(1, 6):
+        checkpoint.save(tmp_path, step=step, tensors=TENSORS, facts={"step": step})
+    for step in (1, 2):
+        checkpoint.save_best(tmp_path, step=step, tensors=TENSORS, facts={"step": step})
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["best-000000002.safetensors", *(f"state-00000000{step}.safetensors" for step in (3, 4, 5))]
+    assert checkpoint.newest(tmp_path).facts == {"step": 5}
+    for path in tmp_path.glob("state-*"):
+        path.write_bytes(b"")
+    found = checkpoint.newest(tmp_path)
+    assert found.facts == {"step": 2}
+    assert len(found.skipped) == 3
+
+
 def test_no_state_is_none(tmp_path):
     assert checkpoint.newest(tmp_path) is None
 

@@ -27,7 +27,9 @@ def run(config: Settings, out: Out = None, plan: PlanOnly = False, first: First 
     from hdgan.pipeline.config import RunConfig
     from hdgan.pipeline.run import open_run, run_all, run_root
     from hdgan.pipeline.settings_file import read_settings
+    from hdgan.training.ranks import refuse_company
 
+    refuse_company("run")
     root = out or run_root(read_settings(config, RunConfig))
     opened = open_run(root, config=config)
     with showing() as progress:

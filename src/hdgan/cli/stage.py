@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,19 @@ def run_stage(stage: str, run: Path, *, config: Path | None, redo: bool, first: 
     """Runs `stage` of the run in folder `run`, or all from `first` to it, and says where the outputs are."""
     from hdgan.cli.progress import showing, span
     from hdgan.pipeline.run import open_run, run_all, run_one
+    from hdgan.progress import SILENT
+    from hdgan.training.ranks import rank_of, refuse_company
 
+    if stage != "generator":
+        refuse_company(stage)
+    is_first = rank_of().is_first
     opened = open_run(run, config=config)
     outcomes: tuple[Outcome, ...]
-    with showing() as progress:
+    with showing() if is_first else nullcontext(SILENT) as progress:
         if first is None:
             outcomes = (run_one(opened, stage, redo=redo, progress=progress),)
         else:
             outcomes = run_all(opened, first=first, until=stage, redo=redo, progress=progress)
-    for outcome in outcomes:
+    for outcome in outcomes if is_first else ():
         what = "current, nothing to do" if outcome.was_current else f"done in {span(outcome.seconds)}"
         typer.echo(f"{outcome.stage}: {what} ({outcome.folder})")

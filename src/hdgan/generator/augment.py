@@ -26,8 +26,13 @@ _STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
 _BLACK = 1 / 128
 
 
-def apply(images: Tensor, draws: Draws, *, noise: torch.Generator | None = None) -> Tensor:
-    """Augmented images `[N, C, H, W]`; `noise` is drawn from when the draws hold a sigma."""
+def apply(
+    images: Tensor, draws: Draws, *, noise: torch.Generator | None = None, total: int | None = None, share: slice | Tensor = slice(None)
+) -> Tensor:
+    """Augmented images `[N, C, H, W]`; `noise` is drawn from when the draws hold a sigma.
+
+    Where the images are the `share` of a pass of `total`, noise is drawn for all of those.
+    """
     x = images
     if draws.geometry is not None:
         x = warped(x, draws.geometry.to(x.device))
@@ -40,7 +45,7 @@ def apply(images: Tensor, draws: Draws, *, noise: torch.Generator | None = None)
     if draws.band_gains is not None:
         x = _band_filtered(x, draws.band_gains.to(x))
     if draws.noise_sigma is not None:
-        grain = torch.randn(x.shape, generator=noise, device=noise.device if noise else x.device).to(x)
+        grain = torch.randn(total or len(x), *x.shape[1:], generator=noise, device=noise.device if noise else x.device)[share].to(x)
         x = x + grain * draws.noise_sigma.to(x).view(-1, 1, 1, 1)
     if draws.hole_xy is not None:
         x = x * _outside_hole(x, draws.hole_xy.to(x))

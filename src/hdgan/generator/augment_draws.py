@@ -101,6 +101,10 @@ class Draws:
     hole_xy: Tensor | None = None
     """`[N, 2]`: centre of a cut-out box of half the size, as a share of the image; nan for none."""
 
+    def of(self, share: slice | Tensor) -> Draws:
+        """The draws of some of the images."""
+        return Draws(**{name: None if value is None else value[share] for name, value in vars(self).items()})
+
 
 def draw(chance: Chance, *, operations: Sequence[str], p: float, height: int, width: int) -> Draws:
     """Draws for one batch, each operation with chance `p`.

@@ -61,7 +61,7 @@ class GeneratorConfig(BaseModel):
     batch: int | None = Field(None, ge=1)
     """Images per step."""
     microbatch: int | None = Field(None, ge=1)
-    """Images per pass; must divide the batch."""
+    """Images per pass, of all processes together; must divide the batch."""
     recompute_from_px: int | None = Field(None, ge=4)
     """Blocks of at least this resolution are computed twice instead of kept for the gradient: half the memory, a third more time."""
     lr: float | None = Field(None, gt=0)

@@ -79,7 +79,10 @@ class Crops:
 
     def batch(self, first: int, num: int) -> np.ndarray:
         """Crops number `first` to `first + num - 1`, `[num, C, size, size]` uint8."""
-        numbers = range(first, first + num)
+        return self.numbered(range(first, first + num))
+
+    def numbered(self, numbers: Sequence[int]) -> np.ndarray:
+        """The crops of these numbers, `[num, C, size, size]` uint8."""
         crops = list(self._pool.map(self.crop, numbers) if self._pool else map(self.crop, numbers))
         return np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
 

@@ -206,13 +206,19 @@ class Epilogue(nn.Module):
         return self.out(self.fc(self.conv(x).flatten(1)))  # type: ignore[no-any-return]
 
 
+def std_members(num: int, group: int) -> int:
+    """How many of `num` images share a group of the minibatch standard deviation, of `group` at most."""
+    wanted = min(group, num)
+    return math.gcd(num, wanted) if num % wanted else wanted
+
+
 def minibatch_std(x: Tensor, *, group: int) -> Tensor:
     """`[N, 1, H, W]`: the standard deviation inside each group of images, averaged over C, H, W (arXiv 1710.10196).
 
     Groups have min(group, N) members, image n belonging to group n mod (N / members).
     """
     N, _, H, W = x.shape
-    members = math.gcd(N, min(group, N)) if N % min(group, N) else min(group, N)
+    members = std_members(N, group)
     y = x.reshape(members, N // members, *x.shape[1:])
     std = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
     return std.repeat(members).view(N, 1, 1, 1).expand(N, 1, H, W)

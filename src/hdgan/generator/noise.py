@@ -29,6 +29,19 @@ def seeds_of(z: Tensor) -> Tensor:
     return torch.tensor(seeds, dtype=torch.float32, device=z.device).unsqueeze(1)
 
 
+def fresh_maps(synthesis: nn.Module, num: int, *, share: slice | Tensor = slice(None)) -> dict[str, Tensor]:
+    """Standard normal maps `[len(share), 1, R, R]` for each layer that takes noise, from torch's global state.
+
+    All `num` images' maps are drawn and those of `share` kept: what an image gets does not depend on how many processes draw.
+    """
+    maps = {}
+    for name, layer in synthesis.named_modules():
+        if isinstance(layer, SynthesisLayer) and layer.has_noise:
+            drawn = torch.randn(num, 1, layer.resolution, layer.resolution, device=layer.weight.device)
+            maps[name] = drawn[share]
+    return maps
+
+
 def own_maps(synthesis: nn.Module, seeds: Tensor) -> dict[str, Tensor]:
     """Standard normal maps `[N, 1, R, R]` for each layer of `synthesis` that takes noise; image n's depend on `seeds [N, 1]` n alone."""
     maps = {}

@@ -1,12 +1,14 @@
 """One training step: the generator's loss and path penalty, the discriminator's loss and R1 (arXiv 2006.06676).
 
-Every draw is a function of (seed, step, phase). Letters: N images of a pass, B of the batch.
+Every draw is a function of (seed, step, phase, place in the pass), whichever process makes it (`shares`). Letters: N images of
+a pass in this process, B of the batch in all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,7 +18,9 @@ from hdgan.errors import Diverged
 from hdgan.generator import accumulate, augment, losses
 from hdgan.generator.augment_draws import SETS, RandomChance, draw
 from hdgan.generator.freeze import set_trainable
+from hdgan.generator.noise import fresh_maps
 from hdgan.generator.settings import TrainSettings
+from hdgan.generator.shares import Pass, passes
 from hdgan.generator.state import TrainingState
 from hdgan.training import ema, seeds
 
@@ -24,49 +28,54 @@ _PATH_MEAN_STEP = 0.01
 
 
 def train_step(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
-    """One step on `real [B, C, R, R]` in -1 to 1: all phases due, the average, the augmentation's chance, the counters.
+    """One step on a batch of images in -1 to 1: all phases due, the average, the augmentation's chance, the counters.
 
-    `labels [B, L]` are the conditions of the real images; generated ones are given the same, so their shares are those of the tiles.
+    `real [B / processes, C, R, R]` are this process's images, pass by pass (`shares.places`). `labels [B, L]` are the conditions of
+    all real images, in every process; generated ones are given the same, so their shares are those of the tiles.
 
     Raises:
-        Diverged: a gradient is not finite; nothing of that phase was applied.
+        Diverged: a gradient is not finite, in whichever process; nothing of that phase was applied in any.
     """
+    if len(real) * state.group.world != settings.batch:
+        raise ValueError(f"{len(real)} real images for a batch of {settings.batch} in {state.group.world} processes")
     _set_rate(state, settings)
-    fakes = _generator_phase(state, real, settings, labels)
+    fakes = _generator_phase(state, settings, labels)
     if settings.path_weight and state.num_steps % settings.path_interval == 0:
-        _path_phase(state, real, settings, labels)
+        _path_phase(state, settings, labels)
     _discriminator_phase(state, real, fakes, settings, labels)
     if settings.gamma and settings.r1_interval and state.num_steps % settings.r1_interval == 0:
         _r1_phase(state, real, settings, labels)
+    _agree(state)
     state.num_images += settings.batch
     state.num_steps += 1
     _update_average(state, settings)
     _adjust_augmentation(state, settings)
 
 
-def _generator_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> list[Tensor]:
+def _generator_phase(state: TrainingState, settings: TrainSettings, labels: Tensor | None = None) -> list[Tensor]:
     """Steps G on the non-saturating loss; the images it drew, where the discriminator is to see them again."""
     state.D.requires_grad_(False)
     fakes: list[Tensor] = []
 
-    def see(part: int, num: int) -> Tensor:
+    def see(part: Pass) -> Tensor:
         is_first = not torch.is_grad_enabled()  # of the two runs of each pass
         _reseed(state, settings, "main", part)
-        image = _draw_images(state, num, settings, f"G{part}", labels=_part(labels, part, num), is_tracked=is_first)
+        image = _draw_images(state, part, settings, "G", labels=part.of(labels), is_tracked=is_first)
         if is_first and settings.reuses_fakes:
             fakes.append(image.detach())
-        return state.D.features(_augmented(image, state, settings, f"G{part}"))
+        return state.D.features(_augmented(image, state, settings, "G", part))
 
+    parts = passes(settings, state.D.spec, state.group)
     if settings.spans_passes(group=state.D.spec.minibatch_std_group):
-        passes = [partial(see, part, num) for part, num, _ in _passes(real, settings)]
-        loss = accumulate.backward(passes, lambda features: losses.generator_loss(state.D.judge(features, labels)))
-        state.report["loss_G"] = float(loss)
+        given = _together(parts, labels)
+        runs = [partial(see, part) for part in parts]
+        state.report["loss_G"] = float(accumulate.backward(runs, lambda features: losses.generator_loss(state.D.judge(features, given))))
     else:
-        for part, num, share in _passes(real, settings):
+        for part in parts:
             _reseed(state, settings, "main", part)
-            image = _draw_images(state, num, settings, f"G{part}", labels=_part(labels, part, num))
-            loss = losses.generator_loss(state.D(_augmented(image, state, settings, f"G{part}"), _part(labels, part, num)))
-            (loss * share).backward()  # type: ignore[no-untyped-call]
+            image = _draw_images(state, part, settings, "G", labels=part.of(labels))
+            loss = losses.generator_loss(state.D(_augmented(image, state, settings, "G", part), part.of(labels)))
+            (loss * part.weight).backward()  # type: ignore[no-untyped-call]
             if settings.reuses_fakes:
                 fakes.append(image.detach())
             state.report["loss_G"] = float(loss.detach())
@@ -75,19 +84,20 @@ def _generator_phase(state: TrainingState, real: Tensor, settings: TrainSettings
     return fakes
 
 
-def _path_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
+def _path_phase(state: TrainingState, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """Steps G towards latents whose small changes move all images by equal lengths."""
-    for part, num, share in _passes(real, settings):
+    for part in passes(settings, state.D.spec, state.group):
         _reseed(state, settings, "path", part)
-        half = max(num // 2, 1)
-        given = _part(labels, part, num)
-        ws = _draw_latents(state, half, settings, f"P{part}", labels=None if given is None else given[:half])
-        image = state.G.synthesis(ws, noise="random")
-        lengths = losses.path_lengths(image, ws, torch.randn_like(image))
-        mean = state.path_mean.lerp(lengths.mean(), _PATH_MEAN_STEP)
+        total = max(part.total // 2, 1)
+        half = replace(part, total=total, mine=state.group.share_of(total))
+        ws = _draw_latents(state, half, settings, "P", labels=half.of(labels))
+        image = state.G.synthesis(ws, noise=fresh_maps(state.G.synthesis, total, share=half.mine))
+        direction = torch.randn(total, *image.shape[1:], device=image.device)[half.mine]
+        lengths = losses.path_lengths(image, ws, direction)
+        mean = state.path_mean.lerp(_mean_of_all(state, lengths), _PATH_MEAN_STEP)
         state.path_mean = mean.detach()
         penalty = (lengths - mean.detach()).square().mean() * settings.path_weight * settings.path_interval
-        (penalty * share).backward()  # type: ignore[no-untyped-call]
+        (penalty * part.weight).backward()  # type: ignore[no-untyped-call]
         state.report["path_length"] = float(lengths.detach().mean())
     _apply(state.G, state.G_optimiser, state)
 
@@ -97,102 +107,109 @@ def _discriminator_phase(
 ) -> None:
     """Steps D on the logistic loss."""
     if settings.spans_passes(group=state.D.spec.minibatch_std_group):
-        _discriminate_spanning(state, real, fakes, settings, labels)
+        signs = _discriminate_spanning(state, real, fakes, settings, labels)
     else:
-        for part, num, share in _passes(real, settings):
-            given = _part(labels, part, num)
+        signs = 0.0
+        for part in passes(settings, state.D.spec, state.group):
+            given = part.of(labels)
             _reseed(state, settings, "discriminate", part)
             if settings.reuses_fakes:
-                fake = fakes[part]
+                fake = fakes[part.number]
             else:
                 with torch.no_grad():
-                    fake = _draw_images(state, num, settings, f"D{part}", labels=given)
-            real_logits = state.D(_augmented(real[part * num : (part + 1) * num], state, settings, f"R{part}"), given)
-            fake_logits = state.D(_augmented(fake, state, settings, f"F{part}"), given)
+                    fake = _draw_images(state, part, settings, "D", labels=given)
+            real_logits = state.D(_augmented(real[part.here], state, settings, "R", part), given)
+            fake_logits = state.D(_augmented(fake, state, settings, "F", part), given)
             loss = losses.discriminator_loss(real_logits, fake_logits)
-            (loss * share).backward()  # type: ignore[no-untyped-call]
-            state.sign_sum += float(real_logits.detach().sign().sum())
-            state.sign_count += num
+            (loss * part.weight).backward()  # type: ignore[no-untyped-call]
+            signs += float(real_logits.detach().sign().sum())
             state.report["loss_D"] = float(loss.detach())
+    state.sign_sum += state.group.means([signs])[0] * state.group.world
+    state.sign_count += settings.batch
     _apply(state.D, state.D_optimiser, state)
 
 
-def _discriminate_spanning(state: TrainingState, real: Tensor, fakes: list[Tensor], settings: TrainSettings, labels: Tensor | None) -> None:
-    """The gradients of the logistic loss where the images of a group lie in several passes."""
+def _discriminate_spanning(
+    state: TrainingState, real: Tensor, fakes: list[Tensor], settings: TrainSettings, labels: Tensor | None
+) -> float:
+    """The gradients of the logistic loss where the images of a group lie in several passes; the sum of the signs of the real logits."""
+    parts, signs = passes(settings, state.D.spec, state.group), 0.0
+    given = _together(parts, labels)
 
-    def see_real(part: int, num: int) -> Tensor:
-        return state.D.features(_augmented(real[part * num : (part + 1) * num], state, settings, f"R{part}"))
+    def see_real(part: Pass) -> Tensor:
+        return state.D.features(_augmented(real[part.here], state, settings, "R", part))
 
-    def see_fake(part: int, num: int) -> Tensor:
+    def see_fake(part: Pass) -> Tensor:
         is_first = not torch.is_grad_enabled()
         _reseed(state, settings, "discriminate", part)
         with torch.no_grad():
             fake = (
-                fakes[part]
+                fakes[part.number]
                 if settings.reuses_fakes
-                else _draw_images(state, num, settings, f"D{part}", labels=_part(labels, part, num), is_tracked=is_first)
+                else _draw_images(state, part, settings, "D", labels=part.of(labels), is_tracked=is_first)
             )
-        return state.D.features(_augmented(fake, state, settings, f"F{part}"))
+        return state.D.features(_augmented(fake, state, settings, "F", part))
 
     def judge(features: Tensor) -> Tensor:
-        real_logits, fake_logits = (state.D.judge(half, labels) for half in features.chunk(2))
-        state.sign_sum += float(real_logits.detach().sign().sum())
-        state.sign_count += len(real_logits)
+        nonlocal signs
+        real_logits, fake_logits = (state.D.judge(half, given) for half in features.chunk(2))
+        signs += float(real_logits.detach().sign().sum())
         return losses.discriminator_loss(real_logits, fake_logits)
 
-    passes = [partial(see, part, num) for see in (see_real, see_fake) for part, num, _ in _passes(real, settings)]
-    state.report["loss_D"] = float(accumulate.backward(passes, judge))
+    runs = [partial(see, part) for see in (see_real, see_fake) for part in parts]
+    state.report["loss_D"] = float(accumulate.backward(runs, judge))
+    return signs
 
 
 def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """Steps D towards a small gradient at real images."""
     weight = settings.gamma / 2 * settings.r1_interval
+    parts = passes(settings, state.D.spec, state.group)
     if settings.spans_passes(group=state.D.spec.minibatch_std_group):
+        given = _together(parts, labels)
 
-        def see(part: int, x: Tensor) -> Tensor:
-            return state.D.features(_augmented(x, state, settings, f"1{part}"))
+        def see(number: int, x: Tensor) -> Tensor:
+            return state.D.features(_augmented(x, state, settings, "1", parts[number]))
 
-        parts = torch.split(real, settings.microbatch or settings.batch)
-        penalties = accumulate.r1_backward(parts, see, lambda features: state.D.judge(features, labels), weight=weight)
+        images = [real[part.here] for part in parts]
+        penalties = accumulate.r1_backward(images, see, lambda features: state.D.judge(features, given), weight=weight)
         state.report["r1"] = float(penalties.mean())
     else:
-        for part, num, share in _passes(real, settings):
+        for part in parts:
             _reseed(state, settings, "r1", part)
 
-            def discriminate(x: Tensor, part: int = part, num: int = num) -> Tensor:
-                return state.D(_augmented(x, state, settings, f"1{part}"), _part(labels, part, num))  # type: ignore[no-any-return]
+            def discriminate(x: Tensor, part: Pass = part) -> Tensor:
+                return state.D(_augmented(x, state, settings, "1", part), part.of(labels))  # type: ignore[no-any-return]
 
-            penalty = losses.r1_penalty(discriminate, real[part * num : (part + 1) * num]).mean()
-            (penalty * (weight * share)).backward()  # type: ignore[no-untyped-call]
+            penalty = losses.r1_penalty(discriminate, real[part.here]).mean()
+            (penalty * (weight * part.weight)).backward()  # type: ignore[no-untyped-call]
             state.report["r1"] = float(penalty.detach())
     _apply(state.D, state.D_optimiser, state)
 
 
-def _part(labels: Tensor | None, part: int, num: int) -> Tensor | None:
-    """The labels of pass number `part`."""
-    return None if labels is None else labels[part * num : (part + 1) * num]
+def _together(parts: Sequence[Pass], labels: Tensor | None) -> Tensor | None:
+    """The labels of this process's images, pass by pass."""
+    return None if labels is None else torch.cat([given for part in parts if (given := part.of(labels)) is not None])
 
 
-def _passes(real: Tensor, settings: TrainSettings) -> Iterator[tuple[int, int, float]]:
-    """Number, size and share of the batch of each pass of gradient accumulation."""
-    num = settings.microbatch or settings.batch
-    if len(real) != settings.batch:
-        raise ValueError(f"{len(real)} real images for a batch of {settings.batch}")
-    for part in range(settings.batch // num):
-        yield part, num, num / settings.batch
+def _mean_of_all(state: TrainingState, values: Tensor) -> Tensor:
+    """The mean of `values` over all processes, without a gradient."""
+    mean = values.detach().mean()
+    state.group.average_([mean])
+    return mean
 
 
-def _reseed(state: TrainingState, settings: TrainSettings, phase: str, part: int) -> None:
-    """Sets the global state that noise inputs inside the layers draw from."""
-    seeds.reseed(settings.seed, f"generator.{phase}{part}", state.num_steps)
+def _reseed(state: TrainingState, settings: TrainSettings, phase: str, part: Pass) -> None:
+    """Sets the global state that noise is drawn from."""
+    seeds.reseed(settings.seed, f"generator.{phase}{part.number}", state.num_steps)
 
 
 def _draw_latents(
-    state: TrainingState, num: int, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
+    state: TrainingState, part: Pass, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
 ) -> Tensor:
-    """ws `[N, L, D]`, some of them mixed from two latents of one label (arXiv 1812.04948, section 3.1)."""
-    generator = seeds.torch_stream(settings.seed, f"generator.z.{name}", state.num_steps)
-    z = torch.randn(2, num, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
+    """ws `[N, L, D]` of this process's images, some of them mixed from two latents of one label (arXiv 1812.04948, section 3.1)."""
+    generator = seeds.torch_stream(settings.seed, f"generator.z.{name}{part.number}", state.num_steps)
+    z = torch.randn(2, part.total, state.G.spec.z_dim, generator=generator)[:, part.mine].to(state.path_mean.device)
     w = state.G.mapping(z[0], labels)
     if is_tracked:
         state.G.mapping.track(w)
@@ -204,25 +221,26 @@ def _draw_latents(
 
 
 def _draw_images(
-    state: TrainingState, num: int, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
+    state: TrainingState, part: Pass, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
 ) -> Tensor:
-    ws = _draw_latents(state, num, settings, name, labels=labels, is_tracked=is_tracked)
-    return state.G.synthesis(ws, noise="random")  # type: ignore[no-any-return]
+    ws = _draw_latents(state, part, settings, name, labels=labels, is_tracked=is_tracked)
+    return state.G.synthesis(ws, noise=fresh_maps(state.G.synthesis, part.total, share=part.mine))  # type: ignore[no-any-return]
 
 
-def _augmented(images: Tensor, state: TrainingState, settings: TrainSettings, name: str) -> Tensor:
+def _augmented(images: Tensor, state: TrainingState, settings: TrainSettings, name: str, part: Pass) -> Tensor:
     operations = SETS[settings.augment]
     if not operations or state.ada_p <= 0:
         return images
-    generator = seeds.torch_stream(settings.seed, f"generator.augment.{name}", state.num_steps)
-    chance = RandomChance(len(images), generator)
+    generator = seeds.torch_stream(settings.seed, f"generator.augment.{name}{part.number}", state.num_steps)
+    chance = RandomChance(part.total, generator)
     draws = draw(chance, operations=operations, p=state.ada_p, height=images.shape[2], width=images.shape[3])
-    return augment.apply(images, draws, noise=generator)
+    return augment.apply(images, draws.of(part.mine), noise=generator, total=part.total, share=part.mine)
 
 
 def _apply(network: nn.Module, optimiser: torch.optim.Adam, state: TrainingState) -> None:
     """Takes the optimiser's step and forgets the gradients, unless a gradient is not finite."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    state.group.average_(gradients)
     largest = nn.utils.get_total_norm(gradients, norm_type=math.inf)
     if not bool(torch.isfinite(largest)):
         optimiser.zero_grad(set_to_none=True)
@@ -245,6 +263,15 @@ def _set_rate(state: TrainingState, settings: TrainSettings) -> None:
         for group in optimiser.param_groups:
             group.setdefault("full_lr", group["lr"])
             group["lr"] = group["full_lr"] * factor
+
+
+def _agree(state: TrainingState) -> None:
+    """Gives all processes the mean latent and the losses of all; their weights are equal already.
+
+    Each moved the mean latent by its own latents; the moves are linear, so their mean is the whole batch's.
+    """
+    state.group.average_([state.G.mapping.w_avg])
+    state.report = dict(zip(state.report, state.group.means(list(state.report.values())), strict=True))
 
 
 def _update_average(state: TrainingState, settings: TrainSettings) -> None:

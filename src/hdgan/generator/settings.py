@@ -17,7 +17,7 @@ class TrainSettings:
     """Length, in thousands of real images shown to the discriminator."""
     batch: int
     microbatch: int | None = None
-    """Images per pass where the batch does not fit into memory; gradients are accumulated."""
+    """Images per pass, of all processes together, where the batch does not fit into memory; gradients are accumulated."""
     recompute_from_px: int | None = None
     """Blocks of at least this resolution are computed twice instead of kept for the gradient; None: none is."""
     lr: float = 0.0025

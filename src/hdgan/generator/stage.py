@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 
 from hdgan.errors import BadConfig
 from hdgan.generator import transfer
-from hdgan.generator.conditions import of_tiles
+from hdgan.generator.conditions import Conditions, of_tiles
 from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import Crops
 from hdgan.generator.freeze import set_trainable
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.state import TrainingState, new_state
+from hdgan.generator.statistics import EVENTS
 from hdgan.generator.train import STATE, Upkeep, train
 from hdgan.generator.weights import FILE, save_generator
 from hdgan.progress import SILENT, Progress
@@ -23,6 +25,7 @@ from hdgan.store.archive import TileArchive
 from hdgan.store.hashing import hash_file
 from hdgan.store.stage import Manifest, manifest_hash, open_stage
 from hdgan.training import checkpoint
+from hdgan.training.distributed import Group, joined
 from hdgan.training.memory import keep_freed_memory
 
 
@@ -33,46 +36,84 @@ def run_generator(
 
     With `redo`, a run of which only the length was raised goes on from its last state.
 
+    Started by torchrun as several processes, they train together: the first one owns the folder, the others only read the tiles.
+
     Raises:
         BadConfig: a setting is impossible, or no tile is left.
         BadInput: there are no weights where `init_from` says.
-        Interrupted, Diverged: see `train`.
+        Interrupted, LostProcess, Diverged: see `train`.
     """
-    spec, settings = config.network_spec(), config.train_settings(seed=seed)
+    device = chosen_device(config.device)
+    with joined(device) as group:
+        if group.is_first:
+            return _lead(config, tiles=tiles, out=out, seed=seed, redo=redo, progress=progress, group=group, device=device)
+        finished = group.tell()
+        if finished is None:
+            _work(config, tiles=tiles, out=out, seed=seed, progress=SILENT, group=group, device=device)
+            finished = group.tell()
+        return Manifest(**finished)
+
+
+def _lead(
+    config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, redo: bool, progress: Progress, group: Group, device: str
+) -> Manifest:
+    """The manifest of the folder, which the first process opens, fills and seals."""
+    settings = config.train_settings(seed=seed)
     recorded = config.recorded()
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
     begun_with = None if config.init_from is None else transfer.find(config.init_from)
     inputs = {"tiles": manifest_hash(tiles)} | ({} if begun_with is None else {"init_from": hash_file(begun_with)})
     with open_stage(out, stage="generator", config=recorded, seed=seed, inputs=inputs, redo=redo, goes_on=goes_on) as stage:
-        if stage.manifest is not None:
-            return stage.manifest
-        archive = TileArchive(tiles)
-        chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
-        conditions, labels = None, None
-        if config.condition != "none":
-            conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
-            spec = config.network_spec(label_dim=len(conditions.names))
-        crops = _crops(config, archive, chosen=chosen, labels=labels, seed=seed)
-        keep_freed_memory()
-        state = new_state(spec, settings, device=_device(config.device))
-        if begun_with is not None:  # also before resuming, which replaces the weights: the report is then written again, the same
-            _transfer(state, begun_with, settings, out=out, mpp=archive.mpp, progress=progress)
-        upkeep = Upkeep(snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60)
-        train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)
-        trained: dict[str, Any] = {
-            "images": state.num_images,
-            "tiles": len(chosen),
-            "tiles_manifest": manifest_hash(tiles),
-            "ada_p": state.ada_p,
-        }
-        if begun_with is not None:
-            trained["init_from"] = inputs["init_from"]
-        if conditions is not None:
-            trained["conditions"] = conditions.to_json()
-        is_half = config.weights == "float16"
-        save_generator(out / FILE, state.G_average, mpp=archive.mpp, trained=trained, is_half=is_half)
-        counts = {"images": state.num_images, "tiles": len(chosen), "parameters": sum(p.numel() for p in state.G.parameters())}
-        return stage.seal(counts=counts, keep_out=(STATE,))
+        if stage.manifest is None:
+            group.tell(None)
+            worked = _work(config, tiles=tiles, out=out, seed=seed, progress=progress, group=group, device=device)
+            trained = worked.facts() | {"tiles_manifest": inputs["tiles"]}
+            trained |= {} if begun_with is None else {"init_from": inputs["init_from"]}
+            save_generator(out / FILE, worked.state.G_average, mpp=worked.mpp, trained=trained, is_half=config.weights == "float16")
+            counts = {"images": worked.state.num_images, "tiles": worked.num_tiles, "parameters": worked.num_parameters}
+            stage.seal(counts=counts, keep_out=(STATE, EVENTS))
+        assert stage.manifest is not None, "sealed or current"
+        group.tell(asdict(stage.manifest))
+        return stage.manifest
+
+
+@dataclass(frozen=True)
+class _Worked:
+    """A training that reached its end."""
+
+    state: TrainingState
+    num_tiles: int
+    mpp: float | None
+    conditions: Conditions | None
+
+    def facts(self) -> dict[str, Any]:
+        """What the weights' file says of it."""
+        facts: dict[str, Any] = {"images": self.state.num_images, "tiles": self.num_tiles, "ada_p": self.state.ada_p}
+        return facts if self.conditions is None else facts | {"conditions": self.conditions.to_json()}
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.state.G.parameters())
+
+
+def _work(config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, progress: Progress, group: Group, device: str) -> _Worked:
+    """The part that every process does."""
+    spec, settings = config.network_spec(), config.train_settings(seed=seed)
+    archive = TileArchive(tiles)
+    chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
+    conditions, labels = None, None
+    if config.condition != "none":
+        conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
+        spec = config.network_spec(label_dim=len(conditions.names))
+    crops = _crops(config, archive, chosen=chosen, labels=labels, seed=seed)
+    keep_freed_memory()
+    state = new_state(spec, settings, device=device)
+    state.group = group
+    if config.init_from is not None:  # also before resuming, which replaces the weights: the report is then written again, the same
+        _transfer(state, transfer.find(config.init_from), settings, out=out, mpp=archive.mpp, progress=progress)
+    upkeep = Upkeep(snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60)
+    train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)
+    return _Worked(state, len(chosen), archive.mpp, conditions)
 
 
 def _crops(config: GeneratorConfig, archive: TileArchive, *, chosen: Sequence[int], labels: Sequence[int] | None, seed: int) -> Crops:
@@ -92,7 +133,8 @@ def _transfer(state: TrainingState, begun_with: Path, settings: TrainSettings, *
     """Puts the weights of the file `begun_with` into `state` and says what was taken."""
     set_trainable(state.D, num_frozen=settings.freeze_d)  # too many layers are refused now, not at the first step
     taken = transfer.begin_with(state, transfer.read(begun_with))
-    transfer.write_report(out, taken)
+    if state.group.is_first:
+        transfer.write_report(out, taken)
     for line in taken.lines(spec=state.G.spec, mpp=mpp):
         progress.say(line)
 
@@ -102,8 +144,8 @@ def _images_so_far(out: Path) -> int:
     return checkpoint.last_step(out / STATE)
 
 
-def _device(name: str) -> str:
-    """`auto` is a GPU where there is one.
+def chosen_device(name: str) -> str:
+    """The device that the setting `name` means: `auto` is a GPU where there is one.
 
     Raises:
         BadConfig: a GPU was asked for and there is none.

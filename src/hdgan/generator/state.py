@@ -17,6 +17,7 @@ from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.training import seeds
+from hdgan.training.distributed import ALONE, Group
 
 
 @dataclass
@@ -37,6 +38,8 @@ class TrainingState:
     sign_count: int = 0
     report: dict[str, float] = field(default_factory=dict)
     """The last step's losses; not part of what is resumed."""
+    group: Group = ALONE
+    """The processes that train it together; not part of what is resumed."""
 
 
 def new_state(spec: NetworkSpec, settings: TrainSettings, *, device: str | torch.device = "cpu") -> TrainingState:

@@ -1,12 +1,12 @@
 """The training loop: one page, maintenance first, the step last (arXiv 2312.02696's code is the model).
 
 The same command resumes, bit for bit on one machine: every draw is a function of the images seen. A signal is honoured
-at the next step boundary.
+at the next step boundary. Of several processes (`state.group`) each takes its share of every step; the first one alone
+writes and reports, and all stop together.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,27 +19,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.errors import BadConfig, Interrupted
+from hdgan.errors import BadConfig, Diverged, Interrupted
 from hdgan.generator.conditions import one_hot
 from hdgan.generator.crops import Crops
 from hdgan.generator.phases import train_step
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.settings import TrainSettings
+from hdgan.generator.shares import places
 from hdgan.generator.state import TrainingState, from_tensors, to_tensors
-from hdgan.measures.patches import stain_spread
+from hdgan.generator.statistics import Statistics
+from hdgan.generator.watch import BEST, Criterion, Reference, is_best
 from hdgan.progress import Progress
-from hdgan.store.atomic import write_png, write_text
+from hdgan.store.atomic import write_png
 from hdgan.training import checkpoint
 from hdgan.training.seeds import torch_stream
 from hdgan.training.signals import StopRequest
 
 STATE = "state"
 GRIDS = "grids"
-STATS = "stats.jsonl"
 _GRID_EDGE = 6
 _GRID_IMAGE_PX = 256
-_REFERENCE_CROPS = 10**12
-"""Number of the first crop that samples are compared with; no training gets there."""
 _POOR_VARIETY = 0.5
 
 
@@ -49,77 +48,107 @@ class Upkeep:
 
     snapshot_images: int
     save_seconds: float
+    best: Criterion = BEST
+    """By which the best state so far is told, to be kept beside the newest three."""
 
 
 def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: Path, upkeep: Upkeep, progress: Progress) -> None:
     """Trains until `settings.kimg`, resuming from the newest whole state below `out`.
 
     Raises:
-        Interrupted: a signal asked to stop; the state is saved.
+        Interrupted: a signal asked to stop, this process or another; the state is saved.
+        LostProcess: another process ended; the last state is kept.
         Diverged: a gradient was not finite; the last state is kept.
     """
     _require_rgb(state)
+    group, last = state.group, int(settings.kimg * 1000)
+    mine = places(settings, state.G.spec, group)
     rows = _resume(state, out, progress)
-    last = int(settings.kimg * 1000)
+    statistics = Statistics(rows, out=out if group.is_first else None, p_max=settings.ada_p_max, progress=progress)
+    reference = Reference(crops, num=_GRID_EDGE**2)
     saved_at = time.monotonic()
     progress.start("training the generator", total=last, done=state.num_images)
-    with ThreadPoolExecutor(1) as ahead, StopRequest() as stop:
-        pending = ahead.submit(crops.batch, state.num_images, settings.batch)
+    with ThreadPoolExecutor(1) as ahead, StopRequest() as stop, statistics.with_events():
+        pending = ahead.submit(_read, crops, state.num_images, mine)
         while True:
             is_last = state.num_images >= last
-            if state.num_images and (is_last or state.num_images % upkeep.snapshot_images < settings.batch):
-                _snapshot(state, crops, rows, out, progress)
-            if is_last or stop or time.monotonic() - saved_at > upkeep.save_seconds:
-                _save(state, rows, out)
+            is_stopped, is_due = group.any(bool(stop), group.is_first and time.monotonic() - saved_at > upkeep.save_seconds)
+            is_snapshot = state.num_images > 0 and (is_last or state.num_images % upkeep.snapshot_images < settings.batch)
+            if group.is_first and is_snapshot:
+                _snapshot(state, reference, statistics, out, progress)
+                if is_best(rows, upkeep.best):
+                    checkpoint.save_best(out / STATE, **_finite_state(state, rows))
+            if is_last or is_stopped or is_due:
+                if group.is_first:
+                    checkpoint.save(out / STATE, **_finite_state(state, rows))
                 saved_at = time.monotonic()
+            if is_snapshot or is_last or is_stopped or is_due:
+                group.wait()  # who went on, or ended, before the first has written would not learn that it failed, or would have it stopped
             if is_last:
                 break
-            if stop:
-                raise Interrupted(f"{out}: stopped by {stop.name} at {state.num_images} images; the same command resumes")
+            if is_stopped:
+                by = stop.name or "a signal to another process"
+                raise Interrupted(f"{out}: stopped by {by} at {state.num_images} images; the same command resumes")
             real, labels = pending.result(), _labels(state, crops.batch_labels(state.num_images, settings.batch))
-            pending = ahead.submit(crops.batch, state.num_images + settings.batch, settings.batch)
-            train_step(state, _to_float(real, state.path_mean.device), settings, labels)
+            pending = ahead.submit(_read, crops, state.num_images + settings.batch, mine)
+            try:
+                train_step(state, _to_float(real, state.path_mean.device), settings, labels)
+            except Diverged:
+                statistics.add({"images": state.num_images, "warning": "not_finite"})
+                statistics.write()
+                raise
             if state.num_images % 1000 < settings.batch:
-                rows.append({"images": state.num_images, "ada_p": state.ada_p, **state.report})
+                statistics.add({"images": state.num_images, "ada_p": state.ada_p, **state.report})
             progress.advance(settings.batch, note=f"D {state.report['loss_D']:.2f} G {state.report['loss_G']:.2f} p {state.ada_p:.2f}")
     progress.finish()
 
 
-def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[str, float]]:
-    """Loads the newest whole state, if there is one; the statistics so far."""
-    found = checkpoint.newest(out / STATE)
-    if found is None:
+def _read(crops: Crops, first: int, mine: Sequence[int]) -> np.ndarray:
+    """The crops at the places `mine` of the batch that begins with crop number `first`."""
+    return crops.numbered([first + place for place in mine])
+
+
+def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[str, Any]]:
+    """Loads the newest whole state, if there is one, as the first process finds it; the statistics so far."""
+    group = state.group
+    found = checkpoint.newest(out / STATE) if group.is_first else None
+    facts = group.tell(None if found is None else found.facts)
+    if facts is None:
         return []
-    for line in found.skipped:
+    for line in found.skipped if found else ():
         progress.say(f"skipped a damaged state: {line}")
-    from_tensors(state, found.tensors, found.facts)
-    return list(found.facts["rows"])
+    from_tensors(state, group.tell_tensors(found.tensors if found else None), facts)
+    return list(facts["rows"])
 
 
-def _save(state: TrainingState, rows: list[dict[str, float]], out: Path) -> None:
+def _finite_state(state: TrainingState, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The state as it is written.
+
+    Raises:
+        Diverged: it holds a number that is not finite; to write it would push a good one out.
+    """
     tensors, facts = to_tensors(state)
-    checkpoint.save(out / STATE, step=state.num_images, tensors=tensors, facts=facts | {"rows": rows, "spec": state.G.spec.to_json()})
-
-
-def _snapshot(state: TrainingState, crops: Crops, rows: list[dict[str, Any]], out: Path, progress: Progress) -> None:
-    """A grid of the averaged generator's images, how varied their colours are, and the statistics."""
-    images = draw_fixed(state)
-    variety = stain_spread(images.transpose(0, 3, 1, 2)) / max(_tile_spread(crops, len(images)), 1e-6)
-    if not rows or rows[-1].keys() != {"images", "variety"} or rows[-1]["images"] != state.num_images:  # resumed at a grid
-        rows.append({"images": state.num_images, "variety": variety})
-    if variety < _POOR_VARIETY:
-        progress.say(
-            f"at {state.num_images} images the drawn colours vary {variety:.0%} as much as the tiles': early on that is usual; if it has fallen, "
-            "the generator is losing stains: an earlier grid may be the one to keep"
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise Diverged(
+            f"at image {state.num_images} the state is not finite ({', '.join(broken[:3])}) and is not written; the last one is kept"
         )
-    write_text(out / STATS, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
+    return {"step": state.num_images, "tensors": tensors, "facts": facts | {"rows": rows, "spec": state.G.spec.to_json()}}
+
+
+def _snapshot(state: TrainingState, reference: Reference, statistics: Statistics, out: Path, progress: Progress) -> None:
+    """A grid of the averaged generator's images, how they compare with the tiles, and the statistics."""
+    images = draw_fixed(state)
+    row = {"images": state.num_images, **reference.compare(images)}
+    if not any("variety" in known and known["images"] == state.num_images for known in statistics.rows):  # resumed at a grid
+        statistics.add(row)
+    if row["variety"] < _POOR_VARIETY:
+        progress.say(
+            f"at {state.num_images} images the drawn colours vary {row['variety']:.0%} as much as the tiles': early on that is usual; if it "
+            "has fallen, the generator is losing stains: an earlier grid may be the one to keep"
+        )
+    statistics.write()
     write_png(out / GRIDS / f"images-{state.num_images:09d}.png", _grid(images))
-
-
-def _tile_spread(crops: Crops, num: int) -> float:
-    """The spread of mean colours of `num` crops, one held at a time: at 4096 px 36 of them are 1.8 GB."""
-    means = [crops.crop(_REFERENCE_CROPS + i).mean(axis=(0, 1)) for i in range(num)]
-    return stain_spread(np.stack(means)[:, :, None, None])
 
 
 def draw_fixed(state: TrainingState) -> np.ndarray:

@@ -120,8 +120,8 @@ def _generator(config: RunConfig, _slides: _Slides) -> Found:
     memory = estimates.training_bytes(spec, settings.microbatch or settings.batch)
     weights = estimates.training_bytes(spec, 0)
     grid = (6 * min(spec.resolution, 256)) ** 2 * estimates.PNG_BYTES_PER_PX
-    disk = 3 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
-    writes = f"a {spec.resolution} px generator after {settings.kimg:g} thousand images, 3 states, grids of samples"
+    disk = 4 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
+    writes = f"a {spec.resolution} px generator after {settings.kimg:g} thousand images, 4 states, grids of samples"
     notes = [] if spec.resolution <= 128 else ["above 128 px a GPU is needed to finish in reasonable time"]
     if config.generator.preset == "auto" and spec.resolution > 1024:
         notes.append(

@@ -17,6 +17,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import read_json, write_bytes, write_json
 from hdgan.store.layout import STAGES, RunFolder
 from hdgan.store.stage import MANIFEST, Manifest
+from hdgan.training.ranks import rank_of
 
 SETTINGS = "config.toml"
 ORIGIN = "origin.json"
@@ -45,6 +46,8 @@ def open_run(root: Path, *, config: Path | None = None) -> Run:
         raise BadInput(root, f"holds no {SETTINGS}", "give the settings of a new run with --config, such as one of recipes/")
     source = own if config is None else config
     settings = read_settings(source, RunConfig)
+    if not rank_of().is_first:  # one of several processes that train together: the first one writes the copy
+        return Run(settings, RunFolder(root), _base(root) if config is None else source.resolve().parent)
     if source.resolve() != own.resolve():
         # The copy must mean what the original meant, wherever the next command is given.
         write_json(root / ORIGIN, {"base": os.path.relpath(source.resolve().parent, root.resolve())})

@@ -46,7 +46,7 @@ def run_samples(
         BadInput: there are no weights, or they give pixels that are not finite.
         StaleStage: `out` holds a bank of other weights or settings, and `redo` is not set.
     """
-    weights, inputs = _weights_of(generator)
+    weights, inputs = weights_of(generator)
     settings = config.recorded()
     if stage_changes(out, stage=STAGE, config=settings, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
         return read_manifest(out)
@@ -92,8 +92,12 @@ def read_shortlist(folder: Path) -> tuple[str, ...]:
         raise BadInput(folder / SHORTLIST, f"cannot be read as a shortlist ({error!r})", "draw the samples first") from error
 
 
-def _weights_of(generator: Path) -> tuple[Path, dict[str, str]]:
-    """The weights file, and what the manifest records of it."""
+def weights_of(generator: Path) -> tuple[Path, dict[str, str]]:
+    """The weights file in a stage folder (or itself), and what a manifest records of it.
+
+    Raises:
+        BadInput: there is none.
+    """
     if generator.suffix == ".safetensors":
         if not generator.is_file():
             raise BadInput(generator, "no such weights", "train a generator first, or name another file")

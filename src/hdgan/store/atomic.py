@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,14 @@ def encode_png(array: np.ndarray) -> bytes:
 def write_png(path: Path, array: np.ndarray) -> None:
     """Writes an uint8 array `[H, W]` or `[H, W, 3]` as PNG."""
     write_bytes(path, encode_png(array))
+
+
+def write_animation(path: Path, frames: Sequence[np.ndarray], *, step_ms: int) -> None:
+    """Writes uint8 arrays `[H, W, 3]` of one size as an endless lossless WebP, each shown for `step_ms`."""
+    first, *rest = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames)
+    buffer = io.BytesIO()
+    first.save(buffer, format="WEBP", save_all=True, append_images=rest, duration=step_ms, loop=0, lossless=True, quality=0)
+    write_bytes(path, buffer.getvalue())
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -20,6 +20,7 @@ from torch import Tensor
 from hdgan.store.atomic import replacing
 
 _PATTERN = "state-*.safetensors"
+_BEST = "best-*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,26 @@ def save(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dict[str
     return path
 
 
+def save_best(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+    """Writes state number `step` as the best so far, beside the newest ones, and removes the former best; the file's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"best-{step:09d}.safetensors"
+    write_tensors(path, tensors, facts)
+    for old in folder.glob(_BEST):
+        if old != path:
+            old.unlink()
+    return path
+
+
 def last_step(folder: Path) -> int:
     """The step of the newest state by its name, whether or not it can be read; 0 without any."""
     return max((int(path.stem.rsplit("-", 1)[1]) for path in folder.glob(_PATTERN)), default=0)
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """The newest state that is whole, or None; damaged ones are named in `skipped`."""
+    """The newest state that is whole, else the best one, or None; damaged ones are named in `skipped`."""
     skipped: list[str] = []
-    for path in sorted(folder.glob(_PATTERN), reverse=True):
+    for path in (*sorted(folder.glob(_PATTERN), reverse=True), *folder.glob(_BEST)):
         try:
             tensors, facts = read_tensors(path)
         except ValueError as error:

@@ -1,0 +1,102 @@
+"""What a training would cost on this machine, from a few steps on random images: nothing is written, no tile is read."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from hdgan.generator.phases import train_step
+from hdgan.generator.settings import TrainSettings
+from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.state import TrainingState, new_state, to_tensors
+
+_ENOUGH_S = 2.0
+_MAX_REPEATS = 5
+_KEPT_STATES = 4  # the newest three and the best
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Measured time and memory, and the disk that follows from the shapes."""
+
+    device: str
+    batch: int
+    """Images of the steps that were taken: the microbatch, where there is one."""
+    plain_seconds: float
+    """A step without a penalty."""
+    r1_seconds: float
+    """What R1 adds to a step that takes it."""
+    path_seconds: float
+    """What path-length regularisation adds to a step that takes it."""
+    seconds_per_kimg: float
+    memory_bytes: float | None
+    """On a GPU the most that torch had allocated there, else the most that the process ever held; None where the system does not tell."""
+    states_bytes: int
+    """All states that are kept at a time."""
+    weights_bytes: int
+
+
+def try_training(spec: NetworkSpec, settings: TrainSettings, *, device: str = "cpu", is_half: bool = False) -> Trial:
+    """The cost of training `spec` under `settings` on `device`, each penalty at the share of the steps that takes it.
+
+    The augmentation is applied to every image, as late in a run; gradient accumulation counts as so many steps of its passes.
+    """
+    batch = settings.microbatch or settings.batch
+    short = replace(settings, batch=batch, microbatch=None)
+    quiet = replace(short, path_weight=0.0, gamma=0.0)
+    state = new_state(spec, short, device=device)
+    real = torch.rand(batch, spec.image_channels, spec.resolution, spec.resolution, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    real = real.to(device).contiguous(memory_format=torch.channels_last)
+    plain = _seconds(state, real, quiet)
+    with_r1 = _seconds(state, real, replace(quiet, gamma=short.gamma, r1_interval=1)) if short.gamma and short.r1_interval else plain
+    with_path = _seconds(state, real, replace(quiet, path_weight=short.path_weight, path_interval=1)) if short.path_weight else plain
+    r1, path = max(with_r1 - plain, 0.0), max(with_path - plain, 0.0)
+    each = plain + (r1 / short.r1_interval if short.r1_interval else 0.0) + path / short.path_interval
+    tensors, _ = to_tensors(state)
+    numbers = sum(value.numel() for value in state.G_average.state_dict().values())
+    return Trial(
+        device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        batch=batch,
+        plain_seconds=plain,
+        r1_seconds=r1,
+        path_seconds=path,
+        seconds_per_kimg=each * 1000 / batch,
+        memory_bytes=_most_memory(device),
+        states_bytes=_KEPT_STATES * sum(value.numel() * value.element_size() for value in tensors.values()),
+        weights_bytes=numbers * (2 if is_half else 4),
+    )
+
+
+def _seconds(state: TrainingState, real: torch.Tensor, settings: TrainSettings) -> float:
+    """The median time of a step, the first one (in which memory is found and kernels are chosen) not counted."""
+    times: list[float] = []
+    for seconds in _steps(state, real, settings):
+        times.append(seconds)
+        if len(times) > 1 and (sum(times) > _ENOUGH_S or len(times) > _MAX_REPEATS):
+            break
+    return statistics.median(times[1:])
+
+
+def _steps(state: TrainingState, real: torch.Tensor, settings: TrainSettings) -> Iterator[float]:
+    while True:
+        state.ada_p = 0.5 if settings.augment != "none" else 0.0
+        begun = time.perf_counter()
+        train_step(state, real, settings)
+        if real.is_cuda:
+            torch.cuda.synchronize()
+        yield time.perf_counter() - begun
+
+
+def _most_memory(device: str) -> float | None:
+    if device.startswith("cuda"):
+        return float(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        return None
+    import resource  # absent on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
