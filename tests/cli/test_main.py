@@ -31,6 +31,7 @@ FLAGS = {
     "export-generator": ["run", "file", "--blocks"],
     "import-weights": ["file", "out", "--mpp", "--generator-only", "--config", "-c"],
     "export-masks": ["run", "folder"],
+    "quality": ["run", "--num", "--psi", "--seed"],
     "verify": ["run"],
     "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--stains", "--scale", "--density", "--seed"],
 }

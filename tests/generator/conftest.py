@@ -43,7 +43,7 @@ def statistics(x: torch.Tensor) -> list[float]:
     return [float(v) for v in (flat.mean(), flat.std(), flat[0], flat[len(flat) // 2], flat[-1])]
 
 
-TINY = {"resolution": 16, "preset": "small", "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8, "batch": 4}
+TINY = {"resolution": 16, "preset": "small", "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8, "batch": 4, "quality_images": 8}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from hdgan.cli import (
     import_weights,
     inspect,
     paint,
+    quality,
     run,
     sample,
     segment,
@@ -52,6 +53,7 @@ VERBS: dict[str, tuple[str, Callable[..., None]]] = {
     "import-weights": ("Other", import_weights.import_weights),
     "export-masks": ("Other", export_masks.export_masks),
     "export-generator": ("Other", export_generator.export_generator),
+    "quality": ("Other", quality.quality),
     "verify": ("Other", verify.verify),
     "paint": ("Other", paint.paint),
 }

@@ -116,6 +116,8 @@ class GeneratorConfig(BaseModel):
     """Layers of the discriminator, from the image on, that keep the weights of `init_from`; 10 or 13 are usual with few tiles."""
     snapshot_kimg: float = Field(10.0, gt=0)
     """Thousands of images between grids of samples."""
+    quality_images: int = Field(256, ge=0)
+    """Images of a snapshot that are measured against real crops (`quality` in `stats.jsonl`); 0: none. Changes no result but that line."""
     save_minutes: float = Field(5.0, gt=0)
     """Minutes between resumable states; how often changes no result."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -131,7 +133,7 @@ class GeneratorConfig(BaseModel):
     def recorded(self) -> dict[str, Any]:
         """What the manifest says of these settings: all that can change the weights but `init_from`, whose content stands with the inputs."""
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude={"save_minutes", "device", "init_from"} | left_out)
+        return self.model_dump(mode="json", exclude={"save_minutes", "device", "init_from", "quality_images"} | left_out)
 
     def network_spec(self, *, label_dim: int = 0) -> NetworkSpec:
         """The networks that these settings name, for `label_dim` conditions."""

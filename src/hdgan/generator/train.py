@@ -29,6 +29,7 @@ from hdgan.generator.shares import places
 from hdgan.generator.state import TrainingState, from_tensors, to_tensors
 from hdgan.generator.statistics import Statistics
 from hdgan.generator.watch import BEST, Criterion, Reference, is_best
+from hdgan.generator.yardstick import Yardstick
 from hdgan.progress import Progress
 from hdgan.store.atomic import write_png
 from hdgan.training import checkpoint
@@ -50,6 +51,8 @@ class Upkeep:
     save_seconds: float
     best: Criterion = BEST
     """By which the best state so far is told, to be kept beside the newest three."""
+    quality_images: int = 0
+    """How many images of a snapshot are measured against real crops; 0: none."""
 
 
 def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: Path, upkeep: Upkeep, progress: Progress) -> None:
@@ -67,6 +70,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
     statistics = Statistics(rows, out=out if group.is_first else None, p_max=settings.ada_p_max, progress=progress)
     reference = Reference(crops, num=_GRID_EDGE**2)
     saved_at = time.monotonic()
+    yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
     progress.start("training the generator", total=last, done=state.num_images)
     with ThreadPoolExecutor(1) as ahead, StopRequest() as stop, statistics.with_events():
         pending = ahead.submit(_read, crops, state.num_images, mine)
@@ -75,7 +79,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
             is_stopped, is_due = group.any(bool(stop), group.is_first and time.monotonic() - saved_at > upkeep.save_seconds)
             is_snapshot = state.num_images > 0 and (is_last or state.num_images % upkeep.snapshot_images < settings.batch)
             if group.is_first and is_snapshot:
-                _snapshot(state, reference, statistics, out, progress)
+                _snapshot(state, reference, yardstick, statistics, out, progress)
                 if is_best(rows, upkeep.best):
                     checkpoint.save_best(out / STATE, **_finite_state(state, rows))
             if is_last or is_stopped or is_due:
@@ -136,12 +140,14 @@ def _finite_state(state: TrainingState, rows: list[dict[str, Any]]) -> dict[str,
     return {"step": state.num_images, "tensors": tensors, "facts": facts | {"rows": rows, "spec": state.G.spec.to_json()}}
 
 
-def _snapshot(state: TrainingState, reference: Reference, statistics: Statistics, out: Path, progress: Progress) -> None:
+def _snapshot(
+    state: TrainingState, reference: Reference, yardstick: Yardstick | None, statistics: Statistics, out: Path, progress: Progress
+) -> None:
     """A grid of the averaged generator's images, how they compare with the tiles, and the statistics."""
     images = draw_fixed(state)
     row = {"images": state.num_images, **reference.compare(images)}
     if not any("variety" in known and known["images"] == state.num_images for known in statistics.rows):  # resumed at a grid
-        statistics.add(row)
+        statistics.add(row | (_quality(state, yardstick) if yardstick else {}))
     if row["variety"] < _POOR_VARIETY:
         progress.say(
             f"at {state.num_images} images the drawn colours vary {row['variety']:.0%} as much as the tiles': early on that is usual; if it "
@@ -149,6 +155,16 @@ def _snapshot(state: TrainingState, reference: Reference, statistics: Statistics
         )
     statistics.write()
     write_png(out / GRIDS / f"images-{state.num_images:09d}.png", _grid(images))
+
+
+def _quality(state: TrainingState, yardstick: Yardstick) -> dict[str, float]:
+    """The averaged generator's distance from real crops, and that of other real crops."""
+
+    def draw(z: Tensor, labels: Sequence[int] | None) -> Tensor:
+        return state.G_average(z, _labels(state, labels))  # type: ignore[no-any-return]
+
+    distance = yardstick.distance(draw, z_dim=state.G.spec.z_dim, device=state.path_mean.device)
+    return {"quality": distance, "quality_floor": yardstick.floor}
 
 
 def draw_fixed(state: TrainingState) -> np.ndarray:

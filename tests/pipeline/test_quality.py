@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.generator.weights import FILE, save_generator
+from hdgan.pipeline import quality
+from hdgan.pipeline.quality import measure_quality
+from hdgan.store.archive import TileArchive, TileRow, write_archive
+from hdgan.store.atomic import encode_png
+from hdgan.store.stage import open_stage, verify
+from hdgan.testing.painter import paint
+from hdgan.testing.tiny import tiny_network
+
+SIZE_PX = 32
+
+
+def write_run(root, *, config, num_tiles=12, step_px=100, tile_px=48):
+    """Painted tiles of three patients, and an untrained generator."""
+    rows = []
+    for i in range(num_tiles):
+        pixels = paint(i, size_px=tile_px, mpp=2.0, outline="full").image
+        patient = f"p{i % 3}"
+        rows.append(
+            (TileRow(f"{i:04d}.png", patient, patient, "a", "PAS", i % 3, i * step_px, 0, tile_px, tile_px, 2.0, 0.1), encode_png(pixels))
+        )
+    with open_stage(root / "1-tiles", stage="tiles", config={}, seed=0, inputs={}) as stage:
+        write_archive(root / "1-tiles", rows)
+        stage.seal(counts={})
+    with open_stage(root / "2-generator", stage="generator", config=config, seed=0, inputs={}) as stage:
+        save_generator(root / "2-generator" / FILE, tiny_network(resolution=SIZE_PX), mpp=2.0, trained={})
+        stage.seal(counts={})
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"), config={"held_out_fold": 2, "is_turned": True})
+
+
+@pytest.fixture(scope="module")
+def measured(run):
+    return measure_quality(run, num=40, psi=1.0)
+
+
+def test_an_untrained_generator_is_far_from_tissue_and_real_crops_are_not(measured):
+    assert measured.samples.frechet > 5 * measured.floor.frechet
+    assert measured.samples.kernel.mean > measured.floor.kernel.mean
+    assert measured.samples.shares.coverage < 0.1 < measured.floor.shares.coverage
+    assert measured.copies.share == 0
+
+
+def test_the_held_out_fold_is_compared_and_not_taken_for_training_tiles(measured):
+    assert measured.about["tiles"] == {"trained": 8, "held_out": 4}
+    assert measured.held_out.frechet < measured.samples_to_held_out.frechet
+
+
+def test_it_is_written_beside_the_stages_and_the_stages_stay_as_they_were(run, measured):
+    assert measured.path == run / "quality" / "psi-1.00.json"
+    data = json.loads(measured.path.read_text())
+    assert data["samples"]["frechet"] == measured.samples.frechet
+    assert data["embedder"]["name"] == "scattering 32 px"
+    assert [len(data["closest"]), data["copies"]["searched"]] == [8, 40]
+    distances = [row["distance"] for row in data["closest"]]
+    assert distances == sorted(distances)
+    assert (run / "quality" / "psi-1.00.closest.png").exists()
+    assert verify(run / "1-tiles") == verify(run / "2-generator") == []
+
+
+def test_equal_calls_write_equal_bytes_and_another_truncation_another_file(run, measured):
+    before = measured.path.read_bytes()
+    assert measure_quality(run, num=40, psi=1.0).path.read_bytes() == before
+    assert measure_quality(run, num=40, psi=0.5).path.name == "psi-0.50.json"
+    assert measured.path.read_bytes() == before
+
+
+class Copier:
+    """A generator that has learnt its tiles by heart: it draws corners of tiles, turned by a quarter."""
+
+    resolution, z_dim, content_hash = SIZE_PX, 4, "copier"
+
+    def __init__(self, tiles):
+        self.tiles = tiles
+
+    def map(self, z, *, psi):
+        return z
+
+    def render(self, w):
+        numbers = [int(abs(float(v)) * 1000) % len(self.tiles) for v in w[:, 0]]
+        images = np.stack([np.rot90(self.tiles.read(i)[3 : 3 + SIZE_PX, 5 : 5 + SIZE_PX]) for i in numbers])
+        return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def test_a_generator_that_copies_its_tiles_is_found_out(run, monkeypatch, tmp_path):
+    root = write_run(tmp_path, config={})
+    monkeypatch.setattr(quality, "load_generator", lambda _path: Copier(TileArchive(root / "1-tiles")))
+    found = measure_quality(root, num=30, psi=1.0)
+    assert found.copies.share == 1
+    assert found.held_out is None
+    closest = json.loads(found.path.read_text())["closest"][0]
+    assert (closest["x_px"], closest["y_px"]) == (5, 3)
+
+
+def test_where_all_tiles_overlap_no_copies_are_looked_for(tmp_path):
+    root = write_run(tmp_path, config={"is_turned": False}, num_tiles=2, step_px=0, tile_px=40)
+    # Of two patients: each is left out alone, the other stays to be compared with.
+    assert measure_quality(root, num=16, psi=1.0).copies is not None
+    single = write_run(tmp_path / "single", config={}, num_tiles=1)
+    found = measure_quality(single, num=16, psi=1.0)
+    assert found.copies is None
+    assert "copies" not in json.loads(found.path.read_text())
+
+
+def test_a_run_without_tiles_or_weights_is_refused(run, tmp_path):
+    with pytest.raises(BadInput, match="has not been finished"):
+        measure_quality(tmp_path, num=16, psi=1.0)
+    root = write_run(tmp_path, config={})
+    (root / "2-generator" / FILE).unlink()
+    with pytest.raises(DamagedArtifact):
+        measure_quality(root, num=16, psi=1.0)
