@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from hdgan.generator.crops import ArrayTiles, Crops
-from hdgan.generator.phases import places, train_step
+from hdgan.generator.phases import train_step
+from hdgan.generator.shares import places
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import new_state, to_tensors
