@@ -21,8 +21,8 @@ import torch
 
 from hdgan.generator.crops import ArrayTiles, Crops
 from hdgan.generator.phases import train_step
-from hdgan.generator.shares import places
 from hdgan.generator.settings import TrainSettings
+from hdgan.generator.shares import places
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import new_state, to_tensors
 from hdgan.training.checkpoint import digest, read_tensors, write_tensors

@@ -10,6 +10,7 @@ leg early and saves.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="256")
+    parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], help="of the finest blocks; without it the preset's")
     parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--kimg", type=float, help="stop at this many thousand images")
     parser.add_argument("--save-every", type=float, default=300.0, help="seconds between states")
@@ -85,6 +87,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     spec, settings = PRESETS[options.preset]
+    if options.precision:
+        spec = dataclasses.replace(spec, low_precision=options.precision)
     state = new_state(spec, settings, device=options.device)
     found = leg_state.newest(options.state)
     if found:

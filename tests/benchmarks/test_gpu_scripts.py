@@ -93,7 +93,11 @@ def test_the_kidney_tiles_are_packed_without_the_areas_kept_for_tests(tmp_path):
 
 
 COMMANDS = re.findall(r"```bash\n(.+?)\n```", (ROOT / "benchmarks" / "gpu" / "WORKLIST.md").read_text(), flags=re.DOTALL)
+SMALL = "--resolutions 16 --channel-base 64 --channel-max 8 --steps 1 --samples 1 --device cpu"
 TOY = [
+    ("--device cuda --resolutions 256 512 1024 --channel-base 32768 --channel-max 512", f"{SMALL} --batch 4"),
+    ("--device cuda --resolutions 4096 --channel-base 32768 --channel-max 512 --batch 1 --samples 8", f"{SMALL} --batch 1"),
+    ("--preset 64 --precision $p --kimg 60 --seconds 250", "--preset 16 --precision $p --kimg 0.02 --device cpu"),
     ("--preset 256 --seconds 520", "--preset 16 --kimg 0.04 --device cpu"),
     ("--resolutions 64 256 512 1024", "--resolutions 16 --steps 1 --device cpu"),
     ("--resolutions 4096 --steps 16", "--resolutions 16 --steps 1 --device cpu"),

@@ -43,8 +43,10 @@ _TRAINING_OVERRIDES = (
 )
 _TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
 """What the published code changes for a training that begins with trained weights."""
-_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d")
+_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
+_CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from_px", "init_from"}
+"""Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
 
 
 class GeneratorConfig(BaseModel):
@@ -131,9 +133,9 @@ class GeneratorConfig(BaseModel):
         return self
 
     def recorded(self) -> dict[str, Any]:
-        """What the manifest says of these settings: all that can change the weights but `init_from`, whose content stands with the inputs."""
+        """What the manifest says of these settings: all that can change the weights."""
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(mode="json", exclude={"save_minutes", "device", "init_from", "quality_images"} | left_out)
+        return self.model_dump(mode="json", exclude=_CHANGE_NO_WEIGHT | left_out)
 
     def network_spec(self, *, label_dim: int = 0) -> NetworkSpec:
         """The networks that these settings name, for `label_dim` conditions."""
