@@ -2,7 +2,8 @@
 
 Painted tissue, 128 tiles. A 16 px generator learns the tiles shrunk to half; at 32 px one training begins with its state, one with its averaged
 generator alone (a new discriminator), one with nothing. Printed for each: sliced Wasserstein distance of 7x7 patches of 400
-averaged-generator images to 400 crops, grey levels, every thousand images; and the floor, another 400 crops. Needs no data; about 6 minutes a seed on a free core.
+averaged-generator images to 400 crops, grey levels, every thousand images; and the floor, another 400 crops.
+Needs no data; about 6 minutes a seed on a free core.
 """
 
 from __future__ import annotations
