@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -84,7 +84,12 @@ def _now(device: str) -> float:
 
 
 def _peak_mib(device: str) -> float:
-    return torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory that was held so far; on a CPU that of this process alone (`ru_maxrss` would begin at the parent's)."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None, "Linux tells"
+    return int(found[1]) / 1024
 
 
 def main() -> None:

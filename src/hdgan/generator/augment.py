@@ -91,14 +91,12 @@ def _restained(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     """`x [N, 3, H, W]` with the amounts of three stains (Ruifrok and Johnston 2001) times `gain [N, 3]` plus `offset [N, 3]`.
 
     Below the darkest level that a scanner tells from black, density goes on as a straight line, so that a generator's
-    pixels outside the range still have a gradient, and nothing changes where gain is 1 and offset 0.
-
-    Raises:
-        ValueError: the images are not RGB.
+    pixels outside the range still have a gradient, and nothing changes where gain is 1 and offset 0. Images of another
+    number of channels stay as they are: stains are told apart in RGB.
     """
     N, C, H, W = x.shape
     if C != 3:
-        raise ValueError(f"stains are told apart in RGB, these images have {C} channels")
+        return x
     to_stain = torch.linalg.inv(torch.tensor(_STAINS, dtype=torch.float64)).to(x)  # densities = amounts @ stains
     mixing = to_stain @ torch.diag_embed(gain) @ torch.tensor(_STAINS).to(x)  # [N, 3, 3]
     shift = (offset @ torch.tensor(_STAINS).to(x))[:, :, None]
