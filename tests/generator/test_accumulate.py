@@ -102,8 +102,8 @@ def test_a_whole_step_in_passes_of_one_image_tracks_each_latent_once_and_repeats
         state.G.mapping.track = lambda w, tracked=tracked: tracked.append(len(w))
         for _ in range(2):
             phases.train_step(state, real, settings)
-        # Four images in the step of G, four in that of D unless they are the same, and four of path lengths in the first step.
-        assert sum(tracked) == (4 if reuses_fakes else 8) * 2 + 4
+        # Four images in the step of G, four in that of D unless they are the same, and two of path lengths in the first step.
+        assert sum(tracked) == (4 if reuses_fakes else 8) * 2 + 2
         ends.append(to_tensors(state)[0])
     assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
 

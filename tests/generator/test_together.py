@@ -112,6 +112,25 @@ def test_noise_in_front_of_the_discriminator_and_several_passes_are_shared_too(t
     states_agree(tmp_path / "1", tmp_path / "2")
 
 
+def test_groups_that_span_several_passes_are_shared_too(tmp_path):
+    fields = FIELDS | {"microbatch": 2}
+    for world in (1, 2):
+        assert ended(start(together.train_steps, world, fields, 0, 2, None, tmp_path / str(world))) == [0] * world
+    states_agree(tmp_path / "1", tmp_path / "2")
+
+
+def test_groups_that_span_a_batch_are_whole_in_one_process():
+    settings = GeneratorConfig(**FIELDS, microbatch=2).train_settings(seed=0)
+    spec = GeneratorConfig(**FIELDS).network_spec()
+    shares = [list(places(settings, spec, Group(Rank(rank, 2, rank)))) for rank in range(2)]
+    assert sorted(shares[0] + shares[1]) == list(range(16))
+    x = torch.randn(16, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    for mine in shares:
+        assert torch.equal(minibatch_std(x[mine], group=4), minibatch_std(x, group=4)[mine])
+    with pytest.raises(BadConfig, match="passes of 2 images and 4 groups of statistics cannot be shared by 4 processes"):
+        places(settings, spec, Group(Rank(0, 4)))
+
+
 def test_a_number_that_is_not_finite_in_one_process_stops_all_of_them_before_the_update(tmp_path):
     assert ended(start(together.train_steps, 2, FIELDS, 0, 2, None, tmp_path, 1, said=tmp_path)) == [2, 2]
     first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -20,7 +19,7 @@ from hdgan.generator.augment_draws import SETS, RandomChance, draw
 from hdgan.generator.freeze import set_trainable
 from hdgan.generator.noise import fresh_maps
 from hdgan.generator.settings import TrainSettings
-from hdgan.generator.shares import Pass, passes
+from hdgan.generator.shares import Pass, passes, path_passes
 from hdgan.generator.state import TrainingState
 from hdgan.training import ema, seeds
 
@@ -86,13 +85,11 @@ def _generator_phase(state: TrainingState, settings: TrainSettings, labels: Tens
 
 def _path_phase(state: TrainingState, settings: TrainSettings, labels: Tensor | None = None) -> None:
     """Steps G towards latents whose small changes move all images by equal lengths."""
-    for part in passes(settings, state.D.spec, state.group):
+    for part in path_passes(settings, state.D.spec, state.group):
         _reseed(state, settings, "path", part)
-        total = max(part.total // 2, 1)
-        half = replace(part, total=total, mine=state.group.share_of(total))
-        ws = _draw_latents(state, half, settings, "P", labels=half.of(labels))
-        image = state.G.synthesis(ws, noise=fresh_maps(state.G.synthesis, total, share=half.mine))
-        direction = torch.randn(total, *image.shape[1:], device=image.device)[half.mine]
+        ws = _draw_latents(state, part, settings, "P", labels=part.of(labels))
+        image = state.G.synthesis(ws, noise=fresh_maps(state.G.synthesis, part.total, share=part.mine))
+        direction = torch.randn(part.total, *image.shape[1:], device=image.device)[part.mine]
         lengths = losses.path_lengths(image, ws, direction)
         mean = state.path_mean.lerp(_mean_of_all(state, lengths), _PATH_MEAN_STEP)
         state.path_mean = mean.detach()

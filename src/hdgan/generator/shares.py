@@ -5,7 +5,7 @@ Images of one group of the minibatch standard deviation must meet in one process
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,10 +51,24 @@ def passes(settings: TrainSettings, spec: NetworkSpec, group: Group) -> tuple[Pa
         mine = group.every(total, num_groups=settings.batch // _members(settings.batch, spec))
     else:
         mine = group.share_of(total, members=_members(total, spec))
-    if settings.path_weight:
-        group.share_of(max(total // 2, 1))
     num_here, weight = total // group.world, total / settings.batch
     return tuple(Pass(i, i * total, total, mine, num_here, weight) for i in range(settings.batch // total))
+
+
+def path_passes(settings: TrainSettings, spec: NetworkSpec, group: Group) -> tuple[Pass, ...]:
+    """The passes of the path-length penalty: half of the batch's images, as published.
+
+    Half of each pass; where passes are smaller than a group of statistics, so that half an image would be left, every second one.
+
+    Raises:
+        BadConfig: the processes cannot share them equally.
+    """
+    parts = passes(settings, spec, group)
+    if settings.spans_passes(group=spec.minibatch_std_group):
+        chosen = parts[::2]
+        return tuple(replace(part, weight=1 / len(chosen)) for part in chosen)
+    half = max(parts[0].total // 2, 1)
+    return tuple(replace(part, total=half, mine=group.share_of(half), num_here=half // group.world) for part in parts)
 
 
 def places(settings: TrainSettings, spec: NetworkSpec, group: Group) -> range | list[int]:
@@ -65,6 +79,8 @@ def places(settings: TrainSettings, spec: NetworkSpec, group: Group) -> range | 
     """
     if group.world == 1:
         return range(settings.batch)
+    if settings.path_weight:
+        path_passes(settings, spec, group)  # what cannot be shared is refused before the first step
     return [part.first + int(place) for part in passes(settings, spec, group) for place in torch.arange(part.total)[part.mine]]
 
 
