@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from hdgan.generator.ops import conv
 
-PATHS = {"up": (conv.up_conv_reference, conv.up_conv), "down": (conv.down_conv_reference, conv.down_conv)}
+PATHS = {"up": (conv.up_conv_apart, conv.up_conv), "down": (conv.down_conv_apart, conv.down_conv)}
 SHAPES = ((8, 192, 96, 16), (8, 128, 64, 32), (8, 64, 32, 64))  # images, coarse channels, fine channels, coarse edge
 
 
