@@ -180,9 +180,11 @@ def test_a_reader_that_fails_or_hangs_is_reported(source, tmp_path, monkeypatch)
     monkeypatch.setattr(importing, "_MODULE", "hdgan.generator.foreign.no_such_module")
     with pytest.raises(BadWeights, match="made its reader end with code 1"):
         read_apart(source, near=tmp_path)
-    monkeypatch.setattr(importing, "_MODULE", "timeit")
-    monkeypatch.setattr(importing.child, "seconds_for", lambda _: 0.01)
-    with pytest.raises(BadWeights, match=r"could not be read within 0\.02 seconds"):
+    (tmp_path / "waits.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(importing, "_SOURCES", tmp_path)
+    monkeypatch.setattr(importing, "_MODULE", "waits")
+    monkeypatch.setattr(importing.child, "seconds_for", lambda _: 0.25)
+    with pytest.raises(BadWeights, match=r"could not be read within 0\.5 seconds"):
         read_apart(source, near=tmp_path)
 
 
