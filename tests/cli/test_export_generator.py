@@ -29,3 +29,11 @@ def test_a_file_that_exists_or_has_another_ending_is_refused(root, hdgan, tmp_pa
     code, _, error = hdgan("export-generator", root, tmp_path / "g.h5")
     assert code == 2
     assert "neither .onnx nor .pt2" in error
+
+
+def test_a_file_that_onnxruntime_draws_otherwise_is_not_left_behind(root, hdgan, tmp_path, monkeypatch):
+    monkeypatch.setattr("hdgan.generator.export.onnx_difference", lambda *_, **__: 0.5)
+    code, _, error = hdgan("export-generator", root, tmp_path / "g.onnx", "--blocks", 1)
+    assert code == 2
+    assert "differ from ours by 0.5" in error
+    assert not (tmp_path / "g.onnx").exists()

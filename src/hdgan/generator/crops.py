@@ -81,6 +81,10 @@ class Crops:
         """Crops number `first` to `first + num - 1`, `[num, C, size, size]` uint8."""
         return self.numbered(range(first, first + num))
 
+    def pictures(self, first: int, num: int) -> np.ndarray:
+        """The crops of `batch` as pictures, `[num, size, size, C]`."""
+        return np.ascontiguousarray(self.batch(first, num).transpose(0, 2, 3, 1))
+
     def numbered(self, numbers: Sequence[int]) -> np.ndarray:
         """The crops of these numbers, `[num, C, size, size]` uint8."""
         crops = list(self._pool.map(self.crop, numbers) if self._pool else map(self.crop, numbers))

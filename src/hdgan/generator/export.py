@@ -75,7 +75,8 @@ def export_generator(generator: TrainedGenerator, path: Path, *, form: Format, n
     further = (tuple({0: number} for _ in example[1:]),) if len(example) > 1 else ()
     shapes = ({0: number}, *further)
     if form == "onnx":
-        require("onnxscript", extra="onnx")
+        for needed in ("onnxscript", "onnxruntime"):  # the second checks what the first wrote
+            require(needed, extra="onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters warn of their own future
         program = torch.export.export(module, example, dynamic_shapes=shapes, strict=False)

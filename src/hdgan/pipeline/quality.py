@@ -145,7 +145,7 @@ def _drawing(generator: TrainedGenerator, *, psi: float, seed: int) -> Callable[
 
 def _numbered(crops: Crops, start: int) -> Callable[[int, int], np.ndarray]:
     """Crops from number `start` on by first number and count, `[n, R, R, 3]` uint8."""
-    return lambda first, num: np.ascontiguousarray(crops.batch(start + first, num).transpose(0, 2, 3, 1))
+    return lambda first, num: crops.pictures(start + first, num)
 
 
 def _parts(images: Callable[[int, int], np.ndarray], num: int, size_px: int, label: str, progress: Progress) -> Iterator[np.ndarray]:
