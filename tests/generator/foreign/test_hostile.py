@@ -69,7 +69,8 @@ def test_it_is_refused_at_once_with_a_reason_and_nothing_is_run(name, watched):
             refusal = str(error)
         else:
             refusal = ""
-    assert time.process_time() - begun < LIMIT_S
+    # Measuring coverage makes a loop over opcodes several times slower; the limit is for what users run.
+    assert time.process_time() - begun < (LIMIT_S if sys.gettrace() is None else 5 * LIMIT_S)
     assert events == []
     assert re.search(reason, refusal), refusal
     assert refusal.isascii()
