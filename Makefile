@@ -16,10 +16,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## the main job on what ships: about five minutes on two cores
 	$(BIN)/hdgan demo --out demo
 
-# One thread a process: several of torch's on few cores wait for each other more than they work.
+# One process a core and one thread a process: several threads of torch's on few cores wait for each other more than they work.
+# A file's tests stay together, since they share what its fixtures made.
 test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)  ## all tests, with coverage
-	$(BIN)/python -m pytest --cov=hdgan --cov-report=term:skip-covered --cov-fail-under=85 -q
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --cov=hdgan --cov-report=term:skip-covered --cov-fail-under=85 -q
 
 lint: $(STAMP)  ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -10,6 +10,12 @@ import pytest
 from tests.small_run import small_run  # noqa: F401 - a fixture for several packages
 
 
+def pytest_collection_modifyitems(items):
+    """The files with the longest tests first, so that no process is left with one at the end while the others have nothing to do."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     for name in ("connect", "connect_ex"):

@@ -54,6 +54,15 @@ def test_labels_are_the_values_of_the_column_in_the_order_of_their_names(stained
     assert Conditions.from_json(json.loads(json.dumps(conditions.to_json()))) == conditions
 
 
+def test_the_patient_can_be_the_label(stained):
+    rows = TileArchive(stained).rows
+    patients = sorted({row.patient for row in rows})
+    conditions, labels = of_tiles(rows, by=GeneratorConfig(condition="patient").condition, chosen=range(len(rows)))
+    assert len(patients) > 1
+    assert conditions.names == tuple(patients)
+    assert [conditions.names[label] for label in labels] == [row.patient for row in rows]
+
+
 def test_one_stain_alone_or_none_is_no_condition(stained):
     rows = TileArchive(stained).rows
     with pytest.raises(BadConfig, match="all tiles have the centre 'a'"):

@@ -17,7 +17,7 @@ class DatasetConfig(BaseModel):
     psi: float = Field(default=0.7, ge=0, le=1)
     """Truncation of the latents: 1 draws from the whole distribution, 0 the mean image alone (the paper: 0.7)."""
     condition: str | None = Field(default=None, min_length=1)
-    """Stain or centre (what `generator.condition` names) of all images; left out: each of the training tiles' in their shares."""
+    """Stain, centre or patient (what `generator.condition` names) of all images; left out: each of the training tiles' in their shares."""
     drop_share: float = Field(default=0.1, ge=0, le=0.9)
     """Share of the candidates that is dropped as most uncertain (DatasetGAN's best: 0.1); rounded down to whole images."""
     top_share: float = Field(default=0.1, gt=0, le=1)

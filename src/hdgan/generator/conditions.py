@@ -1,4 +1,4 @@
-"""What a generator can be asked for: the stains, or the centres, of the tiles that it learnt from, as labels.
+"""What a generator can be asked for: the stains, the centres or the patients of the tiles that it learnt from, as labels.
 
 A label is a vector with a single 1. Where nobody asks for one, a latent z has its own: a function of z's bytes, in the
 shares of the training tiles, so that whoever draws z again draws the same label. A latent w needs none, it holds
@@ -66,7 +66,7 @@ class Conditions:
 
 
 def of_tiles(rows: Sequence[TileRow], *, by: str, chosen: Sequence[int]) -> tuple[Conditions, list[int]]:
-    """The labels found in column `by` ("stain" or "centre") of the rows numbered `chosen`, and the label of every row (-1: not chosen).
+    """The labels found in column `by` ("stain", "centre" or "patient") of the rows numbered `chosen`, and the label of every row (-1: not chosen).
 
     Raises:
         BadConfig: a chosen tile states none, or all state the same.

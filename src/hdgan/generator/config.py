@@ -110,8 +110,8 @@ class GeneratorConfig(BaseModel):
     """Without `is_turned`: crops are mirrored left to right (`x`), top to bottom (`y`), or either and both."""
     is_quarter_turned: bool = False
     """Without `is_turned`: crops are turned by 0, 90, 180 or 270 degrees."""
-    condition: Literal["none", "stain", "centre"] = "none"
-    """Column of the tile index that the generator takes as a label, so that images of one stain or centre can be asked for."""
+    condition: Literal["none", "stain", "centre", "patient"] = "none"
+    """Column of the tile index that the generator takes as a label: images of one can be asked for. Its values stand in the weights."""
     init_from: Path | None = None
     """Weights to begin with: a `generator.safetensors`, a resumable state, or a folder that holds one; also of half the resolution or less."""
     freeze_d: int = Field(0, ge=0)

@@ -19,7 +19,7 @@ class SamplesConfig(BaseModel):
     """Truncation of the latents, 0 (all equal to the mean) to 1 (none); 0.7 in the paper."""
 
     condition: str | None = Field(default=None, min_length=1)
-    """Stain or centre (what `generator.condition` names) of all images; left out: each of the training tiles' in their shares."""
+    """Stain, centre or patient (what `generator.condition` names) of all images; left out: each of the training tiles' in their shares."""
 
     shortlist: int = Field(default=36, ge=1, le=10_000)
     """Images proposed for annotation, chosen for variety by the image alone (36 annotated in the paper); at most `num`."""
