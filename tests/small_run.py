@@ -45,7 +45,7 @@ def small_run(tmp_path_factory) -> SimpleNamespace:
     run_annotations(config, samples=run.samples, masks=run.masks, out=run.annotations, seed=0)
     inputs = {"generator": run.generator, "samples": run.samples, "annotations": run.annotations}
     run_features(FeaturesConfig(num_blocks=4, image=False), **inputs, out=run.features, seed=0)
-    settings = ClassifierConfig(hidden=(24, 8), members=2, epochs=8, batch_pixels=256, pixels_per_image=500, lr=5e-3)
+    settings = ClassifierConfig(hidden=(24, 8), members=2, epochs=8, batch_pixels=256, pixels_per_image=800, lr=5e-3)
     run_classifier(settings, features=run.features, annotations=run.annotations, out=run.classifier, seed=0)
     return run
 

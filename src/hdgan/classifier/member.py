@@ -97,4 +97,4 @@ def _load(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
 def _optimiser(model: PixelMlp, config: ClassifierConfig) -> torch.optim.Optimizer:
     if config.optimiser == "sgd":
         return torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)

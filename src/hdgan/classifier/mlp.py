@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from hdgan.training.dropout import Dropout
+
 NORM_EPSILON = 1e-5
 
 
@@ -21,7 +23,7 @@ class PixelMlp(nn.Module):
         widths = (num_in, *hidden)
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, (*hidden, num_classes), strict=True))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=NORM_EPSILON) for width in hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[P, K]`."""

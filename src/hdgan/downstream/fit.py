@@ -113,7 +113,7 @@ def fit_segmenter(
     segmenter = untrained(config, classes=classes, crop_px=crop_px, mpp=mpp, name=name, seed=seed)
     network = segmenter.network.to(device).train()
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     run = hash_json([config.model_dump(mode="json"), classes.to_json(), seed, name, len(pairs)])
     step = _restore(state, run, network, average, optimiser) if state else 0
     progress.start(f"train {name}", total=config.steps, done=step)
@@ -171,17 +171,17 @@ def _batch(pairs: Pairs, config: SegmenterConfig, crop_px: int, *, seed: int, st
         pixels, known = apply_view(draw_view(rng, config), image, mask, crop_px=crop_px)
         images.append(pixels)
         labels.append(known)
-    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # channels last, as the network is kept
     return stacked.to(device), torch.from_numpy(np.stack(labels).astype(np.int64)).to(device)
 
 
 @torch.no_grad()
 def _average(average: dict[str, Tensor], network: nn.Module, *, beta: float) -> None:
-    for key, value in network.state_dict().items():
-        if value.is_floating_point():
-            average[key].lerp_(value, 1 - beta)
-        else:
-            average[key].copy_(value)
+    now = network.state_dict()
+    moving = [key for key, value in now.items() if value.is_floating_point()]
+    torch._foreach_lerp_([average[key] for key in moving], [now[key] for key in moving], 1 - beta)
+    for key in now.keys() - moving:
+        average[key].copy_(now[key])
 
 
 def _save(state: Path, run: str, step: int, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
@@ -204,9 +204,11 @@ def _restore(state: Path, run: str, network: nn.Module, average: dict[str, Tenso
     network.load_state_dict(parts["network"])
     for key, value in parts["average"].items():
         average[key].copy_(value)
-    moments: dict[int, dict[str, Tensor]] = {}
+    weights, moments = list(network.parameters()), dict[int, dict[str, Tensor]]()
     for key, value in parts["optimiser"].items():
         index, _, name = key.partition(".")
-        moments.setdefault(int(index), {})[name] = value
+        # Fused steps walk through memory, so moments must lie as their weights do, channels last.
+        like = weights[int(index)]
+        moments.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     return int(found.facts["step"])

@@ -20,6 +20,7 @@ from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.labels import ClassMap
 from hdgan.optional import require
 from hdgan.training import checkpoint, seeds
+from hdgan.training.dropout import with_our_dropout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def build_network(config: SegmenterConfig, *, num_classes: int) -> nn.Module:
         norm=("GROUP", {"num_groups": 1}),
         dropout=config.dropout,
     )
-    return network
+    return with_our_dropout(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def save_segmenter(path: Path, segmenter: Segmenter, *, facts: dict[str, Any] | None = None) -> None:
