@@ -162,6 +162,30 @@ def test_a_generator_that_is_asked_for_a_stain_draws_in_its_colour():
         assert drawn.tolist() == pytest.approx(colour.tolist(), abs=25)
 
 
+def test_truncation_draws_towards_the_mean_of_the_own_label(trained):
+    generator = load_generator(trained / FILE)
+    z = torch.randn(6, generator.z_dim, generator=torch.Generator().manual_seed(1))
+    centres = generator.label_centres
+    assert centres.shape == (3, generator.spec.w_dim)
+    for number, name in enumerate(generator.conditions.names):
+        asked = generator.asked_for(name)
+        whole, half, none = (asked.map(z, psi=psi)[:, : generator.spec.w_dim] for psi in (1.0, 0.5, 0.0))
+        assert torch.equal(none, centres[number].expand(6, -1))
+        assert torch.allclose(half, (whole + none) / 2, atol=1e-6)
+    many = torch.randn(4096, generator.z_dim, generator=torch.Generator().manual_seed(2))
+    mean = generator.asked_for("PAS").map(many, psi=1.0)[:, : generator.spec.w_dim].mean(dim=0)
+    assert float((mean - centres[1]).norm()) < 0.2 * float((centres[0] - centres[1]).norm()) + 0.1
+
+
+def test_labels_without_names_are_truncated_as_published(trained, tmp_path):
+    generator = load_generator(trained / FILE)
+    save_generator(tmp_path / FILE, generator.network, mpp=None, trained={})
+    unnamed = load_generator(tmp_path / FILE)
+    z = torch.randn(4, generator.z_dim, generator=torch.Generator().manual_seed(1))
+    drawn = unnamed.map(z, psi=0.0)[:, : generator.spec.w_dim]
+    assert torch.equal(drawn, generator.network.mapping.w_avg.expand(4, -1))
+
+
 @pytest.mark.parametrize("condition", [None, "PAS"])
 def test_samples_record_their_label_and_are_drawn_again_from_w_alone(trained, tmp_path, condition):
     run_samples(SamplesConfig(num=6, shortlist=2, condition=condition), generator=trained, out=tmp_path / "s", seed=1)

@@ -11,9 +11,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,10 +25,13 @@ from hdgan.generator.networks import Generator, Noise
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.protocol import TapSpec
 from hdgan.generator.spec import NetworkSpec
+from hdgan.randomness import stream
 from hdgan.training import checkpoint, seeds
 
 FILE = "generator.safetensors"
 KIND = "stylegan2-ada"
+
+_CENTRE_LATENTS = 2048
 
 
 class TrainedGenerator:
@@ -81,11 +86,28 @@ class TrainedGenerator:
         return None if self.conditions is None else self.conditions.names[self._numbers(z)[0]]
 
     def map(self, z: Tensor, *, psi: float) -> Tensor:
-        """Latents w `[N, w_dim]`, truncated; each z has the label that was asked for, or its own."""
+        """Latents w `[N, w_dim]`, truncated; each z has the label that was asked for, or its own.
+
+        Where labels are named, truncation draws towards the mean of the latent's own label: towards that of all, stains would mix.
+        """
         with torch.no_grad():
-            label = None if self.conditions is None else one_hot(self._numbers(z), self.spec.label_dim).to(self.device)
-            w = self.network.mapping.truncate(self.network.mapping(z.to(self.device), label), psi)
+            numbers = None if self.conditions is None else self._numbers(z)
+            label = None if numbers is None else one_hot(numbers, self.spec.label_dim).to(self.device)
+            w = self.network.mapping(z.to(self.device), label)
+            if numbers is None or psi == 1.0 or "conditions" not in self.facts:
+                w = self.network.mapping.truncate(w, psi)
+            else:
+                w = self.label_centres[numbers].to(w).lerp(w, psi)
             return torch.cat((w, seeds_of(z).to(w)), dim=1) if self.has_own_noise else w
+
+    @cached_property
+    def label_centres(self) -> Tensor:
+        """Mean latent of each label, `[L, D]`, over fixed z; rounded to half precision, so that threads and devices agree."""
+        mapping = copy.deepcopy(self.network.mapping).cpu()
+        z = torch.from_numpy(stream(0, "generator.label_centres").standard_normal((_CENTRE_LATENTS, self.z_dim), dtype=np.float32))
+        with torch.no_grad():
+            rows = [mapping(z, label.expand(len(z), -1)) for label in torch.eye(self.spec.label_dim)]
+        return torch.stack([w.double().mean(dim=0) for w in rows]).half().float()
 
     def render(self, w: Tensor) -> Tensor:
         """Images `[N, 3, R, R]`."""
