@@ -1,7 +1,8 @@
 """Packs the kidney tiles into one array that the GPU scripts can carry: `python benchmarks/gpu/pack_kidney.py --mpp 1 --out carry/kidney.npz`.
 
 Reads `$HDGAN_DATA/kidney`: the donors' tiles whole, and the scanned areas of biopsy-a above y = 11264 px (the rest is kept
-for tests on real images), each as squares of 256 um with a margin for turning. Needs numpy and pillow only.
+for tests on real images), each as squares of 256 um with a margin for turning; the label of a square is its source: donor 1, 2, 3, or the biopsy.
+Needs numpy and pillow only.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ TEST_FROM_Y_PX = 11264
 MAX_WHITE = 0.5
 
 
-def squares(root: Path) -> list[Image.Image]:
-    """All squares of 512 px at 0.5 um/px that are less than half white."""
-    found = [Image.open(path).convert("RGB") for path in sorted((root / "tiles").glob("*.jpg"))]
+def squares(root: Path) -> list[tuple[Image.Image, str]]:
+    """All squares of 512 px at 0.5 um/px that are less than half white, and the source of each."""
+    with (root / "tiles" / "tiles.csv").open() as file:
+        donors = {row["file"]: row["donor"] for row in csv.DictReader(file)}
+    found = [(Image.open(path).convert("RGB"), donors[path.name]) for path in sorted((root / "tiles").glob("*.jpg"))]
     Image.MAX_IMAGE_PIXELS = None
     slide = Image.open(root / "slides" / "biopsy-a.tif").convert("RGB")
     with (root / "slides" / "biopsy-a.scanned.csv").open() as file:
@@ -39,8 +42,8 @@ def squares(root: Path) -> list[Image.Image]:
         for dy in range(0, area["size_px"] - SQUARE_PX + 1, STRIDE_PX):
             for dx in range(0, area["size_px"] - SQUARE_PX + 1, STRIDE_PX):
                 x, y = area["x_px"] + dx, area["y_px"] + dy
-                found.append(slide.crop((x, y, x + SQUARE_PX, y + SQUARE_PX)))
-    return [square for square in found if white_share(square) <= MAX_WHITE]
+                found.append((slide.crop((x, y, x + SQUARE_PX, y + SQUARE_PX)), "biopsy-a"))
+    return [(square, source) for square, source in found if white_share(square) <= MAX_WHITE]
 
 
 def white_share(square: Image.Image) -> float:
@@ -57,9 +60,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("carry/kidney.npz"))
     options = parser.parse_args()
     edge = round(SQUARE_PX * SOURCE_MPP / options.mpp)
-    tiles = [np.asarray(s.resize((edge, edge), Image.Resampling.BOX)) for s in squares(Path(os.environ["HDGAN_DATA"]) / "kidney")]
-    packed_tiles.save(options.out, tiles, mpp=options.mpp)
-    print(f"{len(tiles)} squares of {edge} px at {options.mpp} um/px: {options.out} ({options.out.stat().st_size / 1e6:.0f} MB)")
+    found = squares(Path(os.environ["HDGAN_DATA"]) / "kidney")
+    tiles = [np.asarray(square.resize((edge, edge), Image.Resampling.BOX)) for square, _ in found]
+    names = sorted({source for _, source in found})
+    packed_tiles.save(options.out, tiles, mpp=options.mpp, labels=[names.index(source) for _, source in found], names=names)
+    print(
+        f"{len(tiles)} squares of {len(names)} sources, {edge} px at {options.mpp} um/px: {options.out} ({options.out.stat().st_size / 1e6:.0f} MB)"
+    )
 
 
 if __name__ == "__main__":

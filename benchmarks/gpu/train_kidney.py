@@ -3,8 +3,8 @@
     python benchmarks/gpu/train_kidney.py --data carry/kidney.npz --state carry/state --preset 256 --seconds 540
 
 A leg loads the newest whole state below `--state`, trains until `--seconds` are over or `--kimg` is reached, and writes
-the state, a line of `log.jsonl` for every thousand images, and a grid of the averaged generator's images. SIGTERM ends a
-leg early and saves.
+the state, a line of `log.jsonl` for every thousand images, and a grid of the averaged generator's images, whose rows have the labels in turn. SIGTERM ends a
+leg early and saves. In the last leg of all the step should fall (`--cool`): at 64 px that halved the distance from real crops (dev/LOG.md).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import leg_state
 import packed_tiles
 
+from hdgan.generator.conditions import one_hot
 from hdgan.generator.crops import ArrayTiles, Crops
 from hdgan.generator.phases import train_step
 from hdgan.generator.protocol import to_uint8
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], help="of the finest blocks; without it the preset's")
     parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--kimg", type=float, help="stop at this many thousand images")
+    parser.add_argument("--cool", action="store_true", help="let the step fall to a fifth during this leg")
     parser.add_argument("--save-every", type=float, default=300.0, help="seconds between states")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0)
@@ -89,6 +91,7 @@ def main() -> None:
     spec, settings = PRESETS[options.preset]
     if options.precision:
         spec = dataclasses.replace(spec, low_precision=options.precision)
+    spec = dataclasses.replace(spec, label_dim=len(packed_tiles.load_labels(options.data)[1]))
     state = new_state(spec, settings, device=options.device)
     found = leg_state.newest(options.state)
     if found:
@@ -101,9 +104,8 @@ def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.N
     """Trains until the leg's end and saves."""
     tiles = packed_tiles.load(options.data)
     size = state.G.spec.resolution
-    crops = Crops(
-        ArrayTiles(tiles), chosen=range(len(tiles)), size_px=size, seed=settings.seed, num_threads=8 if options.device == "cuda" else 1
-    )
+    labels, threads = packed_tiles.load_labels(options.data)[0], 8 if options.device == "cuda" else 1
+    crops = Crops(ArrayTiles(tiles), chosen=range(len(tiles)), size_px=size, seed=settings.seed, labels=labels, num_threads=threads)
     options.state.mkdir(parents=True, exist_ok=True)
     begun = saved = time.monotonic()
     first = state.num_images
@@ -114,7 +116,10 @@ def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.N
             real = pending.result()
             pending = ahead.submit(crops.batch, state.num_images + settings.batch, settings.batch)
             batch = torch.from_numpy(real).to(options.device).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
-            train_step(state, batch, settings)
+            given = one_hot(crops.batch_labels(state.num_images, settings.batch), state.G.spec.label_dim).to(options.device)
+            train_step(
+                state, batch, cooled(settings, state, (time.monotonic() - begun) / options.seconds) if options.cool else settings, given
+            )
             if state.num_images % 1000 < settings.batch:
                 seconds = time.monotonic() - begun
                 row = {"images": state.num_images, "p": state.ada_p, "per_second": (state.num_images - first) / seconds, **state.report}
@@ -127,6 +132,12 @@ def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.N
         export(options.state, options.export)
     rate = (state.num_images - first) / (time.monotonic() - begun)
     print(f"{state.num_images} images, {rate:.1f} images/s on {options.device}, p {state.ada_p:.3f}, {state.report}")
+
+
+def cooled(settings: TrainSettings, state: TrainingState, share: float) -> TrainSettings:
+    """The settings under which the step has fallen as far as at `share` of a training that falls from its first image on."""
+    kimg = max(state.num_images, 1) / 1000 / min(max(share, 1e-6), 1.0)
+    return dataclasses.replace(settings, kimg=kimg, lr_decay_from=0.0)
 
 
 def write_row(folder: Path, row: dict[str, float]) -> None:
@@ -151,8 +162,9 @@ def keep(state: TrainingState, crops: Crops, options: argparse.Namespace) -> Non
     leg_state.save(options.state, *to_tensors(state), is_compact=options.compact)
     generator = state.G_average
     z = torch.randn(36, state.G.spec.z_dim, generator=torch_stream(0, "grid")).to(state.path_mean.device)
+    rows_of = one_hot([row % state.G.spec.label_dim for row in range(6) for _ in range(6)], state.G.spec.label_dim).to(z)
     with torch.no_grad():
-        images = np.concatenate([to_uint8(generator(part)) for part in z.split(6)])
+        images = np.concatenate([to_uint8(generator(part, label)) for part, label in zip(z.split(6), rows_of.split(6), strict=True)])
     variety = stain_spread(images.transpose(0, 3, 1, 2)) / max(stain_spread(crops.batch(10**12, 36)), 1e-6)
     write_row(options.state, {"images": state.num_images, "variety": variety})
     rows = [np.concatenate(list(images[i : i + 6]), axis=1) for i in range(0, 36, 6)]

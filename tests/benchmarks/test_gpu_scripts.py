@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from hdgan.generator import phases
 from hdgan.generator.state import new_state, to_tensors
 
 ROOT = Path(__file__).parents[2]
@@ -44,11 +46,20 @@ def loaded(name):
     return module
 
 
+def loaded_with_neighbours(name):
+    """A GPU script as a module; it imports those beside it."""
+    sys.path.insert(0, str(ROOT / "benchmarks" / "gpu"))
+    try:
+        return loaded(f"benchmarks/gpu/{name}.py")
+    finally:
+        sys.path.pop(0)
+
+
 @pytest.fixture
 def packed(tmp_path):
     tiles = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
     path = tmp_path / "carry" / "kidney-1um.npz"
-    packed_tiles().save(path, tiles, mpp=1.0)
+    packed_tiles().save(path, tiles, mpp=1.0, labels=[0, 1, 1, 0], names=["1", "biopsy-a"])
     return path
 
 
@@ -61,6 +72,23 @@ def test_legs_of_training_resume_each_other_and_fit_what_can_be_carried(packed, 
     assert newest.name == "state-0000000080"
     assert max(path.stat().st_size for path in newest.iterdir()) < 16_000_000
     assert list(state.glob("grid-*.png"))
+
+
+def test_the_step_falls_to_a_fifth_during_a_leg_that_cools(packed, tmp_path):
+    script = loaded_with_neighbours("train_kidney")
+    spec, settings = script.PRESETS["16"]
+    state = new_state(spec, settings)
+    state.num_images = 5000
+    rates = []
+    for share in (0.0, 0.5, 1.0):
+        phases._set_rate(state, script.cooled(settings, state, share))
+        rates.append(state.G_optimiser.param_groups[0]["lr"] / settings.lr)
+    assert rates[0] == pytest.approx(1.0, abs=1e-3)
+    assert rates[1:] == pytest.approx([0.6, 0.2], abs=1e-3)
+    out = run(
+        "gpu/train_kidney.py", "--data", packed, "--state", tmp_path / "s", "--preset", "16", "--device", "cpu", "--kimg", "0.04", "--cool"
+    )
+    assert "40 images" in out
 
 
 def test_a_damaged_state_gives_way_to_the_one_before(packed, tmp_path):
@@ -87,6 +115,10 @@ def test_the_kidney_tiles_are_packed_without_the_areas_kept_for_tests(tmp_path):
         pytest.skip("HDGAN_DATA does not name the real data")
     out = run("gpu/pack_kidney.py", "--mpp", "4", "--out", tmp_path / "k.npz")
     tiles = packed_tiles().load(tmp_path / "k.npz")
+    labels, names = packed_tiles().load_labels(tmp_path / "k.npz")
+    assert names == ["1", "2", "3", "biopsy-a"]
+    assert len(labels) == len(tiles)
+    assert set(labels) == {0, 1, 2, 3}
     assert tiles.shape[1:] == (64, 64, 3)
     assert len(tiles) > 200
     assert "4.0 um/px" in out
@@ -126,12 +158,8 @@ def test_the_commands_of_the_worklist_run_as_they_stand_but_for_their_size(numbe
 
 def test_a_whole_state_of_the_256_px_generator_can_be_carried(tmp_path):
     script = loaded("benchmarks/gpu/leg_state.py")
-    sys.path.insert(0, str(ROOT / "benchmarks" / "gpu"))
-    try:
-        presets = loaded("benchmarks/gpu/train_kidney.py").PRESETS
-    finally:
-        sys.path.pop(0)
-    state = new_state(*presets["256"])
+    spec, settings = loaded_with_neighbours("train_kidney").PRESETS["256"]
+    state = new_state(dataclasses.replace(spec, label_dim=4), settings)
     for network, optimiser in ((state.G, state.G_optimiser), (state.D, state.D_optimiser)):
         for parameter in network.parameters():
             parameter.grad = torch.randn_like(parameter)
