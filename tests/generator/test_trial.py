@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from hdgan.generator import trial
+import pytest
+import torch
+
+from hdgan.generator import phases, trial
 from hdgan.generator.config import GeneratorConfig
+from hdgan.generator.networks import Discriminator
 from hdgan.generator.state import new_state, to_tensors
 from hdgan.training.checkpoint import write_tensors
 
@@ -34,9 +38,47 @@ def test_each_penalty_counts_as_often_as_it_is_taken(clock):
 
 
 def test_passes_of_a_batch_are_measured_one_at_a_time(clock):
-    found = trial.try_training(GeneratorConfig(**TINY).network_spec(), settings_of(microbatch=2, gamma=0.0))
-    assert found.batch == 2
-    assert found.seconds_per_kimg == 500
+    found = trial.try_training(GeneratorConfig(**TINY).network_spec(), settings_of(batch=8, microbatch=4, gamma=0.0))
+    assert found.batch == 4
+    assert found.seconds_per_kimg == 250
+
+
+@pytest.mark.parametrize(
+    ("microbatch", "group", "of_losses", "of_r1"),
+    [(4, 4, 3, 1), (2, 4, 6, 3), (1, 4, 6, 3), (1, 0, 3, 1)],
+    ids=["a group a pass", "half a group a pass", "an image a pass", "no statistics"],
+)
+def test_a_trial_runs_the_discriminator_as_often_for_each_image_as_the_training(monkeypatch, microbatch, group, of_losses, of_r1):
+    seen = []
+    features = Discriminator.features
+    monkeypatch.setattr(Discriminator, "features", lambda D, x: (seen.append(len(x)), features(D, x))[1])
+    spec = replace(GeneratorConfig(**TINY).network_spec(), minibatch_std_group=group)
+    settings = replace(settings_of(batch=8, microbatch=microbatch, gamma=1.0), r1_interval=1)
+    phases.train_step(new_state(spec, settings), torch.zeros(8, 3, 16, 16), settings)
+    assert sum(seen) / 8 == of_losses + of_r1
+
+    steps = []
+
+    def step(state, real, settings):
+        seen.clear()
+        phases.train_step(state, real, settings)
+        steps.append((sum(seen) / len(real), bool(settings.gamma)))
+
+    monkeypatch.setattr(trial, "train_step", step)
+    monkeypatch.setattr(trial, "_ENOUGH_S", 0.0)
+    trial.try_training(spec, settings)
+    assert set(steps) == {(of_losses, False), (of_losses + of_r1, True)}
+
+
+@pytest.mark.parametrize(("microbatch", "tried"), [(4, 4), (1, 2), (None, 8)])
+def test_the_images_that_wait_for_their_pass_count_as_memory(clock, monkeypatch, microbatch, tried):
+    monkeypatch.setattr(trial, "_most_memory", lambda _device: 0.0)
+    spec, settings = GeneratorConfig(**TINY).network_spec(), settings_of(batch=8, microbatch=microbatch)
+    image = 3 * 16 * 16 * 4
+    for reuses_fakes, kept in ((True, 2), (False, 1)):
+        found = trial.try_training(spec, replace(settings, reuses_fakes=reuses_fakes))
+        assert found.batch == tried
+        assert found.memory_bytes == (8 - tried) * image * kept
 
 
 def test_the_disk_for_states_is_what_states_take(tmp_path):

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from hdgan.generator import presets
+from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.state import new_state
 from hdgan.pipeline import estimates
 
 # Multiply-adds counted op by op, in 1e9, of generator and discriminator (published networks).
@@ -57,6 +63,54 @@ def test_statistics_that_span_passes_cost_another_forward_pass_and_others_nothin
     one, four = (estimates.training_flops(spec, dataclasses.replace(whole, microbatch=num)) for num in (1, 4))
     assert four == estimates.training_flops(spec, whole)
     assert 1.2 < one / four < 1.5
+
+
+class Counted(TorchDispatchMode):
+    """The floating-point operations of every convolution and matrix product, forward and backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def counted_and_planned(**fields):
+    """Operations for each image of a step in which groups of 4 meet, as torch counts them and as the plan does."""
+    spec = NetworkSpec(resolution=32, z_dim=8, w_dim=8, channel_base=512, channel_max=16, minibatch_std_group=4)
+    lean = TrainSettings(kimg=1, batch=4, gamma=0.0, path_weight=0.0, augment="none", mixing=0.0)
+    settings = dataclasses.replace(lean, **fields)
+    state = new_state(spec, settings)
+    with Counted() as counted:
+        train_step(state, torch.zeros(4, 3, 32, 32), settings)
+    return np.array([counted.flops / 4, estimates.training_flops(spec, settings)])
+
+
+@pytest.mark.parametrize("reuses_fakes", [True, False])
+@pytest.mark.parametrize("microbatch", [2, 1])
+def test_what_the_plan_adds_for_statistics_that_span_passes_is_what_a_step_takes_more(microbatch, reuses_fakes):
+    whole = counted_and_planned(reuses_fakes=reuses_fakes)
+    counted, planned = counted_and_planned(reuses_fakes=reuses_fakes, microbatch=microbatch) - whole
+    assert planned == pytest.approx(counted, rel=0.05)
+    assert whole[1] == pytest.approx(whole[0], rel=0.15)
+
+
+@pytest.mark.parametrize("penalty", [{"gamma": 1.0, "r1_interval": 1}, {"path_weight": 2.0, "path_interval": 1}], ids=["R1", "path"])
+@pytest.mark.parametrize("microbatch", [4, 2, 1])
+def test_what_the_plan_adds_for_a_penalty_is_what_a_step_takes_more(microbatch, penalty):
+    counted, planned = counted_and_planned(microbatch=microbatch, **penalty) - counted_and_planned(microbatch=microbatch)
+    assert planned == pytest.approx(counted, rel=0.05)
+
+
+def test_the_images_of_a_batch_wait_in_memory_for_their_passes():
+    spec = NetworkSpec(resolution=4096, **presets.network("large", 4096))
+    settings = TrainSettings(**presets.training("large", 4096))
+    assert estimates.held_bytes(spec, settings) == 32 * 3 * 4096**2 * 4
+    assert estimates.held_bytes(spec, dataclasses.replace(settings, reuses_fakes=True)) == 2 * 32 * 3 * 4096**2 * 4
 
 
 def test_labelling_costs_grow_with_the_heads():

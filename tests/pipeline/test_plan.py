@@ -88,3 +88,13 @@ def test_a_plan_warns_of_the_published_rule_where_nobody_reports_a_run(tmp_path,
     plan = make_plan(config.model_copy(update={"generator": generator}), root=tmp_path, base=RECIPES)
     notes = " ".join(next(row.notes for row in plan.rows if row.stage == "generator"))
     assert ("auto gives 1 images per step and an R1 weight of 3355" in notes) == is_told
+
+
+def test_the_images_that_wait_for_their_pass_are_planned_as_memory(tmp_path):
+    config, _ = planned("tma_4096", tmp_path)
+    found = []
+    for batch in (1, 8):
+        generator = GeneratorConfig(preset="large", resolution=4096, batch=batch, microbatch=1)
+        plan = make_plan(config.model_copy(update={"generator": generator}), root=tmp_path, base=RECIPES)
+        found.append(next(row.need.memory for row in plan.rows if row.stage == "generator"))
+    assert found[1] - found[0] == 7 * 3 * 4096**2 * 4

@@ -48,7 +48,7 @@ def _lines(config: GeneratorConfig, *, seed: int) -> Iterator[str]:
     spec, settings = config.network_spec(), config.train_settings(seed=seed)
     keep_freed_memory()
     trial = try_training(spec, settings, device=chosen_device(config.device), is_half=config.weights == "float16")
-    passes = f" in passes of {trial.batch}" if trial.batch < settings.batch else ""
+    passes = f" in passes of {settings.microbatch}" if (settings.microbatch or settings.batch) < settings.batch else ""
     num_grids = max(1, round(settings.kimg / config.snapshot_kimg))
     grids = num_grids * (6 * min(spec.resolution, 256)) ** 2 * spec.image_channels
     where = "in this process" if trial.device == "cpu" else "on the GPU"

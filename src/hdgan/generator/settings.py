@@ -65,6 +65,11 @@ class TrainSettings:
         if self.r1_interval < 0 or self.path_interval < 1 or self.ada_interval < 1:
             raise BadConfig("generator", "an interval is below 1")
 
+    @property
+    def num_held(self) -> int:
+        """Images that a step holds from its first pass to its last: the real ones, and generated ones that are seen again."""
+        return self.batch * (2 if self.reuses_fakes else 1)
+
     def spans_passes(self, *, group: int) -> bool:
         """Whether a `group` of minibatch statistics has more images than a pass (`accumulate`)."""
         return (self.microbatch or self.batch) < min(group, self.batch)

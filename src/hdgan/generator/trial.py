@@ -26,7 +26,7 @@ class Trial:
 
     device: str
     batch: int
-    """Images of the steps that were taken: the microbatch, where there is one."""
+    """Images of the steps that were taken: one pass, or two where the minibatch statistics span passes."""
     plain_seconds: float
     """A step without a penalty."""
     r1_seconds: float
@@ -35,7 +35,8 @@ class Trial:
     """What path-length regularisation adds to a step that takes it."""
     seconds_per_kimg: float
     memory_bytes: float | None
-    """On a GPU the most that torch had allocated there, else the most that the process ever held; None where the system does not tell."""
+    """On a GPU the most that torch had allocated there, else the most that the process ever held, and the images of the whole batch that
+    would wait for their passes; None where the system does not tell."""
     states_bytes: int
     """All states that are kept at a time."""
     weights_bytes: int
@@ -44,13 +45,14 @@ class Trial:
 def try_training(spec: NetworkSpec, settings: TrainSettings, *, device: str = "cpu", is_half: bool = False) -> Trial:
     """The cost of training `spec` under `settings` on `device`, each penalty at the share of the steps that takes it.
 
-    The augmentation is applied to every image, as late in a run; gradient accumulation counts as so many steps of its passes.
+    The augmentation is applied to every image, as late in a run; gradient accumulation counts as so many steps of its passes (of two
+    at a time where statistics span passes, since each then runs more often).
     """
-    batch = settings.microbatch or settings.batch
-    short = replace(settings, batch=batch, microbatch=None)
+    short = _shortened(settings, spec)
     quiet = replace(short, path_weight=0.0, gamma=0.0)
     state = new_state(spec, short, device=device)
-    real = torch.rand(batch, spec.image_channels, spec.resolution, spec.resolution, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    shape = (short.batch, spec.image_channels, spec.resolution, spec.resolution)
+    real = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     real = real.to(device).contiguous(memory_format=torch.channels_last)
     plain = _seconds(state, real, quiet)
     with_r1 = _seconds(state, real, replace(quiet, gamma=short.gamma, r1_interval=1)) if short.gamma and short.r1_interval else plain
@@ -58,18 +60,27 @@ def try_training(spec: NetworkSpec, settings: TrainSettings, *, device: str = "c
     r1, path = max(with_r1 - plain, 0.0), max(with_path - plain, 0.0)
     each = plain + (r1 / short.r1_interval if short.r1_interval else 0.0) + path / short.path_interval
     tensors, _ = to_tensors(state)
+    most, waiting = _most_memory(device), (settings.num_held - short.num_held) * real[0].nbytes
     numbers = sum(value.numel() for value in state.G_average.state_dict().values())
     return Trial(
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
-        batch=batch,
+        batch=short.batch,
         plain_seconds=plain,
         r1_seconds=r1,
         path_seconds=path,
-        seconds_per_kimg=each * 1000 / batch,
-        memory_bytes=_most_memory(device),
+        seconds_per_kimg=each * 1000 / short.batch,
+        memory_bytes=None if most is None else most + waiting,
         states_bytes=_KEPT_STATES * sum(value.numel() * value.element_size() for value in tensors.values()),
         weights_bytes=numbers * (2 if is_half else 4),
     )
+
+
+def _shortened(settings: TrainSettings, spec: NetworkSpec) -> TrainSettings:
+    """`settings` with the smallest batch whose passes run as often, and hold as much, as those of the whole one."""
+    num = settings.microbatch or settings.batch
+    if settings.spans_passes(group=spec.minibatch_std_group):
+        return replace(settings, batch=2 * num)  # spans them as well: the features are gathered, then each pass is run again
+    return replace(settings, batch=num, microbatch=None)
 
 
 def _seconds(state: TrainingState, real: torch.Tensor, settings: TrainSettings) -> float:

@@ -63,15 +63,18 @@ def discriminator_macs(spec: NetworkSpec) -> float:
 
 
 def training_flops(spec: NetworkSpec, settings: TrainSettings) -> float:
-    """Floating-point operations for one real image shown: both networks forward and backward, both lazy regularisers."""
+    """Floating-point operations for one real image shown: both networks forward and backward, both lazy regularisers.
+
+    Path lengths are taken of half of the images (`shares.path_passes`).
+    """
     g, d = generator_macs(spec), discriminator_macs(spec)
     fakes = 0.0 if settings.reuses_fakes else g
     main = 3 * (g + d) + fakes + 6 * d
     r1 = 6 * d / settings.r1_interval if settings.r1_interval and settings.gamma else 0.0
-    path = 6 * g / settings.path_interval if settings.path_weight else 0.0
+    path = 3 * g / settings.path_interval if settings.path_weight else 0.0
     if settings.spans_passes(group=spec.minibatch_std_group):
-        main += g + 3 * d + fakes  # each pass runs twice
-        r1 *= 5 / 3
+        main += g + 3 * d + fakes  # each pass runs twice, first without a graph
+        r1 *= 5 / 3  # and for R1 three times
     return 2 * (main + r1 + path)
 
 
@@ -81,6 +84,11 @@ def training_bytes(spec: NetworkSpec, images: int) -> float:
     full = sum(4 * r * r * spec.channels(r) for r in spec.block_resolutions if not spec.is_low_precision(r))
     weights = 4 * 2 * sum(9 * 2 * spec.channels(r) ** 2 for r in spec.block_resolutions)
     return images * (22.5 * low + 16.4 * full) + 5 * weights
+
+
+def held_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:
+    """Bytes of the images that a step holds while its passes take their turns."""
+    return 4.0 * spec.image_channels * spec.resolution**2 * settings.num_held
 
 
 def drawing_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
