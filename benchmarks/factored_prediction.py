@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import math
 import subprocess
 import sys
 import tempfile
@@ -27,6 +27,7 @@ from hdgan.classifier.mlp import PixelMlp
 from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import upsample_reference
 from hdgan.generator.spec import NetworkSpec
+from hdgan.training.memory import most_held
 
 NUM_CLASSES = 5
 
@@ -83,12 +84,12 @@ def worker(way: str, resolution: int, num_members: int, out: Path) -> None:
     """One way, in this process."""
     members, standardiser, maps = scene(resolution, num_members)
     rate = multiply_rate()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = most_held() or math.nan
     with torch.no_grad():
         begun, cpu_begun = time.perf_counter(), time.process_time()
         found = {"factored": factored, "plain": plain}[way](members, standardiser, maps, resolution)
         seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu_begun
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    peak = ((most_held() or math.nan) - before) / 2**20
     share = needed_products(members, maps, resolution) / cpu_seconds / rate
     np.savez(out, found=found[:, ::8, ::8].numpy(), seconds=seconds, cpu_seconds=cpu_seconds, peak_mib=peak, rate_share=share)
 

@@ -8,7 +8,7 @@ embedding 2,000 images and of all the distances between two such sets.
 from __future__ import annotations
 
 import argparse
-import resource
+import math
 import time
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from hdgan.measures.resemblance import resemblance
 from hdgan.measures.scattering import Scattering
 from hdgan.store.archive import TileArchive
 from hdgan.testing.degradations import WAYS
+from hdgan.training.memory import most_held
 
 TIMED = 2000
 
@@ -75,7 +76,7 @@ def cost(images: np.ndarray, embedder: Scattering, scale: Scale) -> None:
 
 def peak_mib() -> float:
     """Of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (most_held() or math.nan) / 2**20
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
+import math
 import subprocess
 import sys
 import time
@@ -29,7 +29,7 @@ from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import new_state
-from hdgan.training.memory import keep_freed_memory
+from hdgan.training.memory import keep_freed_memory, most_held
 
 WAYS = {
     "plain float32": ("plain", "float32", None),
@@ -84,12 +84,10 @@ def _now(device: str) -> float:
 
 
 def _peak_mib(device: str) -> float:
-    """The most memory that was held so far; on a CPU that of this process alone (`ru_maxrss` would begin at the parent's)."""
+    """The most memory that was held so far; on a CPU that of this process alone."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None, "Linux tells"
-    return int(found[1]) / 1024
+    return (most_held() or math.nan) / 2**20
 
 
 def main() -> None:

@@ -26,3 +26,22 @@ def faults(way: str) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be told")
 def test_a_process_that_keeps_its_memory_is_not_asked_for_it_again():
     assert faults("keep") < faults("give back") / 10
+
+
+CHILD = "from hdgan.training.memory import most_held; print(most_held())"
+PARENT = f"""
+import subprocess, sys
+import numpy as np
+np.ones(2**25)  # 256 MiB
+print(subprocess.run([sys.executable, "-c", {CHILD!r}], capture_output=True, text=True, check=True).stdout)
+"""
+
+
+def test_a_process_tells_what_it_held_itself_and_not_what_its_parent_did():
+    found = float(subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True).stdout)
+    assert 2**22 < found < 2**27
+
+
+def test_the_most_that_was_held_stays_after_it_was_given_back():
+    code = f"import numpy as np; np.ones(2**25); {CHILD}"
+    assert float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) > 2**28

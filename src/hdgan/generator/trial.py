@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import TrainingState, new_state, to_tensors
+from hdgan.training.memory import most_held
 
 _ENOUGH_S = 2.0
 _MAX_REPEATS = 5
@@ -106,8 +106,4 @@ def _steps(state: TrainingState, real: torch.Tensor, settings: TrainSettings) ->
 def _most_memory(device: str) -> float | None:
     if device.startswith("cuda"):
         return float(torch.cuda.max_memory_allocated())
-    if sys.platform == "win32":
-        return None
-    import resource  # absent on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
+    return most_held()
