@@ -22,8 +22,6 @@ from hdgan.store.archive import TileArchive
 from hdgan.testing.degradations import WAYS
 from hdgan.training.memory import most_held
 
-TIMED = 2000
-
 
 def main() -> None:
     """Prints what it costs, then the ranking."""
@@ -31,6 +29,7 @@ def main() -> None:
     parser.add_argument("tiles", type=Path)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--num", type=int, default=1000)
+    parser.add_argument("--timed", type=int, default=2000, help="images of which time and memory are measured")
     options = parser.parse_args()
     archive = TileArchive(options.tiles)
     crops = Crops(archive, chosen=range(len(archive)), size_px=options.size, seed=3)
@@ -39,7 +38,7 @@ def main() -> None:
     features = embedder.embed(real)
     scale = Scale(features)
     print(f"{options.num} crops of {options.size} px from {len(archive)} tiles; {embedder.name}, {embedder.num_features} features")
-    cost(np.resize(real, (TIMED, *real.shape[1:])), embedder, scale)
+    cost(np.resize(real, (options.timed, *real.shape[1:])), embedder, scale)
     print("| way | strength | frechet | kernel x 1000 | precision | recall | density | coverage |\n|---|---|---|---|---|---|---|---|")
     floor = tell("none", 0, again, embedder, features, scale)
     is_ranked = True

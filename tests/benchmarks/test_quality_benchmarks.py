@@ -1,0 +1,91 @@
+"""The benchmarks of what trainings and measures are worth, run as commands at toy size: the tables that they print."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hdgan.store.archive import TileRow, write_archive
+from hdgan.store.atomic import encode_png, read_image
+from hdgan.store.stage import open_stage
+from hdgan.testing.degradations import WAYS
+from hdgan.testing.painter import paint
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def printed(script, *arguments):
+    """The lines that the benchmark prints."""
+    command = [sys.executable, str(FOLDER / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def numbers(text):
+    return [float(number) for number in text.split()]
+
+
+def test_learning_is_told_for_each_resolution_and_seed_with_its_first_and_last_grid(tmp_path):
+    toy = ("--resolutions", 16, "--seeds", 0, 1, "--kimg", 0.064, "--snapshots", 2)
+    head, *rows = printed("generator/learning.py", *toy, "--grids", tmp_path)
+    assert head.split() == ["edge", "seed", "images/s", "first", "last", "floor", "last/first"]
+    assert [row.split()[:2] for row in rows] == [["16", "0"], ["16", "1"]]
+    for row in rows:
+        _, seed, rate, first, last, floor, ratio = numbers(row)
+        assert 0 < rate < math.inf
+        assert 0 < floor < min(first, last) < math.inf
+        assert ratio == pytest.approx(last / first, abs=0.006)
+        grids = [read_image(tmp_path / f"16px-seed{seed:.0f}-{name}.png") for name in ("first", "last")]
+        assert (grids[0] != grids[1]).any()
+
+
+def test_growing_is_told_for_three_beginnings_of_which_two_draw_the_same_at_first():
+    toy = ("--seeds", 0, "--first-kimg", 0.032, "--kimg", 0.064, "--every", 32, "--tiles", 4, "--images", 16)
+    floor, *rows = printed("growing.py", *toy)
+    found = {name: numbers(told) for name, told in (re.fullmatch(r"seed 0 (from [a-z ]+?) +([\d. ]+)", row).groups() for row in rows)}
+    assert list(found) == ["from a state", "from its generator", "from nothing"]
+    for distances in found.values():
+        assert len(distances) == 1 + 64 // 32
+        assert all(float(floor.removeprefix("floor ")) < distance < math.inf for distance in distances)
+    assert found["from a state"][0] == found["from its generator"][0] != found["from nothing"][0]
+    assert found["from a state"][1:] != found["from its generator"][1:]
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """A finished tiles stage of painted tissue, 24 px."""
+    rows = []
+    for i in range(8):
+        row = TileRow(f"{i:04d}.png", "s", f"p{i}", "a", "PAS", i, i * 48, 0, 48, 24, 4.0, 0.1)
+        rows.append((row, encode_png(paint(i, size_px=24, mpp=4.0, outline="full").image)))
+    with open_stage(tmp_path / "1-tiles", stage="tiles", config={}, seed=0, inputs={}) as stage:
+        write_archive(tmp_path / "1-tiles", rows)
+        stage.seal(counts={"tiles": 8})
+    return tmp_path / "1-tiles"
+
+
+def test_every_way_of_going_wrong_has_a_row_for_each_strength_and_the_strongest_is_farther_than_none(painted):
+    head, embedded, memory, names, _, *rows, verdict = printed("generator_quality.py", painted, "--size", 16, "--num", 64, "--timed", 64)
+    assert head.startswith("64 crops of 16 px from 8 tiles;")
+    assert embedded.startswith("64 images: embedded in ")
+    peak, before = numbers(" ".join(re.findall(r"(\d+) MiB", memory)))
+    assert 0 < before <= peak
+    told = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert len(names.strip("|").split("|")) == 8
+    assert [(way, float(strength)) for way, strength, *_ in told] == [
+        ("none", 0.0),
+        *((name, strength) for name, (_, strengths) in WAYS.items() for strength in strengths),
+    ]
+    assert all(math.isfinite(float(cell)) for row in told for cell in (row[2], *row[3].split(" +- "), *row[4:]))
+    frechet = {(way, float(strength)): float(cell) for way, strength, cell, *_ in told}
+    by_strength = [[frechet["none", 0.0], *(frechet[name, strength] for strength in strengths)] for name, (_, strengths) in WAYS.items()]
+    assert all(distances[-1] > distances[0] for distances in by_strength)
+    is_ranked = all(distances == sorted(distances) for distances in by_strength)
+    assert verdict == ("every way is ranked by strength" if is_ranked else "NOT every way is ranked by strength")
