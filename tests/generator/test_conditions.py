@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hdgan.errors import BadConfig
-from hdgan.generator import phases
+from hdgan.generator import phases, transfer
 from hdgan.generator import train as training
 from hdgan.generator.conditions import Conditions, of_tiles, one_hot
 from hdgan.generator.config import GeneratorConfig
@@ -202,6 +202,42 @@ def test_a_run_with_labels_that_is_stopped_resumes_to_the_same_bytes(stained, tm
     run_generator(CONFIG, tiles=stained, out=tmp_path / "grown", seed=3)
     grown = run_generator(config, tiles=stained, out=tmp_path / "grown", seed=3, redo=True)
     assert grown.outputs[FILE] == whole.outputs[FILE]
+
+
+@pytest.mark.parametrize("file", ["state/state-000000016.safetensors", FILE])
+def test_a_training_begins_with_weights_of_the_same_labels_and_refuses_those_of_others(stained, trained, tmp_path, file):
+    assert transfer.read(trained / file).conditions == NAMES
+    config = CONFIG.model_copy(update={"init_from": trained / file, "kimg": 0.004})
+    run_generator(config, tiles=stained, out=tmp_path / "same", seed=1)
+    write_rows(stained / INDEX, [replace(row, stain=row.stain.replace("HE", "MSB")) for row in read_rows(stained / INDEX)])
+    with pytest.raises(
+        BadConfig, match="was trained with stain HE, PAS, TRI, the tiles give stain MSB, PAS, TRI; train on tiles of the former"
+    ):
+        run_generator(config, tiles=stained, out=tmp_path / "other", seed=1)
+
+
+def begun_with_labels(source, names):
+    """A state whose labels have these names and that began with `source`."""
+    state = new_state(CONFIG.network_spec(label_dim=len(names)), CONFIG.train_settings(seed=7))
+    state.conditions = Conditions("stain", names, (1,) * len(names))
+    transfer.begin_with(state, source)
+    return state
+
+
+@pytest.mark.parametrize(
+    "names", [("PAS", "HE", "TRI"), ("HE", "PAS"), ("HE", "PAS", "TRI", "MSB")], ids=["another order", "fewer", "more"]
+)
+def test_the_labels_of_weights_must_be_all_the_labels_in_the_same_order(trained, names):
+    with pytest.raises(BadConfig, match=f"stain HE, PAS, TRI, the tiles give stain {', '.join(names)};"):
+        begun_with_labels(transfer.read(trained / FILE), names)
+
+
+def test_labels_without_names_are_taken_by_their_number(trained):
+    source = replace(transfer.read(trained / FILE), conditions=None)
+    state = begun_with_labels(source, ("A", "B", "C"))
+    assert torch.equal(state.G.mapping.embed.weight, source.G["mapping.embed.weight"])
+    with pytest.raises(BadConfig, match="takes 3 labels, the settings give 2"):
+        begun_with_labels(source, ("A", "B"))
 
 
 def test_each_row_of_a_grid_has_one_label(trained):

@@ -108,7 +108,7 @@ def _work(config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, progres
     crops = _crops(config, archive, chosen=chosen, labels=labels, seed=seed)
     keep_freed_memory()
     state = new_state(spec, settings, device=device)
-    state.group = group
+    state.group, state.conditions = group, conditions
     if config.init_from is not None:  # also before resuming, which replaces the weights: the report is then written again, the same
         _transfer(state, transfer.find(config.init_from), settings, out=out, mpp=archive.mpp, progress=progress)
     upkeep = Upkeep(

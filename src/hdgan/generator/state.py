@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hdgan.generator.conditions import Conditions
 from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
@@ -40,6 +41,8 @@ class TrainingState:
     """The last step's losses; not part of what is resumed."""
     group: Group = ALONE
     """The processes that train it together; not part of what is resumed."""
+    conditions: Conditions | None = None
+    """What the networks' labels mean, where they take any; written with the state, given by the tiles when it is resumed."""
 
 
 def new_state(spec: NetworkSpec, settings: TrainSettings, *, device: str | torch.device = "cpu") -> TrainingState:

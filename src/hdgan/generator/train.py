@@ -137,7 +137,9 @@ def _finite_state(state: TrainingState, rows: list[dict[str, Any]]) -> dict[str,
         raise Diverged(
             f"at image {state.num_images} the state is not finite ({', '.join(broken[:3])}) and is not written; the last one is kept"
         )
-    return {"step": state.num_images, "tensors": tensors, "facts": facts | {"rows": rows, "spec": state.G.spec.to_json()}}
+    facts |= {"rows": rows, "spec": state.G.spec.to_json()}
+    facts |= {} if state.conditions is None else {"conditions": state.conditions.to_json()}
+    return {"step": state.num_images, "tensors": tensors, "facts": facts}
 
 
 def _snapshot(

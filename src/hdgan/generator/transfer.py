@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hdgan.errors import BadConfig, BadInput, DamagedArtifact
 from hdgan.generator import growth
+from hdgan.generator.conditions import Conditions
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import TrainingState
 from hdgan.generator.weights import FILE, KIND
@@ -45,6 +46,8 @@ class Source:
     """Empty in a file of weights."""
     mpp: float | None
     """Scale of its images, um/px, where the file says it."""
+    conditions: Conditions | None = None
+    """What its labels mean, where the file says it."""
 
 
 @dataclass(frozen=True)
@@ -120,24 +123,26 @@ def read(path: Path) -> Source:
     content = hash_file(path)
     if facts.get("kind") == KIND:
         weights = {name: value.float() for name, value in tensors.items()}
-        return Source("weights", content, NetworkSpec.from_json(facts["spec"]), weights, weights, {}, facts["mpp"])
+        names = _conditions(facts["trained"])
+        return Source("weights", content, NetworkSpec.from_json(facts["spec"]), weights, weights, {}, facts["mpp"], names)
     if "num_images" not in facts:
         raise BadInput(path, "is neither a generator nor a state of one's training", "name another file as generator.init_from")
     if "spec" not in facts:
         remedy = "let that run save another one, or name its generator.safetensors"
         raise BadInput(path, "is a state of an earlier version, which did not write down its networks", remedy)
     G, G_average, D = (_below(prefix, tensors) for prefix in ("G.", "G_average.", "D."))
-    return Source("state", content, NetworkSpec.from_json(facts["spec"]), G, G_average, D, None)
+    return Source("state", content, NetworkSpec.from_json(facts["spec"]), G, G_average, D, None, _conditions(facts))
 
 
 def begin_with(state: TrainingState, source: Source) -> Transfer:
     """What became of each weight; the networks of `state` now hold those of `source` wherever they fit.
 
     Raises:
-        BadConfig: the two have too little in common, or the source draws larger images.
+        BadConfig: the two have too little in common, their labels mean something else, or the source draws larger images.
     """
     spec = state.G.spec
     _refuse_strangers(source.spec, spec)
+    _refuse_other_labels(source, spec, state.conditions)
     became = {}
     factor = source.spec.mapping_lr / spec.mapping_lr
     for network, weights in ((state.G, source.G), (state.G_average, source.G_average)):
@@ -165,9 +170,26 @@ def _refuse_strangers(old: NetworkSpec, new: NetworkSpec) -> None:
         if getattr(old, name) != getattr(new, name):
             what = f"has {name} {getattr(old, name)}, the settings {getattr(new, name)}"
             raise BadConfig("generator.init_from", what, f"set generator.{name} to the former, or name other weights")
-    if old.label_dim and old.label_dim != new.label_dim:
-        what = f"takes {old.label_dim} labels, the settings give {new.label_dim}"
-        raise BadConfig("generator.init_from", what, "set generator.condition as it was trained, or name other weights")
+
+
+def _refuse_other_labels(source: Source, new: NetworkSpec, conditions: Conditions | None) -> None:
+    """Labels go on by their place in the vector, so the same names must stand there; where either side has none, as many must."""
+    remedy = "set generator.condition as it was trained, or name other weights"
+    if source.conditions and conditions and source.conditions.names != conditions.names:
+        what = f"was trained with {_listed(source.conditions)}, the tiles give {_listed(conditions)}"
+        raise BadConfig("generator.init_from", what, f"train on tiles of the former, {remedy}")
+    if source.spec.label_dim and source.spec.label_dim != new.label_dim:
+        what = f"takes {source.spec.label_dim} labels, the settings give {new.label_dim}"
+        raise BadConfig("generator.init_from", what, remedy)
+
+
+def _listed(conditions: Conditions) -> str:
+    return f"{conditions.by} {', '.join(conditions.names)}"
+
+
+def _conditions(facts: dict[str, Any]) -> Conditions | None:
+    stored = facts.get("conditions")
+    return Conditions.from_json(stored) if stored else None
 
 
 def _fill(network: nn.Module, weights: dict[str, Tensor], *, mapping_factor: float) -> dict[str, str]:
