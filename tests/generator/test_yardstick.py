@@ -54,7 +54,7 @@ def test_the_same_generator_gets_the_same_number_whatever_is_held_at_once(crops,
 
 def test_another_embedder_can_be_used(crops):
     class Means:
-        name, content_hash, num_features = "means", "1", 3
+        name, content_hash, num_features, has_common_unit = "means", "1", 3, False
 
         def embed(self, images):
             return images.mean(axis=(1, 2)).astype(np.float32)

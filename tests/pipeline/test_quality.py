@@ -8,10 +8,12 @@ import torch
 
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.generator.weights import FILE, save_generator
+from hdgan.measures.frechet import frechet_distance
 from hdgan.pipeline import quality
 from hdgan.pipeline.quality import measure_quality
 from hdgan.store.archive import TileArchive, TileRow, write_archive
 from hdgan.store.atomic import encode_png
+from hdgan.store.layout import RunFolder
 from hdgan.store.stage import open_stage, verify
 from hdgan.testing.painter import paint
 from hdgan.testing.tiny import tiny_network
@@ -122,3 +124,35 @@ def test_a_run_without_tiles_or_weights_is_refused(run, tmp_path):
     (root / "2-generator" / FILE).unlink()
     with pytest.raises(DamagedArtifact):
         measure_quality(root, num=16, psi=1.0)
+
+
+class Means:
+    """Mean colours, compared as they are."""
+
+    name, content_hash, num_features, has_common_unit = "mean colours (test)", "0", 3, True
+
+    def embed(self, images):
+        return images.mean(axis=(1, 2), dtype=np.float32)
+
+
+def test_another_embedder_is_written_beside_ours_and_compares_features_as_they_are(run, measured):
+    before = measured.path.read_bytes()
+    found = measure_quality(run, num=40, psi=1.0, embedder=Means())
+    assert found.path.name == "psi-1.00.mean-colours-test.json"
+    assert measured.path.read_bytes() == before
+    subject, _ = quality._open(RunFolder(run), seed=0)
+    real = Means().embed(subject.crops(subject.trained).pictures(quality._REAL, 40))
+    drawn = Means().embed(quality._drawing(subject.generator, psi=1.0, seed=0)(0, 40))
+    assert found.samples.frechet == pytest.approx(frechet_distance(drawn, real), rel=1e-6)
+
+
+def test_crops_are_mirrored_and_turned_as_in_the_training(tmp_path):
+    write_run(tmp_path, config={"is_turned": False, "flips": "both", "is_quarter_turned": True}, tile_px=SIZE_PX)
+    subject, _ = quality._open(RunFolder(tmp_path), seed=0)
+    tile = subject.tiles.read(subject.trained[0]).tobytes()
+    views = {crop.tobytes() for crop in subject.crops(subject.trained[:1]).pictures(0, 60)}
+    assert len(views) == 8
+    assert tile in views
+    write_run(tmp_path / "plain", config={"is_turned": False}, tile_px=SIZE_PX)
+    subject, _ = quality._open(RunFolder(tmp_path / "plain"), seed=0)
+    assert {crop.tobytes() for crop in subject.crops(subject.trained[:1]).pictures(0, 9)} == {tile}

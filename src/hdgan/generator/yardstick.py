@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hdgan.generator.crops import Crops
 from hdgan.generator.protocol import to_uint8
-from hdgan.measures.embedder import Embedder, Scale
+from hdgan.measures.embedder import Embedder, scale_of
 from hdgan.measures.frechet import frechet_distance
 from hdgan.measures.scattering import Scattering
 from hdgan.training.seeds import torch_stream
@@ -37,7 +37,7 @@ class Yardstick:
         self._embedder = embedder or Scattering(crops.size_px)
         self._step = max(1, _PIXELS_AT_ONCE // crops.size_px**2)
         real, again = (self._embedded(_numbered(crops, first)) for first in (_REAL, _AGAIN))
-        self._scale = Scale(real)
+        self._scale = scale_of(self._embedder, real)
         self._real = self._scale(real)
         self.floor = frechet_distance(self._real, self._scale(again))
         """The distance of as many other crops of the same tiles: better than this no generator can look."""

@@ -1,11 +1,11 @@
 """Images become features: what an embedder must be able to do, whoever wrote it.
 
-The one that ships is `scattering.py`. Another, such as an Inception or a pathology network, is any object with these four names: nothing here
-loads weights.
+The one that ships is `scattering.py`; `encoder.py` runs networks that others trained. Another is any object with these names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +21,8 @@ class Embedder(Protocol):
     content_hash: str
     """Changes whenever a feature would."""
     num_features: int
+    has_common_unit: bool
+    """Whether features are compared as they are, as published for networks; else each in units of its spread."""
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Features `[N, num_features]` float32 of images `[N, H, W, 3]` uint8, each image's on its own.
@@ -28,6 +30,11 @@ class Embedder(Protocol):
         Raises:
             ValueError: the images are not of the size that it was made for.
         """
+
+
+def scale_of(embedder: Embedder, real: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What brings features of the embedder to the units in which they are compared; `real [N, D]` are those of the real images."""
+    return (lambda features: np.asarray(features, np.float64)) if embedder.has_common_unit else Scale(real)
 
 
 class Scale:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from hdgan.measures.embedder import Scale
 from hdgan.measures.frechet import frechet_distance
 from hdgan.measures.kernel import KernelDistance, kernel_distance
 from hdgan.measures.neighbours import Manifolds, manifolds
@@ -26,7 +26,7 @@ class Resemblance:
         return {"frechet": self.frechet, "kernel": self.kernel._asdict(), **asdict(self.shares)}
 
 
-def resemblance(features: np.ndarray, *, real: np.ndarray, scale: Scale, seed: int = 0) -> Resemblance:
+def resemblance(features: np.ndarray, *, real: np.ndarray, scale: Callable[[np.ndarray], np.ndarray], seed: int = 0) -> Resemblance:
     """The numbers of `features [N, D]` against those of real images `[M, D]`, both brought to `scale` here.
 
     Raises:

@@ -36,6 +36,8 @@ class Scattering:
     Images above 256 px are averaged down to 256 px first: what is finer is not seen.
     """
 
+    has_common_unit = False
+
     def __init__(self, size_px: int) -> None:
         """The embedder of images of edge `size_px`.
 

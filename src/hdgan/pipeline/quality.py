@@ -7,6 +7,7 @@ docs/concepts/image-quality.md; the file: docs/formats/quality.md.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from hdgan.generator.crops import Crops
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.weights import FILE, TrainedGenerator, load_generator
 from hdgan.measures.copies import CopyReport, CropSearch, Nearest, copies
-from hdgan.measures.embedder import Embedder, Scale
+from hdgan.measures.embedder import Embedder, scale_of
 from hdgan.measures.resemblance import Resemblance, resemblance
 from hdgan.measures.scattering import Scattering
 from hdgan.plots.sheets import contact_sheet
@@ -67,12 +68,22 @@ class _Subject:
     tiles: TileArchive
     trained: list[int]
     held_out: list[int]
-    is_turned: bool
+    config: dict[str, Any]
+    """The generator's settings, as far as its manifest says."""
     seed: int
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether training crops are turned by any angle, where tiles have a margin."""
+        return bool(self.config.get("is_turned", True))
 
     def crops(self, chosen: Sequence[int]) -> Crops:
         """Crops as the training takes them."""
-        return Crops(self.tiles, chosen=chosen, size_px=self.generator.resolution, seed=self.seed, is_turned=self.is_turned)
+        flips, quarters = self.config.get("flips", "none"), self.config.get("is_quarter_turned", False)
+        size_px = self.generator.resolution
+        return Crops(
+            self.tiles, chosen=chosen, size_px=size_px, seed=self.seed, is_turned=self.is_turned, flips=flips, is_quarter_turned=quarters
+        )
 
 
 def measure_quality(
@@ -88,6 +99,7 @@ def measure_quality(
     """
     subject, inputs = _open(RunFolder(root), seed=seed)
     size_px = subject.generator.resolution
+    path = root / FOLDER / (f"psi-{psi:.2f}.json" if embedder is None else f"psi-{psi:.2f}.{_slug(embedder.name)}.json")
     embedder = embedder or Scattering(size_px)
     crops, draw = subject.crops(subject.trained), _drawing(subject.generator, psi=psi, seed=seed)
 
@@ -95,7 +107,7 @@ def measure_quality(
         return np.concatenate([embedder.embed(part) for part in _parts(images, num, size_px, label, progress)])
 
     real, again = (embedded(_numbered(crops, first), "embed real crops") for first in (_REAL, _AGAIN))
-    samples, scale = embedded(draw, "draw and embed samples"), Scale(real)
+    samples, scale = embedded(draw, "draw and embed samples"), scale_of(embedder, real)
     held_out = embedded(_numbered(subject.crops(subject.held_out), _HELD_OUT), "embed held-out crops") if subject.held_out else None
     searched = _search(subject, draw, num=min(num, MAX_SEARCHED), progress=progress)
     quality = Quality(
@@ -112,7 +124,7 @@ def measure_quality(
             "embedder": {"name": embedder.name, "hash": embedder.content_hash, "features": embedder.num_features},
             "tiles": {"trained": len(subject.trained), "held_out": len(subject.held_out)},
         },
-        path=root / FOLDER / f"psi-{psi:.2f}.json",
+        path=path,
     )
     write_json(quality.path, _to_json(quality, searched, subject))
     if searched:
@@ -129,7 +141,7 @@ def _open(run: RunFolder, *, seed: int) -> tuple[_Subject, dict[str, str]]:
     fold = config.get("held_out_fold")
     trained = [i for i, row in enumerate(tiles.rows) if row.fold != fold]
     held_out = [i for i, row in enumerate(tiles.rows) if row.fold == fold]
-    subject = _Subject(generator, tiles, trained, held_out, config.get("is_turned", True), seed)
+    subject = _Subject(generator, tiles, trained, held_out, config, seed)
     return subject, {"generator": generator.content_hash, "tiles": tiles_hash}
 
 
@@ -198,6 +210,11 @@ def _to_json(quality: Quality, searched: tuple[Nearest, Nearest] | None, subject
         data["copies"]["median"] = float(np.median(searched[0].distance))
         data["closest"] = [_neighbour(searched[0], i, subject) for i in _closest(searched[0])]
     return data
+
+
+def _slug(name: str) -> str:
+    """The name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 def _closest(found: Nearest) -> list[int]:
