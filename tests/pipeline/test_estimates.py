@@ -11,9 +11,11 @@ from torch.utils.flop_counter import flop_registry
 from hdgan.generator import presets
 from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
+from hdgan.generator.shares import path_passes
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import new_state
 from hdgan.pipeline import estimates
+from hdgan.training.distributed import ALONE
 
 # Multiply-adds counted op by op, in 1e9, of generator and discriminator (published networks).
 COUNTED = {(256, 16384): (14.9, 15.4), (1024, 32768): (74.3, 76.7), (4096, 32768): (103.9, 107.0), (4096, 65536): (355.9, 367.3)}
@@ -104,6 +106,19 @@ def test_what_the_plan_adds_for_statistics_that_span_passes_is_what_a_step_takes
 def test_what_the_plan_adds_for_a_penalty_is_what_a_step_takes_more(microbatch, penalty):
     counted, planned = counted_and_planned(microbatch=microbatch, **penalty) - counted_and_planned(microbatch=microbatch)
     assert planned == pytest.approx(counted, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("batch", "microbatch", "group"),
+    [(1, None, 1), (2, 1, 0), (3, None, 3), (6, 3, 3), (3, 1, 3)],
+)
+def test_path_lengths_are_planned_of_as_many_images_as_take_them(batch, microbatch, group):
+    spec = NetworkSpec(resolution=16, minibatch_std_group=group)
+    settings = TrainSettings(kimg=1, batch=batch, microbatch=microbatch, gamma=0.0, path_interval=1)
+    without = dataclasses.replace(settings, path_weight=0.0)
+    planned = estimates.training_flops(spec, settings) - estimates.training_flops(spec, without)
+    num = sum(part.total for part in path_passes(settings, spec, ALONE))
+    assert planned * batch == pytest.approx(12 * estimates.generator_macs(spec) * num)
 
 
 def test_the_images_of_a_batch_wait_in_memory_for_their_passes():

@@ -11,6 +11,7 @@ The multiply-adds follow from the shapes of the networks (arXiv 1912.04958). Two
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hdgan.generator.settings import TrainSettings
@@ -63,19 +64,25 @@ def discriminator_macs(spec: NetworkSpec) -> float:
 
 
 def training_flops(spec: NetworkSpec, settings: TrainSettings) -> float:
-    """Floating-point operations for one real image shown: both networks forward and backward, both lazy regularisers.
-
-    Path lengths are taken of half of the images (`shares.path_passes`).
-    """
+    """Floating-point operations for one real image shown: both networks forward and backward, both lazy regularisers."""
     g, d = generator_macs(spec), discriminator_macs(spec)
     fakes = 0.0 if settings.reuses_fakes else g
     main = 3 * (g + d) + fakes + 6 * d
     r1 = 6 * d / settings.r1_interval if settings.r1_interval and settings.gamma else 0.0
-    path = 3 * g / settings.path_interval if settings.path_weight else 0.0
+    path = 6 * g * _path_share(spec, settings) / settings.path_interval if settings.path_weight else 0.0
     if settings.spans_passes(group=spec.minibatch_std_group):
         main += g + 3 * d + fakes  # each pass runs twice, first without a graph
         r1 *= 5 / 3  # and for R1 three times
     return 2 * (main + r1 + path)
+
+
+def _path_share(spec: NetworkSpec, settings: TrainSettings) -> float:
+    """The images whose path lengths a step takes, as a share of the batch: half, to whole images (`shares.path_passes`, which needs torch)."""
+    num = settings.microbatch or settings.batch
+    num_passes = settings.batch // num
+    if settings.spans_passes(group=spec.minibatch_std_group):
+        return math.ceil(num_passes / 2) / num_passes
+    return max(num // 2, 1) / num
 
 
 def training_bytes(spec: NetworkSpec, images: int) -> float:
