@@ -116,6 +116,13 @@ def test_what_is_no_encoder_is_refused_in_one_line(tmp_path):
         OnnxEncoder(export(tmp_path / "map.onnx", nn.Conv2d(3, 2, 3)))
 
 
+@pytest.mark.parametrize("threads", ["2,1", "", "many"])
+def test_whatever_the_number_of_threads_is_said_to_be_the_features_are_the_same(encoder, images, monkeypatch, threads):
+    expected = OnnxEncoder(encoder).embed(images)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    np.testing.assert_allclose(OnnxEncoder(encoder).embed(images), expected, atol=2e-6)
+
+
 def test_without_onnxruntime_the_extra_is_named(encoder, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtra, match=r"hdgan\[onnx\]"):

@@ -50,7 +50,7 @@ class OnnxEncoder:
             raise BadInput(path, "no such encoder", "give an ONNX file")
         runtime = require("onnxruntime", extra="onnx")
         settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+        settings.intra_op_num_threads = _num_threads()
         settings.log_severity_level = 4
         try:
             self._session = runtime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
@@ -98,6 +98,12 @@ class OnnxEncoder:
 
 def _parts(images: np.ndarray, size: int) -> Iterator[np.ndarray]:
     return (images[i : i + size] for i in range(0, len(images), size))
+
+
+def _num_threads() -> int:
+    """As many as torch would take, which onnxruntime does not ask for itself; 0: its own choice. OpenMP's may be a list, one for each level."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def _first_line(error: Exception) -> str:

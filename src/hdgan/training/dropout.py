@@ -1,4 +1,4 @@
-"""Dropout whose masks cost a quarter of torch's on a CPU, where drawing them took a third of a segmenter's training step.
+"""Dropout whose masks are cheap on a CPU, where drawing torch's was a large part of a segmenter's training step.
 
 torch draws one double at a time for each value; here 64 random bits decide four values. Chances are therefore multiples of 1/65536.
 """
