@@ -4,6 +4,7 @@
 the ratio to the plain way, and the memory above an idle process. The network: channel base 2048 and at most 128 channels (on a GPU
 `--channel-base 32768 --channel-max 512`); the step: StyleGAN2-ADA's whole one, batch 16 (R1 every 16th, path lengths every 4th, style
 mixing). Ways take turns, each in a process of its own; the best of `--rounds` counts, because other work can only slow them down.
+`--ways` also takes compiled ones: a minute or more for each of a step's five graphs before the first step, which is not counted.
 """
 
 from __future__ import annotations
@@ -32,25 +33,28 @@ from hdgan.generator.state import new_state
 from hdgan.training.memory import keep_freed_memory, most_held
 
 WAYS = {
-    "plain float32": ("plain", "float32", None),
-    "fast float32": ("fast", "float32", None),
-    "fast bfloat16": ("fast", "bfloat16", None),
-    "recomputed bfloat16": ("fast", "bfloat16", 16),
+    "plain float32": ("plain", "float32", {}),
+    "fast float32": ("fast", "float32", {}),
+    "fast bfloat16": ("fast", "bfloat16", {}),
+    "recomputed bfloat16": ("fast", "bfloat16", {"recompute_from_px": 16}),
+    "compiled float32": ("fast", "float32", {"is_compiled": True}),
+    "compiled bfloat16": ("fast", "bfloat16", {"is_compiled": True}),
 }
-"""Formulas, number format, and the resolution from which blocks are computed twice instead of kept."""
+"""Formulas, number format, and the settings that make the way."""
+USUAL = list(WAYS)[:4]
 CYCLE = 16
 """Steps after which every lazy penalty has been due."""
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """Images per second in training and in drawing one by one in float32, and the peak memory of training in MiB."""
-    way, precision, recompute_from_px = WAYS[options.way]
+    way, precision, more = WAYS[options.way]
     torch.set_num_threads(options.threads)
     idle = _peak_mib(options.device)
     fields: dict[str, Any] = {"channel_base": options.channel_base, "channel_max": options.channel_max, "z_dim": 128, "w_dim": 128}
     spec = NetworkSpec(resolution=options.resolution, low_precision=precision, num_low_precision=16, **fields)
     gamma = 0.0002 * options.resolution**2 / options.batch
-    settings = TrainSettings(kimg=1000, batch=options.batch, gamma=gamma, augment="none", recompute_from_px=recompute_from_px)
+    settings = TrainSettings(kimg=1000, batch=options.batch, gamma=gamma, augment="none", **more)
     with plain() if way == "plain" else contextlib.nullcontext():
         if way == "fast":
             keep_freed_memory()
@@ -96,7 +100,7 @@ def main() -> None:
     parser.add_argument("--resolutions", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--resolution", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=USUAL)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=CYCLE)

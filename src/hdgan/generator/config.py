@@ -31,6 +31,7 @@ _TRAINING_OVERRIDES = (
     "batch",
     "microbatch",
     "recompute_from_px",
+    "is_compiled",
     "lr",
     "lr_decay_from",
     "gamma",
@@ -45,7 +46,7 @@ _TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
 """What the published code changes for a training that begins with trained weights."""
 _LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
-_CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from_px", "init_from"}
+_CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from_px", "is_compiled", "init_from"}
 """Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
 
 
@@ -66,6 +67,8 @@ class GeneratorConfig(BaseModel):
     """Images per pass, of all processes together; must divide the batch."""
     recompute_from_px: int | None = Field(None, ge=4)
     """Blocks of at least this resolution are computed twice instead of kept for the gradient: half the memory, a third more time."""
+    is_compiled: bool = False
+    """Networks and penalties are compiled by torch when they are first called: minutes at the start, fewer passes over memory after."""
     lr: float | None = Field(None, gt=0)
     """Adam's step."""
     lr_decay_from: float | None = Field(None, ge=0, le=1)

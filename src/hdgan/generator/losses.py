@@ -31,11 +31,33 @@ def r1_penalty(discriminate: Callable[[Tensor], Tensor], real: Tensor) -> Tensor
     return gradient.square().sum(dim=(1, 2, 3))
 
 
+def r1_penalty_through(augment: Callable[[Tensor], Tensor], gradient_at: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """`r1_penalty` of a discriminator behind `augment`, out of the gradient of its logits at what it sees.
+
+    By the chain rule. Only the weights are differentiated by afterwards, and what the discriminator sees does not depend on them.
+    """
+    real = real.detach().requires_grad_(True)
+    seen = augment(real)
+    gradient = gradient_at(seen.detach())
+    if seen is not real:
+        (gradient,) = torch.autograd.grad(seen, real, gradient, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3))
+
+
 def path_lengths(image: Tensor, ws: Tensor, direction: Tensor) -> Tensor:
     """`[N]`: length of the gradient of `image . direction` at the latents `ws [N, L, D]`, root mean square over L.
 
     `direction` is standard normal noise of the image's shape (appendix B of arXiv 1912.04958).
     """
-    scaled = direction / math.sqrt(image.shape[2] * image.shape[3])
-    (gradient,) = torch.autograd.grad((image * scaled).sum(), ws, create_graph=True)
+    (gradient,) = torch.autograd.grad((image * scaled(direction)).sum(), ws, create_graph=True)
+    return lengths(gradient)
+
+
+def scaled(direction: Tensor) -> Tensor:
+    """Noise `[N, C, H, W]` whose product with an image does not grow with its size."""
+    return direction / math.sqrt(direction.shape[2] * direction.shape[3])
+
+
+def lengths(gradient: Tensor) -> Tensor:
+    """`[N]`: length of `gradient [N, L, D]`, root mean square over L."""
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()

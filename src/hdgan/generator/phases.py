@@ -62,7 +62,7 @@ def _generator_phase(state: TrainingState, settings: TrainSettings, labels: Tens
         image = _draw_images(state, part, settings, "G", labels=part.of(labels), is_tracked=is_first)
         if is_first and settings.reuses_fakes:
             fakes.append(image.detach())
-        return state.D.features(_augmented(image, state, settings, "G", part))
+        return state.calls.features(_augmented(image, state, settings, "G", part))
 
     parts = passes(settings, state.D.spec, state.group)
     if settings.spans_passes(group=state.D.spec.minibatch_std_group):
@@ -73,7 +73,8 @@ def _generator_phase(state: TrainingState, settings: TrainSettings, labels: Tens
         for part in parts:
             _reseed(state, settings, "main", part)
             image = _draw_images(state, part, settings, "G", labels=part.of(labels))
-            loss = losses.generator_loss(state.D(_augmented(image, state, settings, "G", part), part.of(labels)))
+            features = state.calls.features(_augmented(image, state, settings, "G", part))
+            loss = losses.generator_loss(state.D.judge(features, part.of(labels)))
             (loss * part.weight).backward()  # type: ignore[no-untyped-call]
             if settings.reuses_fakes:
                 fakes.append(image.detach())
@@ -88,9 +89,10 @@ def _path_phase(state: TrainingState, settings: TrainSettings, labels: Tensor | 
     for part in path_passes(settings, state.D.spec, state.group):
         _reseed(state, settings, "path", part)
         ws = _draw_latents(state, part, settings, "P", labels=part.of(labels))
-        image = state.G.synthesis(ws, noise=fresh_maps(state.G.synthesis, part.total, share=part.mine))
-        direction = torch.randn(part.total, *image.shape[1:], device=image.device)[part.mine]
-        lengths = losses.path_lengths(image, ws, direction)
+        noise = fresh_maps(state.G.synthesis, part.total, share=part.mine)
+        spec = state.G.spec
+        direction = torch.randn(part.total, spec.image_channels, spec.resolution, spec.resolution, device=ws.device)[part.mine]
+        lengths = losses.lengths(state.calls.latent_gradient(ws, noise, losses.scaled(direction)))
         mean = state.path_mean.lerp(_mean_of_all(state, lengths), _PATH_MEAN_STEP)
         state.path_mean = mean.detach()
         penalty = (lengths - mean.detach()).square().mean() * settings.path_weight * settings.path_interval
@@ -115,8 +117,9 @@ def _discriminator_phase(
             else:
                 with torch.no_grad():
                     fake = _draw_images(state, part, settings, "D", labels=given)
-            real_logits = state.D(_augmented(real[part.here], state, settings, "R", part), given)
-            fake_logits = state.D(_augmented(fake, state, settings, "F", part), given)
+            seen = _augmented(real[part.here], state, settings, "R", part), _augmented(fake, state, settings, "F", part)
+            # One call for both is faster than one each; only the last block lets images see each other, and it gets them apart.
+            real_logits, fake_logits = (state.D.judge(half, given) for half in state.calls.features(torch.cat(seen)).chunk(2))
             loss = losses.discriminator_loss(real_logits, fake_logits)
             (loss * part.weight).backward()  # type: ignore[no-untyped-call]
             signs += float(real_logits.detach().sign().sum())
@@ -134,7 +137,7 @@ def _discriminate_spanning(
     given = _together(parts, labels)
 
     def see_real(part: Pass) -> Tensor:
-        return state.D.features(_augmented(real[part.here], state, settings, "R", part))
+        return state.calls.features(_augmented(real[part.here], state, settings, "R", part))
 
     def see_fake(part: Pass) -> Tensor:
         is_first = not torch.is_grad_enabled()
@@ -145,7 +148,7 @@ def _discriminate_spanning(
                 if settings.reuses_fakes
                 else _draw_images(state, part, settings, "D", labels=part.of(labels), is_tracked=is_first)
             )
-        return state.D.features(_augmented(fake, state, settings, "F", part))
+        return state.calls.features(_augmented(fake, state, settings, "F", part))
 
     def judge(features: Tensor) -> Tensor:
         nonlocal signs
@@ -174,11 +177,12 @@ def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, label
     else:
         for part in parts:
             _reseed(state, settings, "r1", part)
+            augmented = partial(_augmented, state=state, settings=settings, name="1", part=part)
 
-            def discriminate(x: Tensor, part: Pass = part) -> Tensor:
-                return state.D(_augmented(x, state, settings, "1", part), part.of(labels))  # type: ignore[no-any-return]
+            def gradient_at(seen: Tensor, part: Pass = part) -> Tensor:
+                return state.calls.image_gradient(seen, part.of(labels))
 
-            penalty = losses.r1_penalty(discriminate, real[part.here]).mean()
+            penalty = losses.r1_penalty_through(augmented, gradient_at, real[part.here]).mean()
             (penalty * (weight * part.weight)).backward()  # type: ignore[no-untyped-call]
             state.report["r1"] = float(penalty.detach())
     _apply(state.D, state.D_optimiser, state)
@@ -221,7 +225,7 @@ def _draw_images(
     state: TrainingState, part: Pass, settings: TrainSettings, name: str, *, labels: Tensor | None = None, is_tracked: bool = True
 ) -> Tensor:
     ws = _draw_latents(state, part, settings, name, labels=labels, is_tracked=is_tracked)
-    return state.G.synthesis(ws, noise=fresh_maps(state.G.synthesis, part.total, share=part.mine))  # type: ignore[no-any-return]
+    return state.calls.synthesis(ws, fresh_maps(state.G.synthesis, part.total, share=part.mine))
 
 
 def _augmented(images: Tensor, state: TrainingState, settings: TrainSettings, name: str, part: Pass) -> Tensor:

@@ -20,6 +20,8 @@ class TrainSettings:
     """Images per pass, of all processes together, where the batch does not fit into memory; gradients are accumulated."""
     recompute_from_px: int | None = None
     """Blocks of at least this resolution are computed twice instead of kept for the gradient; None: none is."""
+    is_compiled: bool = False
+    """Networks and penalties run as kernels that torch compiles for this machine (`calls`)."""
     lr: float = 0.0025
     """Adam step of both networks, before the correction for lazy regularisation."""
     gamma: float

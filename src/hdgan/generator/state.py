@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hdgan.generator.calls import Calls, compiled_calls, plain_calls
 from hdgan.generator.conditions import Conditions
 from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.settings import TrainSettings
@@ -30,6 +31,8 @@ class TrainingState:
     G_average: Generator
     G_optimiser: torch.optim.Adam
     D_optimiser: torch.optim.Adam
+    calls: Calls
+    """How G and D are called in a step."""
     path_mean: Tensor
     ada_p: float
     num_images: int = 0
@@ -46,7 +49,11 @@ class TrainingState:
 
 
 def new_state(spec: NetworkSpec, settings: TrainSettings, *, device: str | torch.device = "cpu") -> TrainingState:
-    """A state before the first step, its weights drawn from `settings.seed`."""
+    """A state before the first step, its weights drawn from `settings.seed`.
+
+    Raises:
+        BadConfig: the networks are to be compiled and cannot be on this machine.
+    """
     seeds.reseed(settings.seed, "generator.weights")
     G, D = Generator(spec), Discriminator(spec)
     channels_last = torch.channels_last
@@ -60,6 +67,7 @@ def new_state(spec: NetworkSpec, settings: TrainSettings, *, device: str | torch
         G_average=G_average,
         G_optimiser=_adam(G, settings, interval=settings.path_interval if settings.path_weight else 0),
         D_optimiser=_adam(D, settings, interval=settings.r1_interval if settings.gamma else 0),
+        calls=(compiled_calls if settings.is_compiled else plain_calls)(G, D),
         path_mean=torch.zeros([], device=device),
         ada_p=settings.ada_p,
     )
