@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,8 @@ def main() -> None:
     for resolution in options.resolutions:
         tiles = painted(resolution)
         for seed in options.seeds:
-            first, last, floor, rate = learn(tiles, resolution, seed, options)
+            rows, rate = learn(tiles, resolution, seed, options)
+            first, last, floor = rows[0]["quality"], rows[-1]["quality"], rows[-1]["quality_floor"]
             print(f"{resolution:4}  {seed:4}  {rate:8.1f}  {first:6.1f}  {last:6.1f}  {floor:6.2f}  {last / first:10.2f}", flush=True)
 
 
@@ -61,9 +63,13 @@ def painted(resolution: int) -> np.ndarray:
     )
 
 
-def learn(tiles: np.ndarray, resolution: int, seed: int, options: argparse.Namespace) -> tuple[float, float, float, float]:
-    """Quality at the first and the last snapshot, the floor, and images per second."""
-    config = GeneratorConfig(preset="small", resolution=resolution, channel_base=2048, kimg=options.kimg, augment="histology-blit")
+def learn(
+    tiles: np.ndarray, resolution: int, seed: int, options: argparse.Namespace, **fields: Any
+) -> tuple[list[dict[str, float]], float]:
+    """What was measured at each snapshot, and images per second; `fields` are further settings of the generator."""
+    config = GeneratorConfig(
+        preset="small", resolution=resolution, channel_base=2048, kimg=options.kimg, augment="histology-blit", **fields
+    )
     settings = config.train_settings(seed=seed)
     crops = Crops(ArrayTiles(tiles), chosen=range(len(tiles)), size_px=resolution, seed=seed)
     state = new_state(config.network_spec(), settings)
@@ -78,7 +84,7 @@ def learn(tiles: np.ndarray, resolution: int, seed: int, options: argparse.Names
         if options.grids:
             for name, path in (("first", grids[0]), ("last", grids[-1])):
                 write_png(options.grids / f"{resolution}px-seed{seed}-{name}.png", read_image(path))
-    return rows[0]["quality"], rows[-1]["quality"], rows[-1]["quality_floor"], state.num_images / (time.monotonic() - begun)
+    return rows, state.num_images / (time.monotonic() - begun)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,19 @@ def test_learning_is_told_for_each_resolution_and_seed_with_its_first_and_last_g
         assert (grids[0] != grids[1]).any()
 
 
+def test_both_number_formats_have_a_curve_for_each_seed_and_their_ratio_is_that_of_the_curves():
+    toy = ("--resolution", 16, "--seeds", 0, 1, "--kimg", 0.048, "--snapshots", 3)
+    head, *rows, ratio, between = printed("generator/precision.py", *toy)
+    assert head.split()[:3] == ["seed", "format", "images/s"]
+    assert [row.split()[:2] for row in rows] == [["0", "float32"], ["0", "bfloat16"], ["1", "float32"], ["1", "bfloat16"]]
+    curves = [numbers(row.split(maxsplit=3)[3]) for row in rows]
+    assert all(len(curve) == 3 and min(curve) > 0 for curve in curves)
+    assert curves[0] != curves[1]
+    logs = [math.log(low / full) for pair in (0, 2) for full, low in zip(curves[pair][1:], curves[pair + 1][1:], strict=True)]
+    assert float(ratio.split()[3]) == pytest.approx(math.exp(sum(logs) / len(logs)), abs=0.011)
+    assert float(between.rstrip().split()[-1]) >= 1
+
+
 def test_growing_is_told_for_three_beginnings_of_which_two_draw_the_same_at_first():
     toy = ("--seeds", 0, "--first-kimg", 0.032, "--kimg", 0.064, "--every", 32, "--tiles", 4, "--images", 16)
     floor, *rows = printed("growing.py", *toy)
