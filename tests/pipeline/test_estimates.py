@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from hdgan.generator import presets
+from hdgan.generator.networks import Discriminator
 from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.shares import path_passes
@@ -68,7 +69,10 @@ def test_statistics_that_span_passes_cost_another_forward_pass_and_others_nothin
 
 
 class Counted(TorchDispatchMode):
-    """The floating-point operations of every convolution and matrix product, forward and backward."""
+    """The floating-point operations of every convolution and matrix product, forward and backward, by torch's formulas.
+
+    Torch's own `FlopCounterMode` also asks in which module each is done, which fails where a gradient is differentiated again.
+    """
 
     def __init__(self):
         super().__init__()
@@ -79,6 +83,26 @@ class Counted(TorchDispatchMode):
         if func._overloadpacket in flop_registry:
             self.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=out)
         return out
+
+
+def test_operations_are_counted_as_torch_counts_them():
+    D, image = Discriminator(NetworkSpec(resolution=16, channel_base=128, channel_max=8)), torch.zeros(2, 3, 16, 16)
+    with FlopCounterMode(display=False) as theirs:
+        D(image).sum().backward()
+    with Counted() as ours:
+        D(image).sum().backward()
+    assert ours.flops == theirs.get_total_flops() > 0
+
+
+def test_a_whole_cycle_of_steps_takes_what_the_plan_says():
+    """Both penalties among them: R1 is due once in 16 steps, path lengths four times."""
+    spec = NetworkSpec(resolution=64, z_dim=32, w_dim=32, channel_base=512, channel_max=32)
+    settings = TrainSettings(kimg=1, batch=2, gamma=1.0, augment="none", mixing=0.0)
+    state = new_state(spec, settings)
+    with Counted() as counted:
+        for _ in range(16):
+            train_step(state, torch.zeros(2, 3, 64, 64), settings)
+    assert estimates.training_flops(spec, settings) == pytest.approx(counted.flops / state.num_images, rel=0.03)
 
 
 def counted_and_planned(**fields):
@@ -98,7 +122,7 @@ def test_what_the_plan_adds_for_statistics_that_span_passes_is_what_a_step_takes
     whole = counted_and_planned(reuses_fakes=reuses_fakes)
     counted, planned = counted_and_planned(reuses_fakes=reuses_fakes, microbatch=microbatch) - whole
     assert planned == pytest.approx(counted, rel=0.05)
-    assert whole[1] == pytest.approx(whole[0], rel=0.15)
+    assert whole[1] == pytest.approx(whole[0], rel=0.03)
 
 
 @pytest.mark.parametrize("penalty", [{"gamma": 1.0, "r1_interval": 1}, {"path_weight": 2.0, "path_interval": 1}], ids=["R1", "path"])
