@@ -155,6 +155,21 @@ def test_imported_masks_outlive_a_change_of_their_samples(drawn, small_run, hdga
     assert len(list((root / "4-annotations" / "masks").glob("*.png"))) == 16
 
 
+VERBS = {"extract": "features", "fit": "features", "evaluate": "evaluation", "synthesize": "dataset", "segment": "downstream"}
+"""And the first stage that each makes."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("options", [(), ("--redo",)], ids=["", "redo"])
+def test_no_verb_builds_on_a_stale_stage(drawn, small_run, hdgan, refused, verb, options):
+    root, settings = drawn
+    hdgan("import-masks", root, small_run.masks, "--config", settings)
+    settings.write_text(settings.read_text().replace("psi = 1.0", "psi = 0.9") + '[downstream]\n[real]\npairs = "pairs"\n')
+    error = refused(verb, root, "--config", settings, *options)
+    assert f"samples (config.psi); annotations (inputs.samples); make them again before {VERBS[verb]}, each with --redo" in error
+    assert not (root / "5-features").exists()
+
+
 def test_a_walk_through_the_latents_is_drawn_where_one_asks_for_it(drawn, hdgan, tmp_path):
     root, settings = drawn
     code, out, error = hdgan("sample", root, "--config", settings, "--interpolate", tmp_path / "walk", "--way", "spherical")

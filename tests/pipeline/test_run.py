@@ -129,6 +129,35 @@ def test_a_single_stage_is_not_built_on_a_stale_one(works, tmp_path):
     assert run_one(changed, "tiles", redo=True).was_current is False
 
 
+@pytest.mark.parametrize("redo", [False, True])
+def test_a_part_of_the_stages_is_not_built_on_a_stale_one(works, tmp_path, redo):
+    run_all(open_run(tmp_path / "run", config=settings(tmp_path)))
+    works.done.clear()
+    changed = open_run(tmp_path / "run", config=settings(tmp_path, mpp=3.0))
+    with pytest.raises(StaleStage) as caught:
+        run_all(changed, first="samples", redo=redo)
+    listed = "tiles (config.mpp); generator (inputs.tiles)"
+    assert str(caught.value) == f"made from other settings or inputs: {listed}; make them again before samples, each with --redo"
+    assert works.done == []
+    for stage in ("tiles", "generator"):
+        run_one(changed, stage, redo=True)
+    run_all(changed, first="samples", redo=True)
+    assert works.done == ["tiles", "generator", "samples"]
+
+
+def test_a_stale_stage_that_is_not_read_is_no_hindrance(works, monkeypatch, tmp_path):
+    """As the evaluation is none for the dataset."""
+    alone = (*running.STEPS[:2], works.step("samples", ("tiles",)))
+    monkeypatch.setattr(running, "STEPS", alone)
+    run_all(open_run(tmp_path / "run", config=settings(tmp_path)))
+    path = settings(tmp_path)
+    path.write_text(path.read_text() + "[generator]\nkimg = 3.0\n")
+    changed = open_run(tmp_path / "run", config=path)
+    assert [standing.state for standing in survey(changed)] == ["current", "stale", "current"]
+    assert run_one(changed, "samples").was_current
+    assert [outcome.was_current for outcome in run_all(changed, first="samples")] == [True]
+
+
 def test_a_stage_that_is_none_or_is_not_asked_for_is_refused(works, tmp_path):
     run = open_run(tmp_path / "run", config=settings(tmp_path))
     with pytest.raises(BadConfig, match="there is none called 'tile'; stages are tiles, generator"):

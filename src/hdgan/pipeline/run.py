@@ -72,10 +72,12 @@ def run_all(
     """What became of each stage from `first` (the first) to `until` (the last).
 
     Raises:
-        StaleStage: stages were made from other settings or inputs and `redo` is false; names them all, with the fields.
+        StaleStage: stages were made from other settings or inputs and `redo` is false, or stages before `first` that these are built
+            on were; names them all, with the fields.
         HdganError: whatever a stage refuses.
     """
     steps = _between(first, until, run)
+    _refuse_stale_sources(run, steps)
     if not redo:
         _refuse_stale([standing for standing in survey(run) if standing.stage in {step.stage for step in steps}])
     outcomes = []
@@ -89,11 +91,10 @@ def run_one(run: Run, stage: str, *, redo: bool = False, progress: Progress = SI
     """What became of `stage`; the stages before it must be there.
 
     Raises:
-        StaleStage: it was made from other settings or inputs and `redo` is false, or a stage before it was.
+        StaleStage: it was made from other settings or inputs and `redo` is false, or a stage that it is built on was.
     """
     (step,) = _between(stage, stage, run)
-    before = [standing for standing in survey(run) if STAGES.index(standing.stage) < STAGES.index(stage)]
-    _refuse_stale(before, remedy=f"make them again before {stage}, each with --redo")
+    _refuse_stale_sources(run, [step])
     return _run(step, run, redo=redo, progress=progress)
 
 
@@ -114,6 +115,21 @@ def _between(first: str | None, until: str | None, run: Run) -> list[Step]:
     if not chosen:
         raise BadConfig("settings", f"{', '.join(step.stage for step in steps) or 'nothing'} is not asked for", "add its section")
     return chosen
+
+
+def _refuse_stale_sources(run: Run, steps: Sequence[Step]) -> None:
+    """Builds on nothing stale: whatever `steps` read that none of them makes, from the slides on."""
+    reads = {step.stage: step.reads for step in STEPS}
+    sources, ahead = set[str](), [step.stage for step in steps]
+    while ahead:
+        new = set(reads.get(ahead.pop(), ())) - sources
+        sources |= new
+        ahead += new
+    sources -= {step.stage for step in steps}
+    _refuse_stale(
+        [standing for standing in survey(run) if standing.stage in sources],
+        remedy=f"make them again before {steps[0].stage}, each with --redo",
+    )
 
 
 def _refuse_stale(found: Sequence[Standing], *, remedy: str = "add --redo to make them again (what a person drew is kept)") -> None:
