@@ -145,6 +145,54 @@ def test_path_lengths_are_planned_of_as_many_images_as_take_them(batch, microbat
     assert planned * batch == pytest.approx(12 * estimates.generator_macs(spec) * num)
 
 
+def most_allocated(work):
+    """The most bytes that torch's allocator held for what `work` did, beyond what was there before."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        work()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return np.cumsum([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]).max()
+
+
+R1, PATH = {"gamma": 1.0, "r1_interval": 1}, {"path_weight": 2.0, "path_interval": 1}
+
+
+@pytest.mark.parametrize(
+    ("penalty", "microbatch", "from_px"),
+    [({}, 4, None), ({}, 4, 64), ({}, 4, 32), ({}, 4, 8), (R1, 4, None), (R1, 4, 8), (PATH, 4, 8), (PATH, 1, None), (PATH, 1, 8)],
+)
+def test_the_peak_of_a_step_is_planned_with_and_without_recomputed_blocks(penalty, microbatch, from_px):
+    spec = NetworkSpec(resolution=64, z_dim=16, w_dim=16, channel_base=512, channel_max=32, minibatch_std_group=0)
+    lean = TrainSettings(kimg=1, batch=4, microbatch=microbatch, gamma=0.0, path_weight=0.0, augment="none", mixing=0.0)
+    settings = dataclasses.replace(lean, recompute_from_px=from_px, **penalty)
+    state, real = new_state(spec, settings), torch.zeros(4, 3, 64, 64)
+    train_step(state, real, settings)  # Adam's moments come with the first step
+    found = most_allocated(lambda: train_step(state, real, settings))
+    if microbatch < 4:
+        found -= sum(parameter.nbytes for parameter in state.G.parameters())  # gradients that wait for the next pass
+    planned = estimates.peak_bytes(spec, settings) - estimates.training_bytes(spec, 0)
+    assert planned == pytest.approx(found, rel=0.1)
+
+
+def test_recomputing_saves_half_of_the_losses_and_a_quarter_where_r1_keeps_all():
+    spec = NetworkSpec(resolution=1024, channel_base=32768)
+    losses = TrainSettings(kimg=1, batch=4, gamma=0.0, path_weight=0.0)
+    shares = []
+    for settings in (losses, dataclasses.replace(losses, gamma=1.0)):
+        whole, less = (estimates.peak_bytes(spec, dataclasses.replace(settings, recompute_from_px=px)) for px in (None, 8))
+        assert whole == estimates.training_bytes(spec, 4)
+        shares.append(less / whole)
+    assert shares == pytest.approx([0.5, 0.77], abs=0.05)
+
+
+@pytest.mark.parametrize("low_precision", ["float32", "float16"])
+def test_the_more_blocks_are_recomputed_the_less_is_kept(low_precision):
+    spec = NetworkSpec(resolution=1024, channel_base=16384, low_precision=low_precision, num_low_precision=4)
+    lean = TrainSettings(kimg=1, batch=1, gamma=0.0, path_weight=0.0)
+    found = [estimates.peak_bytes(spec, dataclasses.replace(lean, recompute_from_px=px)) for px in (None, 1024, 512, 256, 128)]
+    assert found == sorted(found, reverse=True)
+    assert estimates.peak_bytes(spec, dataclasses.replace(lean, recompute_from_px=2048)) == found[0]
+
+
 def test_the_images_of_a_batch_wait_in_memory_for_their_passes():
     spec = NetworkSpec(resolution=4096, **presets.network("large", 4096))
     settings = TrainSettings(**presets.training("large", 4096))

@@ -1,9 +1,12 @@
 """What a stage will need, from plain numbers: multiply-adds, bytes, seconds. Rough on purpose, and said so.
 
-The multiply-adds follow from the shapes of the networks (arXiv 1912.04958). Two constants were fitted, two measured:
+The multiply-adds follow from the shapes of the networks (arXiv 1912.04958). The other constants were fitted or measured:
 
 - bytes kept for the backward pass of generator and discriminator: 22.5 times the bytes of the 16-bit block outputs plus
   16.4 times those of the 32-bit ones, fitted to shape traces at 256 to 4096 px, within 10 % from 512 px up;
+- of these bytes R1 keeps 0.77 and the path lengths of as many images 1.27, recomputed blocks or not: a gradient that is differentiated
+  again keeps what was computed again. A recomputed block, while its gradient is taken, holds 12.4 times its 32-bit output or 15 times
+  its 16-bit one. Measured by torch's allocator on a CPU at 64 and 128 px (in bfloat16 there R1 and path lengths take about twice that);
 - a data-centre GPU does about 25e12 floating-point operations per second in this training (48 images per second at 256 px
   on a V100, 80 on an A100, 90 s per thousand images at 1024 px on an A100, as published for the same networks);
 - a CPU core does about 0.1e12 in 32-bit convolutions and 0.18e12 in bfloat16 (two cores: 26 images per second at 64 px).
@@ -25,6 +28,10 @@ PNG_BYTES_PER_PX = 1.9
 """Of an H&E or PAS image at 0.25 to 2 um/px: 24 bits shrink to about 15."""
 JPEG_BYTES_PER_PX = 0.35
 MASK_BYTES_PER_PX = 0.03
+
+_KEPT_LOW, _KEPT_FULL = 22.5, 16.4
+_REDONE_LOW, _REDONE_FULL = 15.0, 12.4
+_R1_KEEPS, _PATH_KEEPS = 0.77, 1.27
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,54 @@ def _path_share(spec: NetworkSpec, settings: TrainSettings) -> float:
 
 def training_bytes(spec: NetworkSpec, images: int) -> float:
     """Bytes for one pass of `images` images and for weights, average and optimiser."""
-    low = sum(2 * r * r * spec.channels(r) for r in spec.block_resolutions if spec.is_low_precision(r))
-    full = sum(4 * r * r * spec.channels(r) for r in spec.block_resolutions if not spec.is_low_precision(r))
     weights = 4 * 2 * sum(9 * 2 * spec.channels(r) ** 2 for r in spec.block_resolutions)
-    return images * (22.5 * low + 16.4 * full) + 5 * weights
+    return images * sum(_kept_bytes(spec, r) for r in spec.block_resolutions) + 5 * weights
+
+
+def peak_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:
+    """The most bytes of a step for weights and what a pass keeps: that of the losses, R1 or path lengths, whichever keeps most."""
+    images = settings.microbatch or settings.batch
+    whole = sum(_kept_bytes(spec, r) for r in spec.block_resolutions)
+    found = [_loss_bytes(spec, settings.recompute_from_px)]
+    if settings.gamma and settings.r1_interval:
+        found.append(_R1_KEEPS * whole)
+    if settings.path_weight:
+        share = 1.0 if settings.spans_passes(group=spec.minibatch_std_group) else max(images // 2, 1) / images
+        found.append(_PATH_KEEPS * whole * share)
+    return training_bytes(spec, 0) + images * max(found)
+
+
+def _loss_bytes(spec: NetworkSpec, recompute_from_px: int | None) -> float:
+    """Bytes for one image in the generator's step, in which both networks are differentiated.
+
+    Of recomputed blocks only the inputs are kept, and one of them is whole at a time. The largest is, in the generator, when half of
+    what the other blocks keep, the discriminator's, is free again.
+    """
+    again = [r for r in spec.block_resolutions if recompute_from_px is not None and r >= recompute_from_px]
+    kept = sum(_kept_bytes(spec, r) for r in spec.block_resolutions if r not in again)
+    if not again:
+        return kept
+    inputs = sum(_input_bytes(spec, r) for r in again)
+    redone = max((_REDONE_LOW if spec.is_low_precision(r) else _REDONE_FULL) * _output_bytes(spec, r) for r in again)
+    return inputs + max(kept, kept / 2 + redone)
+
+
+def _output_bytes(spec: NetworkSpec, resolution: int) -> float:
+    """Of one image in the number format of its block."""
+    return float((2 if spec.is_low_precision(resolution) else 4) * spec.channels(resolution) * resolution**2)
+
+
+def _kept_bytes(spec: NetworkSpec, resolution: int) -> float:
+    """What the blocks of both networks at `resolution` keep of one image for the gradient."""
+    return (_KEPT_LOW if spec.is_low_precision(resolution) else _KEPT_FULL) * _output_bytes(spec, resolution)
+
+
+def _input_bytes(spec: NetworkSpec, resolution: int) -> float:
+    """What enters the blocks of both networks at `resolution`, of one image."""
+    image = 4.0 * spec.image_channels * resolution**2
+    halved = (2 if spec.is_low_precision(2 * resolution) else 4) * spec.channels(resolution) * resolution**2
+    judged = image if resolution == spec.resolution else halved
+    return judged + (_output_bytes(spec, resolution // 2) + image / 4 if resolution > 4 else 0.0)
 
 
 def held_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:

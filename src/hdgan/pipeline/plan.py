@@ -117,7 +117,7 @@ def _generator(config: RunConfig, _slides: _Slides) -> Found:
     spec, settings = config.generator.network_spec(), config.generator.train_settings(seed=config.run.seed)
     flops = estimates.training_flops(spec, settings) * settings.kimg * 1000
     cpu = estimates.seconds_on(flops, cores=cores(), low_precision=spec.low_precision == "bfloat16")
-    memory = estimates.training_bytes(spec, settings.microbatch or settings.batch) + estimates.held_bytes(spec, settings)
+    memory = estimates.peak_bytes(spec, settings) + estimates.held_bytes(spec, settings)
     weights = estimates.training_bytes(spec, 0)
     grid = (6 * min(spec.resolution, 256)) ** 2 * estimates.PNG_BYTES_PER_PX
     disk = 4 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
