@@ -4,7 +4,7 @@ Trains a 16 px generator of preset `small` on painted PAS slides (16 um/px) with
 each, one to two minutes of one core per run. Images are drawn with fresh noise. Columns:
 
 - `patches`: sliced Wasserstein distance of 7x7 patches to real tiles, grey levels (arXiv 1710.10196, appendix), lower is better;
-- `common`: the mean image of 512, each less its own mean, on a 4x4 grid: mean square in grey levels. Tissue has no preferred place, so
+- `common`: the mean image of all, each less its own mean, on a 4x4 grid: mean square in grey levels. Tissue has no preferred place, so
   whatever exceeds the real tiles' figure is one layout that all images share;
 - `varied`: the variance of that grid between images.
 """
@@ -30,7 +30,6 @@ from hdgan.store.atomic import read_image
 from hdgan.testing.cohort import paint_cohort
 
 RESOLUTION = 16
-NUM_COMPARED = 512
 NETWORK = {"channel_base": 512, "channel_max": 64, "low_precision": "float32", "noise_maps": "own"}
 NO_NOISE = 2 * RESOLUTION
 
@@ -41,15 +40,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=12000)
     parser.add_argument("--noise-from", type=int, nargs="+", default=[4, 8, 16, NO_NOISE], help="px; more than 16: no noise")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--compared", type=int, default=512, help="images and crops, of which the figures are made")
     options = parser.parse_args()
     torch.set_num_threads(1)
     crops = painted_crops()
-    real, again = crops.batch(10**8, NUM_COMPARED), crops.batch(2 * 10**8, NUM_COMPARED)
+    real, again = crops.batch(10**8, options.compared), crops.batch(2 * 10**8, options.compared)
     print("noise from  seed  patches  common  varied")
     print(f"{'real tiles':10}  {'':4}  {patch_distance(again, real):7.2f}  {common(real):6.2f}  {varied(real):6.1f}", flush=True)
     for noise_from in options.noise_from:
         for seed in range(options.seeds):
-            fake = draw(train(crops, noise_from, seed, options.images))
+            fake = draw(train(crops, noise_from, seed, options.images), options.compared)
             name = f"{noise_from} px" if noise_from <= RESOLUTION else "nowhere"
             print(f"{name:10}  {seed:4}  {patch_distance(fake, real):7.2f}  {common(fake):6.2f}  {varied(fake):6.1f}", flush=True)
 
@@ -74,9 +74,9 @@ def train(crops: Crops, noise_from: int, seed: int, num_images: int) -> Training
     return state
 
 
-def draw(state: TrainingState) -> np.ndarray:
-    """Images `[512, 3, 16, 16]` uint8 of the averaged generator."""
-    z = torch.randn(NUM_COMPARED, state.G.spec.z_dim, generator=torch.Generator().manual_seed(1))
+def draw(state: TrainingState, num: int) -> np.ndarray:
+    """Images `[num, 3, 16, 16]` uint8 of the averaged generator."""
+    z = torch.randn(num, state.G.spec.z_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return to_uint8(state.G_average(z, noise="random")).transpose(0, 3, 1, 2)
 

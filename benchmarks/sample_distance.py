@@ -1,8 +1,8 @@
-"""How far a run's generated images are from its real tiles: `python benchmarks/sample_distance.py RUN [GENERATOR.safetensors ...]`.
+"""How far a run's generated images are from its real tiles: `python benchmarks/sample_distance.py RUN [GENERATOR.safetensors ...] [--num 400]`.
 
-400 images of each against 400 random turned crops of the run's tiles (the training tiles: nothing is held out). Columns: sliced
+`--num` images of each against as many random turned crops of the run's tiles (the training tiles: nothing is held out). Columns: sliced
 Wasserstein distance of 7x7 patches at full, half and quarter size, grey levels; `stains`, the standard deviation of the images' mean
-colour. The first line is another 400 crops: the floor. Without a file the run's own generator is measured.
+colour. The first line is as many other crops: the floor. Without a file the run's own generator is measured.
 """
 
 from __future__ import annotations
@@ -21,30 +21,29 @@ from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
 from hdgan.training.seeds import torch_stream
 
-NUM = 400
-
 
 def main() -> None:
     """Prints a line for the real tiles and two for each generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("generators", type=Path, nargs="*")
+    parser.add_argument("--num", type=int, default=400, help="images and crops")
     options = parser.parse_args()
     run = RunFolder(options.run)
     found = [load_generator(path) for path in options.generators or [run.folder("generator") / FILE]]
     tiles = TileArchive(run.folder("tiles"))
     crops = Crops(tiles, chosen=range(len(tiles)), size_px=found[0].resolution, seed=5)
-    real, again = crops.batch(10**8, NUM), crops.batch(2 * 10**8, NUM)
+    real, again = crops.batch(10**8, options.num), crops.batch(2 * 10**8, options.num)
     print("images        psi  patches x1    x2    x4  stains")
     tell("real tiles", None, again, real)
     for generator in found:
         for psi in (1.0, 0.7):
-            tell(f"{generator.facts.get('images', 0):,}", psi, draw(generator, psi), real)
+            tell(f"{generator.facts.get('images', 0):,}", psi, draw(generator, psi, options.num), real)
 
 
-def draw(generator: TrainedGenerator, psi: float) -> np.ndarray:
-    """`[400, 3, R, R]` uint8."""
-    z = torch.randn(NUM, generator.z_dim, generator=torch_stream(0, "sample_distance"))
+def draw(generator: TrainedGenerator, psi: float, num: int) -> np.ndarray:
+    """`[num, 3, R, R]` uint8."""
+    z = torch.randn(num, generator.z_dim, generator=torch_stream(0, "sample_distance"))
     return np.concatenate([to_uint8(generator.render(generator.map(part, psi=psi))) for part in z.split(20)]).transpose(0, 3, 1, 2)
 
 

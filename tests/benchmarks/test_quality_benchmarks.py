@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from hdgan.store.archive import TileRow, write_archive
-from hdgan.store.atomic import encode_png, read_image
-from hdgan.store.stage import open_stage
+from hdgan.store.atomic import read_image
 from hdgan.testing.degradations import WAYS
-from hdgan.testing.painter import paint
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-def printed(script, *arguments):
-    """The lines that the benchmark prints."""
-    command = [sys.executable, str(FOLDER / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def numbers(text):
-    return [float(number) for number in text.split()]
+from .scripts import numbers, painted_tiles, printed
 
 
 def test_learning_is_told_for_each_resolution_and_seed_with_its_first_and_last_grid(tmp_path):
@@ -74,14 +55,7 @@ def test_growing_is_told_for_three_beginnings_of_which_two_draw_the_same_at_firs
 @pytest.fixture
 def painted(tmp_path):
     """A finished tiles stage of painted tissue, 24 px."""
-    rows = []
-    for i in range(8):
-        row = TileRow(f"{i:04d}.png", "s", f"p{i}", "a", "PAS", i, i * 48, 0, 48, 24, 4.0, 0.1)
-        rows.append((row, encode_png(paint(i, size_px=24, mpp=4.0, outline="full").image)))
-    with open_stage(tmp_path / "1-tiles", stage="tiles", config={}, seed=0, inputs={}) as stage:
-        write_archive(tmp_path / "1-tiles", rows)
-        stage.seal(counts={"tiles": 8})
-    return tmp_path / "1-tiles"
+    return painted_tiles(tmp_path / "1-tiles", num=8, size_px=24)
 
 
 def test_every_way_of_going_wrong_has_a_row_for_each_strength_and_the_strongest_is_farther_than_none(painted):
