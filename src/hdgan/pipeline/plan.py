@@ -107,7 +107,7 @@ Found = tuple[Need, str, tuple[str, ...]]
 
 def _tiles(config: RunConfig, slides: _Slides) -> Found:
     edge = round(config.tiles.tile_px * config.tiles.margin)
-    each = edge**2 * (estimates.PNG_BYTES_PER_PX if config.tiles.format == "png" else estimates.JPEG_BYTES_PER_PX)
+    each = edge**2 * estimates.TILE_BYTES_PER_PX[config.tiles.format]
     disk = None if slides.num_tiles is None else 2 * slides.num_tiles * each
     writes = f"{slides.num_tiles if slides.num_tiles is not None else 'unknown'} tiles of {edge} px at {config.tiles.mpp:g} um/px at most"
     return Need(12.0 * edge**2, disk, slides.seconds), writes, slides.notes

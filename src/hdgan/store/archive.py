@@ -1,5 +1,7 @@
-"""The tile archive: `tiles.zip`, a ZIP of stored (not compressed again) PNG or JPEG members, and `tiles.csv` beside it.
+"""The tile archive: `tiles.csv`, the index, and `tiles.zip`, a ZIP of stored (not compressed again) members, one for each tile.
 
+The index says what the tiles are; the ZIP holds their pixels, in the format that the suffix of a name says (`hdgan.store.codec`), and can be
+made again from the slides. A name without suffix is not in the ZIP: such a tile is read from its slide by whoever opened the archive with `unstored`.
 Random access from any number of threads and processes; equal tiles give equal bytes. Format: docs/formats/tiles.md.
 """
 
@@ -12,15 +14,15 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from hdgan.errors import BadInput, DamagedArtifact
-from hdgan.store.atomic import UNREADABLE, replacing, write_text
+from hdgan.store.atomic import replacing, write_text
+from hdgan.store.codec import UNDECODABLE, decode, format_of
 
 ARCHIVE = "tiles.zip"
 INDEX = "tiles.csv"
@@ -53,17 +55,22 @@ class TileRow:
     """Share of the tile that is background, 0 to 1."""
 
 
-class TileArchive:
-    """Tiles in the order of their rows."""
+ReadTile = Callable[[TileRow], np.ndarray]
+"""Gives the pixels `[S, S, 3]` uint8 of a tile that is not stored; goes to worker processes with the archive."""
 
-    def __init__(self, folder: Path) -> None:
+
+class TileArchive:
+    """Tiles in the order of their rows; those that are not stored come from `unstored`."""
+
+    def __init__(self, folder: Path, unstored: ReadTile | None = None) -> None:
         self.folder = folder
         self.rows = read_rows(folder / INDEX)
+        self._unstored = unstored
         self._local = threading.local()
 
-    def __reduce__(self) -> tuple[type[TileArchive], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[TileArchive], tuple[Path, ReadTile | None]]:
         """Worker processes get the folder and open it themselves."""
-        return (TileArchive, (self.folder,))
+        return (TileArchive, (self.folder, self._unstored))
 
     def __len__(self) -> int:
         """The number of tiles."""
@@ -86,18 +93,28 @@ class TileArchive:
 
         Raises:
             DamagedArtifact: the archive is broken or lacks the tile.
+            BadInput: the tile is not stored, and its slide is not at hand or cannot be read.
         """
+        row = self.rows[index]
+        form = format_of(row.name)
+        if form == "none":
+            if self._unstored is None:
+                remedy = "open it as `hdgan.open_run(RUN).open_tiles()`, or store the tiles: hdgan tile RUN --rebuild --format png"
+                raise BadInput(self.folder, f"tile {row.name} is not stored, and the slides are not at hand", remedy)
+            return self._unstored(row)
         try:
-            with Image.open(io.BytesIO(self.encoded(index))) as image:
-                return np.array(image.convert("RGB"))
-        except UNREADABLE as error:
+            return decode(self.encoded(index), form)
+        except UNDECODABLE as error:
             raise self._damaged(index, error) from error
 
     def encoded(self, index: int) -> bytes:
-        """Tile number `index` as it is stored, PNG or JPEG; raises as `read`."""
+        """Tile number `index` as it is stored; raises as `read`. Of one that is not stored: no bytes."""
+        name = self.rows[index].name
+        if format_of(name) == "none":
+            return b""
         try:
             archive = self._zip()
-            member = archive.getinfo(self.rows[index].name)
+            member = archive.getinfo(name)
             if member.compress_type != zipfile.ZIP_STORED:
                 raise zipfile.BadZipFile("a member is compressed; ours are stored")
             return archive.read(member)
@@ -113,7 +130,7 @@ class TileArchive:
 
     def _damaged(self, index: int, error: Exception) -> DamagedArtifact:
         what = f"tile {self.rows[index].name} cannot be read ({error})"
-        return DamagedArtifact(self.folder / ARCHIVE, what, "cut the tiles again with --redo")
+        return DamagedArtifact(self.folder / ARCHIVE, what, "store the tiles again: hdgan tile RUN --rebuild")
 
     def _zip(self) -> zipfile.ZipFile:
         """One open file for each thread of each process: a shared one would mix up positions after a fork."""
@@ -125,16 +142,25 @@ class TileArchive:
 
 
 def write_archive(folder: Path, tiles: Iterable[tuple[TileRow, bytes]]) -> tuple[TileRow, ...]:
-    """Writes archive and index of encoded tiles, in their order; the rows. The index comes last: without it there is none."""
+    """Writes archive and index of encoded tiles, in their order; the rows. A tile without bytes stands in the index alone.
+
+    The index comes last: without it there is no archive.
+    """
     rows: list[TileRow] = []
     with replacing(folder / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for row, encoded in tiles:
-            member = zipfile.ZipInfo(row.name, _FIXED_DATE)
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, encoded)
             rows.append(row)
+            if encoded:
+                archive.writestr(plain_member(row.name), encoded)
     write_rows(folder / INDEX, rows)
     return tuple(rows)
+
+
+def plain_member(name: str) -> zipfile.ZipInfo:
+    """A member called `name` that is the same whenever and wherever it is written."""
+    member = zipfile.ZipInfo(name, _FIXED_DATE)
+    member.external_attr = 0o644 << 16
+    return member
 
 
 def write_rows(path: Path, rows: Iterable[TileRow]) -> None:

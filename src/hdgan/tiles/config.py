@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from hdgan.store.codec import Format
+
+_LATER: tuple[str, ...] = ()
+"""Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 
 
 class TilesConfig(BaseModel):
@@ -41,8 +46,10 @@ class TilesConfig(BaseModel):
     slide_mpp: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
     """Scale of slides that state none, um/px of their finest level."""
 
-    format: Literal["png", "jpeg"] = "png"
-    """How tiles are stored: lossless, or JPEG without colour subsampling at about a quarter of the size."""
+    format: Format = "png"
+    """How tiles are stored. `png` and `jxl` (JPEG XL) without loss; `jpeg` without colour subsampling; `raw`: the slide's own JPEG tiles, copied and not
+    encoded again (corners move to the grid of these tiles; a slide where that is not possible is refused); `none`: not at all, tiles are read from the
+    slides whenever they are needed."""
 
     jpeg_quality: int = Field(default=95, ge=50, le=100)
     """Quality of JPEG tiles."""
@@ -59,3 +66,9 @@ class TilesConfig(BaseModel):
     def step_px(self) -> int:
         """Step of the grid, tile px."""
         return self.stride_px or self.stored_px
+
+    def recorded(self) -> dict[str, Any]:
+        """What the manifest says of these settings: all that can change a pixel. How tiles are stored without loss does not: `png` stands for all ways."""
+        left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        said = self.model_dump(mode="json", exclude=left_out)
+        return said | ({"format": "png"} if self.format in ("jxl", "none") else {})

@@ -5,20 +5,19 @@ Objects in, records out; nothing is written here.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader
 from hdgan.store.archive import TileRow
-from hdgan.store.atomic import encode_png
 from hdgan.tiles.background import is_background, overview_mpp, shares, take_overview, white_point
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.encode import tile_source
 from hdgan.tiles.plan import SlidePlan
 
 KEPT, BACKGROUND, UNREADABLE = "kept", "background", "unreadable"
@@ -82,31 +81,31 @@ def cut_slide(
     if not plan.cells:
         return
     scores = score_cells(slide, plan, config)
-    for index, (x, y) in enumerate(plan.cells):
-        background = float(scores.background[index])
-        tile = None
-        verdict = BACKGROUND
-        if background <= config.max_background or not scores.is_sure[index]:
-            try:
-                pixels = slide.read((x, y), level0_size=plan.level0_px, out_px=config.stored_px)
-                if not scores.is_sure[index]:
-                    own = is_background(pixels, white=scores.white, white_distance=config.white_distance)
-                    background = round(float(own.mean()), 4)
-                if background <= config.max_background:
-                    tile = CutTile(_row(plan, config, xy=(x, y), background=background), _encode(pixels, config))
-                    verdict = KEPT
-            except BadInput as error:  # one damaged region costs its tile, never a filled one
-                progress.say(str(error))
-                verdict = UNREADABLE
-        yield Cell(plan.entry.name, x, y, plan.level0_px, background, verdict), tile
-        progress.advance()
+    with closing(tile_source(slide, plan, config)) as source:
+        for index, (x, y) in enumerate(plan.cells):
+            background = float(scores.background[index])
+            tile = None
+            verdict = BACKGROUND
+            if background <= config.max_background or not scores.is_sure[index]:
+                try:
+                    taken = source.take((x, y))
+                    if not scores.is_sure[index]:
+                        own = is_background(taken.pixels, white=scores.white, white_distance=config.white_distance)
+                        background = round(float(own.mean()), 4)
+                    if background <= config.max_background:
+                        tile = CutTile(_row(plan, config, xy=(x, y), background=background, suffix=taken.suffix), taken.encoded())
+                        verdict = KEPT
+                except BadInput as error:  # one damaged region costs its tile, never a filled one
+                    progress.say(str(error))
+                    verdict = UNREADABLE
+            yield Cell(plan.entry.name, x, y, plan.level0_px, background, verdict), tile
+            progress.advance()
 
 
-def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float) -> TileRow:
+def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float, suffix: str) -> TileRow:
     entry, (x, y) = plan.entry, xy
-    suffix = "jpg" if config.format == "jpeg" else "png"
     return TileRow(
-        name=f"{entry.name}_x{x:06d}_y{y:06d}.{suffix}",
+        name=f"{entry.name}_x{x:06d}_y{y:06d}{suffix}",
         slide=entry.name,
         patient=entry.patient,
         centre=entry.centre,
@@ -119,11 +118,3 @@ def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], backgroun
         mpp=config.mpp,
         background=background,
     )
-
-
-def _encode(pixels: np.ndarray, config: TilesConfig) -> bytes:
-    if config.format == "png":
-        return encode_png(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=config.jpeg_quality, subsampling="4:4:4")
-    return buffer.getvalue()

@@ -18,13 +18,14 @@ from hdgan.slides.protocol import SlideReader, best_level
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.table import Area, SlideEntry, find_slides
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.raw_copy import raw_grid, snapped
 
 MPP_TOLERANCE = 0.02
 """Relative difference of two scales that counts as none: less than the error of most calibrations."""
 
-_BYTES_PER_PX = {"png": 1.7, "jpeg": 0.5}
+_BYTES_PER_PX = {"png": 1.7, "jxl": 1.2, "jpeg": 0.5, "raw": 0.3, "none": 0.0}
 _SECONDS_PER_READ_PX = 4e-8
-_SECONDS_PER_STORED_PX = {"png": 1.2e-7, "jpeg": 2e-8}
+_SECONDS_PER_STORED_PX = {"png": 1.2e-7, "jxl": 6e-9, "jpeg": 2e-8, "raw": 4e-9, "none": 0.0}
 _SECONDS_PER_SLIDE = 0.05
 
 
@@ -44,6 +45,8 @@ class SlidePlan:
     """Edge of a cell in the level that it is read from."""
     cells: tuple[tuple[int, int], ...]
     """Upper left corners, level-0 px, row by row."""
+    raw_level: int | None = None
+    """The level whose JPEG tiles are copied, where the format is `raw`."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,27 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig) -> Sl
     """The grid on an open slide.
 
     Raises:
-        BadInput: the slide has no scale, or a coarser one than asked for.
+        BadInput: the slide has no scale, or a coarser one than asked for, or its JPEG tiles are to be copied and cannot be.
     """
     mpp = known_mpp(slide, fallback=config.slide_mpp)
     level0_px, step = _edge_and_step(mpp, config)
     if mpp > config.mpp * (1 + MPP_TOLERANCE):
         remedy = f"ask for {mpp:g} um/px or coarser (`mpp` in the settings), or leave the slide out"
         raise BadInput(entry.path, f"its finest level has {mpp:g} um/px, coarser than the {config.mpp:g} asked for", remedy)
-    level0_px = _fitted(level0_px, slide.size_px, config)
+    grid = raw_grid(slide, slide_mpp=mpp, mpp=config.mpp, tolerance=MPP_TOLERANCE) if config.format == "raw" else None
+    if grid is not None:
+        level0_px, step = config.stored_px * grid.downsample, float(config.step_px * grid.downsample)
+    else:
+        level0_px = _fitted(level0_px, slide.size_px, config)
     width, height = slide.size_px
     xs, ys = _positions(width, level0_px, step), _positions(height, level0_px, step)
     cells = tuple((x, y) for y in ys for x in xs)
+    if grid is not None:
+        cells = snapped(cells, grid=grid, edge_px=level0_px, size_px=slide.size_px)
     if entry.areas is not None:
         cells = _inside(cells, level0_px, entry.areas)
     read_px = math.ceil(level0_px / slide.levels[best_level(slide.levels, level0_px / config.stored_px)].downsample)
-    return SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, cells)
+    return SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, cells, grid.level if grid else None)
 
 
 def plan_slides(config: TilesConfig, *, base: Path) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
