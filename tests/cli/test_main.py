@@ -19,7 +19,7 @@ FLAGS = {
     "doctor": [],
     "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
     "inspect": ["slides", "--mpp", "--slide-mpp"],
-    "tile": ["run", "--config", "-c", "--redo"],
+    "tile": ["run", "--config", "-c", "--redo", "--rebuild", "--format"],
     "train": ["run", "--config", "-c", "--plan", "--redo"],
     "sample": ["run", "--config", "-c", "--redo", "--interpolate", "--way"],
     "import-masks": ["run", "masks", "--config", "-c", "--redo"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,16 @@ from hdgan.training.memory import keep_freed_memory
 
 
 def run_generator(
-    config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, redo: bool = False, progress: Progress = SILENT
+    config: GeneratorConfig,
+    *,
+    tiles: Path,
+    out: Path,
+    seed: int,
+    redo: bool = False,
+    progress: Progress = SILENT,
+    open_tiles: Callable[[Path], TileArchive] = TileArchive,
 ) -> Manifest:
-    """Trains a generator on the tile archive in `tiles` and writes its averaged weights to `out`.
+    """Trains a generator on the tile archive in `tiles`, opened by `open_tiles`, and writes its averaged weights to `out`.
 
     With `redo`, a run of which only the length was raised goes on from its last state.
 
@@ -45,19 +53,28 @@ def run_generator(
     """
     device = chosen_device(config.device)
     with joined(device) as group:
+        work = partial(_work, config, tiles=tiles, open_tiles=open_tiles, out=out, seed=seed, group=group, device=device)
         if group.is_first:
-            return _lead(config, tiles=tiles, out=out, seed=seed, redo=redo, progress=progress, group=group, device=device)
+            return _lead(config, work, tiles=tiles, out=out, seed=seed, redo=redo, progress=progress, group=group)
         finished = group.tell()
         if finished is None:
-            _work(config, tiles=tiles, out=out, seed=seed, progress=SILENT, group=group, device=device)
+            work(progress=SILENT)
             finished = group.tell()
         return Manifest(**finished)
 
 
 def _lead(
-    config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, redo: bool, progress: Progress, group: Group, device: str
+    config: GeneratorConfig,
+    work: Callable[..., _Worked],
+    *,
+    tiles: Path,
+    out: Path,
+    seed: int,
+    redo: bool,
+    progress: Progress,
+    group: Group,
 ) -> Manifest:
-    """The manifest of the folder, which the first process opens, fills and seals."""
+    """The manifest of the folder, which the first process opens, fills by `work` and seals."""
     settings = config.train_settings(seed=seed)
     recorded = config.recorded()
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
@@ -66,7 +83,7 @@ def _lead(
     with open_stage(out, stage="generator", config=recorded, seed=seed, inputs=inputs, redo=redo, goes_on=goes_on) as stage:
         if stage.manifest is None:
             group.tell(None)
-            worked = _work(config, tiles=tiles, out=out, seed=seed, progress=progress, group=group, device=device)
+            worked = work(progress=progress)
             trained = worked.facts() | {"tiles_manifest": inputs["tiles"]}
             trained |= {} if begun_with is None else {"init_from": inputs["init_from"]}
             save_generator(out / FILE, worked.state.G_average, mpp=worked.mpp, trained=trained, is_half=config.weights == "float16")
@@ -96,10 +113,20 @@ class _Worked:
         return sum(p.numel() for p in self.state.G.parameters())
 
 
-def _work(config: GeneratorConfig, *, tiles: Path, out: Path, seed: int, progress: Progress, group: Group, device: str) -> _Worked:
+def _work(
+    config: GeneratorConfig,
+    *,
+    tiles: Path,
+    open_tiles: Callable[[Path], TileArchive],
+    out: Path,
+    seed: int,
+    progress: Progress,
+    group: Group,
+    device: str,
+) -> _Worked:
     """The part that every process does."""
     spec, settings = config.network_spec(), config.train_settings(seed=seed)
-    archive = TileArchive(tiles)
+    archive = open_tiles(tiles)
     chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
     conditions, labels = None, None
     if config.condition != "none":

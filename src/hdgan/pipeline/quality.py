@@ -23,6 +23,7 @@ from hdgan.measures.copies import CopyReport, CropSearch, Nearest, copies
 from hdgan.measures.embedder import Embedder, scale_of
 from hdgan.measures.resemblance import Resemblance, resemblance
 from hdgan.measures.scattering import Scattering
+from hdgan.pipeline.run import SETTINGS, open_run
 from hdgan.plots.sheets import contact_sheet
 from hdgan.progress import SILENT, Progress, track
 from hdgan.randomness import stream
@@ -136,7 +137,9 @@ def _open(run: RunFolder, *, seed: int) -> tuple[_Subject, dict[str, str]]:
     """The run's generator and tiles, and what they are known by."""
     folder = run.folder("generator")
     tiles_hash = manifest_hash(run.folder("tiles"))
-    tiles, generator = TileArchive(run.folder("tiles")), load_generator(folder / FILE)
+    has_settings = (run.root / SETTINGS).exists()
+    tiles = open_run(run.root).open_tiles() if has_settings else TileArchive(run.folder("tiles"))
+    generator = load_generator(folder / FILE)
     config = read_manifest(folder).config if (folder / MANIFEST).exists() else {}
     fold = config.get("held_out_fold")
     trained = [i for i, row in enumerate(tiles.rows) if row.fold != fold]

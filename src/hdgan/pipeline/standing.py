@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hdgan.store.hashing import hash_file
 from hdgan.store.layout import STAGES, RunFolder
-from hdgan.store.stage import MANIFEST, begun_with
+from hdgan.store.stage import MANIFEST, begun_with, manifest_hash
 
 State = Literal["absent", "unfinished", "current", "stale"]
 
@@ -74,4 +73,4 @@ def _input_changed(folder: RunFolder, name: str, content: str, upstream: Mapping
     if name in upstream and upstream[name].state in ("stale", "unfinished"):
         return True
     manifest = folder.folder(name) / MANIFEST
-    return not manifest.exists() or hash_file(manifest) != content
+    return not manifest.exists() or manifest_hash(manifest.parent) != content

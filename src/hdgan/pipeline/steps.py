@@ -15,6 +15,7 @@ from hdgan.errors import BadInput, StaleStage
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.standing import standings
 from hdgan.progress import Progress
+from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import MANIFEST, Manifest, read_manifest
 
@@ -41,6 +42,12 @@ class Run:
     def path(self, given: Path) -> Path:
         """A path of the settings, from where relative ones begin."""
         return self.base / given.expanduser()
+
+    def open_tiles(self) -> TileArchive:
+        """The tiles of the run; those that are not stored are read from the slides."""
+        from hdgan.tiles.live import open_tiles
+
+        return open_tiles(self.stage("tiles"), self.config.tiles, base=self.base)
 
     def annotations(self) -> AnnotationsConfig:
         """`[annotations]` with its paths resolved and the oracle's name where it draws."""
@@ -85,7 +92,13 @@ def _generator(run: Run, redo: bool, progress: Progress) -> Manifest:
     if config.init_from is not None:
         config = config.model_copy(update={"init_from": run.path(config.init_from)})
     return run_generator(
-        config, tiles=run.stage("tiles"), out=run.stage("generator"), seed=run.config.run.seed, redo=redo, progress=progress
+        config,
+        tiles=run.stage("tiles"),
+        out=run.stage("generator"),
+        seed=run.config.run.seed,
+        redo=redo,
+        progress=progress,
+        open_tiles=lambda _: run.open_tiles(),
     )
 
 

@@ -102,7 +102,12 @@ def write_json(path: Path, data: Any) -> None:
     Raises:
         ValueError: the data hold a number that is not finite.
     """
-    write_text(path, json.dumps(data, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """`data` as `write_json` writes it."""
+    return json.dumps(data, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from hdgan.errors import BadInput, Busy, DamagedArtifact, StaleStage
-from hdgan.store.atomic import read_json, remove_leftovers, write_json
-from hdgan.store.hashing import hash_file
+from hdgan.store.atomic import json_text, read_json, remove_leftovers, write_json
+from hdgan.store.hashing import hash_bytes, hash_file
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -32,6 +32,8 @@ LOCK = ".lock"
 KEEP = "keep"
 """A subfolder that is never cleared: what a person drew."""
 
+_REBUILT = "rebuilt"
+"""Key in the counts of outputs that were written anew: the hash of the first manifest, and whether the content is still the same."""
 _CLEARING = "clearing"
 """Key of the in-progress note while a redo removes what was there: a kill then leaves rests that nobody may resume."""
 _BEGUN = ("stage", "config", "seed", "inputs")
@@ -76,6 +78,24 @@ class StageFolder:
         (self.path / INPROGRESS).unlink(missing_ok=True)
         self.manifest = manifest
         return manifest
+
+    def reseal(self, *, counts: dict[str, Any], is_same: bool) -> Manifest:
+        """Finishes a finished stage again, whose outputs were written anew; where `is_same`, in content as at first, later stages stay current.
+
+        Outputs that are again the bytes of the first time give the manifest of the first time.
+        """
+        plain = {key: value for key, value in counts.items() if key != _REBUILT}
+        first = counts[_REBUILT]["first"] if _REBUILT in counts else hash_file(self.path / MANIFEST)
+        manifest = self._manifest(plain)
+        if hash_bytes(json_text(asdict(manifest)).encode()) != first:
+            manifest = self._manifest(plain | {_REBUILT: {"first": first, "is_same": is_same}})
+        write_json(self.path / MANIFEST, asdict(manifest))
+        self.manifest = manifest
+        return manifest
+
+    def _manifest(self, counts: dict[str, Any]) -> Manifest:
+        outputs = {name: hash_file(self.path / name) for name in self.manifest.outputs} if self.manifest else {}
+        return Manifest(schema=SCHEMA, outputs=outputs, counts=counts, **self._begun)
 
 
 @contextmanager
@@ -145,9 +165,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def manifest_hash(folder: Path) -> str:
-    """What a later stage records as the content of this one."""
-    read_manifest(folder)
-    return hash_file(folder / MANIFEST)
+    """What a later stage records as the content of this one: the hash of its manifest; of outputs rebuilt with the same content, that of the first."""
+    rebuilt = read_manifest(folder).counts.get(_REBUILT)
+    return str(rebuilt["first"]) if rebuilt and rebuilt["is_same"] else hash_file(folder / MANIFEST)
 
 
 def verify(folder: Path) -> list[str]:

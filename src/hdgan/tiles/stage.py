@@ -28,6 +28,7 @@ from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import BACKGROUND, KEPT, UNREADABLE, Cell, cut_slide
 from hdgan.tiles.folds import assign_folds, fold_counts, fold_warnings, leaks
+from hdgan.tiles.live import SlideTiles
 from hdgan.tiles.plan import SlidePlan, plan_slides
 from hdgan.tiles.qc import draw_sheet
 
@@ -47,10 +48,10 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
     plans, problems = plan_slides(config, base=base)
     _check(plans, problems, config, progress)
     inputs = slide_inputs(plans)
-    with open_stage(out, stage=STAGE, config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
+    with open_stage(out, stage=STAGE, config=config.recorded(), seed=seed, inputs=inputs, redo=redo) as stage:
         if stage.manifest is None:
             cells = _cut_all(plans, config, out=out, progress=progress)
-            _finish(stage, plans, cells, problems, config, seed=seed, inputs=inputs, progress=progress)
+            _finish(stage, plans, cells, problems, config, seed=seed, base=base, inputs=inputs, progress=progress)
         parts.remove_parts(out)
         assert stage.manifest is not None
         return stage.manifest
@@ -110,6 +111,7 @@ def _finish(
     config: TilesConfig,
     *,
     seed: int,
+    base: Path,
     inputs: Mapping[str, str],
     progress: Progress,
 ) -> None:
@@ -124,7 +126,7 @@ def _finish(
     assert not leaks(rows), f"patients in several folds: {leaks(rows)}"
     parts.write_cells(out / parts.CELLS, cells)
     write_text(out / SLIDES, _slide_table(plans, cells, rows, problems, inputs))
-    with closing(TileArchive(out)) as archive:
+    with closing(TileArchive(out, SlideTiles(config, base=base, folder=out, contents=inputs))) as archive:
         write_png(out / QC, draw_sheet(archive, cells, {plan.entry.name: plan for plan in plans}, config, seed=seed))
     warnings = fold_warnings(rows, num_folds=config.num_folds)
     for line in warnings:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.slides.painting import paint, write_slide
+
+SETTINGS = '[run]\nname = "x"\n[tiles]\nslides = ["a.tif"]\nmpp = 1.0\ntile_px = 64\nnum_folds = 1\n[generator]\nresolution = 64\n'
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_slide(tmp_path / "a.tif", paint())
+    (tmp_path / "x.toml").write_text(SETTINGS)
+    return tmp_path / "run"
+
+
+def test_tiles_are_stored_again_in_another_format(hdgan, run):
+    assert hdgan("tile", str(run), "--config", str(run.parent / "x.toml"))[0] == 0
+    before = (run / "1-tiles" / "tiles.zip").read_bytes()
+    code, out, _ = hdgan("tile", str(run), "--rebuild", "--format", "jxl")
+    assert code == 0
+    assert "stored as jxl" in out
+    assert ".jxl," in (run / "1-tiles" / "tiles.csv").read_text()
+    assert hdgan("verify", str(run))[0] == 0
+    assert hdgan("tile", str(run), "--rebuild")[0] == 0
+    assert (run / "1-tiles" / "tiles.zip").read_bytes() == before
+
+
+def test_an_unknown_format_and_one_without_rebuild_are_refused(hdgan, run):
+    code, _, said = hdgan("tile", str(run), "--rebuild", "--format", "bmp")
+    assert code == 2
+    assert "is none of png, jxl" in " ".join(said.split())
+    code, _, said = hdgan("tile", str(run), "--format", "png")
+    assert code == 2
+    assert "goes with --rebuild" in " ".join(said.split())
