@@ -31,6 +31,7 @@ FLAGS = {
     "export-generator": ["run", "file", "--blocks"],
     "import-weights": ["file", "out", "--mpp", "--generator-only", "--config", "-c"],
     "export-masks": ["run", "folder"],
+    "export-tiles": ["run", "--out", "-o", "--size", "--format", "--folds", "--labels", "--native"],
     "quality": ["run", "--num", "--psi", "--seed", "--encoder", "--encoder-input"],
     "verify": ["run"],
     "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--stains", "--scale", "--density", "--seed"],

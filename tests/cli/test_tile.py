@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 
 from tests.slides.painting import paint, write_slide
@@ -33,3 +35,13 @@ def test_an_unknown_format_and_one_without_rebuild_are_refused(hdgan, run):
     code, _, said = hdgan("tile", str(run), "--format", "png")
     assert code == 2
     assert "goes with --rebuild" in " ".join(said.split())
+
+
+def test_tiles_go_to_a_stylegan_zip_and_nothing_is_written_over(hdgan, refused, run):
+    assert hdgan("tile", str(run), "--config", str(run.parent / "x.toml"))[0] == 0
+    out = run.parent / "set.zip"
+    code, said, _ = hdgan("export-tiles", str(run), "--size", "32", "--folds", "0", "--out", str(out))
+    assert code == 0
+    assert "images of 32 px" in said
+    assert len(zipfile.ZipFile(out).namelist()) > 2
+    assert "exists; choose another name" in refused("export-tiles", str(run), "--size", "32", "--out", str(out))
