@@ -55,6 +55,15 @@ class ImageSlide:
         return region
 
 
+def over_white(image: Image.Image) -> np.ndarray:
+    """The pixels of an 8-bit image over white, `[H, W, 3]` uint8."""
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (WHITE, WHITE, WHITE, 255))
+        return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.array(image.convert("RGB"))
+
+
 def _opened(path: Path) -> Image.Image:
     """The image, its header read and checked."""
     try:
@@ -84,10 +93,6 @@ def _load(path: Path) -> np.ndarray:
     """Pixels over white, `[H, W, 3]` uint8."""
     try:
         with _opened(path) as image:
-            if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, (WHITE, WHITE, WHITE, 255))
-                return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
-            return np.array(image.convert("RGB"))
+            return over_white(image)
     except (OSError, ValueError, SyntaxError) as error:
         raise BadInput(path, f"cannot be decoded ({error})", "copy it again from its source, or leave it out") from error

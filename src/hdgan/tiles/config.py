@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hdgan.store.codec import Format
+from hdgan.tiles.images_config import ImagesConfig
 
-_LATER: tuple[str, ...] = ()
+_LATER: tuple[str, ...] = ("images",)
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 
 
@@ -56,6 +57,15 @@ class TilesConfig(BaseModel):
 
     broken_slides: Literal["stop", "skip"] = "stop"
     """What a slide that cannot be opened, or has no scale, does to the job; skipped ones are listed in `slides.csv`."""
+
+    images: ImagesConfig | None = None
+    """Section `[tiles.images]`: the sources are images that are cut already."""
+
+    @model_validator(mode="after")
+    def _images_are_stored(self) -> Self:
+        if self.images is not None and self.format in ("raw", "none"):
+            raise ValueError(f'format = "{self.format}" is for slides; images are stored as png, jxl or jpeg')
+        return self
 
     @property
     def stored_px(self) -> int:

@@ -18,6 +18,7 @@ from hdgan.slides.protocol import SlideReader, best_level
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.table import Area, SlideEntry, find_slides
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.image_sources import find_images
 from hdgan.tiles.raw_copy import raw_grid, snapped
 
 MPP_TOLERANCE = 0.02
@@ -115,6 +116,11 @@ def estimate(config: TilesConfig, *, base: Path) -> Estimate:
     Raises:
         BadInput: the sources themselves cannot be read.
     """
+    if config.images is not None:
+        num = len(find_images(config.slides, base=base, labels="none"))
+        stored = config.stored_px**2 * num
+        seconds = stored * (_SECONDS_PER_READ_PX + _SECONDS_PER_STORED_PX[config.format])
+        return Estimate(num, num, round(stored * _BYTES_PER_PX[config.format]), seconds, ())
     plans, problems = plan_slides(config, base=base)
     num_cells = sum(len(plan.cells) for plan in plans)
     stored = config.stored_px**2 * num_cells

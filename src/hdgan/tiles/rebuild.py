@@ -24,6 +24,7 @@ from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import KEPT
 from hdgan.tiles.encode import tile_source
+from hdgan.tiles.images import rebuild_images
 from hdgan.tiles.plan import MPP_TOLERANCE, SlidePlan, plan_slides
 from hdgan.tiles.raw_copy import raw_grid
 from hdgan.tiles.stage import STAGE, slide_inputs
@@ -41,6 +42,8 @@ def rebuild_tiles(
     """
     form = form or config.format
     read_manifest(out)
+    if config.images is not None:
+        return rebuild_images(config, config.images, out=out, seed=seed, base=base, form=form, progress=progress)
     plans, problems = plan_slides(config, base=base)
     if problems and config.broken_slides == "stop":
         raise problems[0]

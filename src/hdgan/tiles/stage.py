@@ -28,6 +28,7 @@ from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import BACKGROUND, KEPT, UNREADABLE, Cell, cut_slide
 from hdgan.tiles.folds import assign_folds, fold_counts, fold_warnings, leaks
+from hdgan.tiles.images import run_images
 from hdgan.tiles.live import SlideTiles
 from hdgan.tiles.plan import SlidePlan, plan_slides
 from hdgan.tiles.qc import draw_sheet
@@ -45,6 +46,8 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
     Raises:
         BadInput: a slide is missing, damaged, without scale or there twice, or no tile stays.
     """
+    if config.images is not None:
+        return run_images(config, config.images, out=out, seed=seed, base=base, redo=redo, progress=progress)
     plans, problems = plan_slides(config, base=base)
     _check(plans, problems, config, progress)
     inputs = slide_inputs(plans)
