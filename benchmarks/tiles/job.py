@@ -1,0 +1,118 @@
+"""CPU-seconds and memory of the whole `hdgan tile` job, by format, beside the plain loop of OpenSlide and Pillow over the same tiles.
+
+    python benchmarks/tiles/job.py --cache CACHE [--slide SLIDE.tif ...] [--tile-px 4096]
+
+The plain loop knows already which tiles stay; it does `read_region(...).convert("RGB").save("x.png")` for each, with Pillow's default compression,
+and once more with compress_level=1. `hdgan tile` opens, scores, cuts, writes archive, index, folds and pages, and hashes all of it. Each way is a
+process of its own, start included. Raw copies lie on the slide's grid of JPEG tiles, which is the same place where the stride is a multiple of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from painted_slide import painted_slide
+
+PLAIN = """
+import csv, sys, openslide
+slide = openslide.OpenSlide(sys.argv[1])
+level = {} if sys.argv[4] == "default" else {"compress_level": int(sys.argv[4])}
+for row in csv.DictReader(open(sys.argv[2])):
+    place, edge = (int(row["x_px"]), int(row["y_px"])), int(row["size_px"])
+    slide.read_region(place, 0, (edge, edge)).convert("RGB").save(f"{sys.argv[3]}/{row['slide']}_{place[0]}_{place[1]}.png", **level)
+"""
+SETTINGS = """
+[run]
+name = "job"
+[tiles]
+slides = ["{slide}"]
+mpp = {mpp}
+tile_px = {tile_px}
+num_folds = 1
+format = "{form}"
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the painted slide")
+    parser.add_argument("--edge", type=int, default=20_000, help="edge of the painted slide, px")
+    parser.add_argument("--slide", type=Path, action="append", default=[], help="another slide of JPEG tiles, cut at its finest level")
+    parser.add_argument("--tile-px", type=int, default=4096)
+    parser.add_argument("--formats", nargs="+", default=["png", "jxl", "jpeg", "raw", "none"])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="rows as JSON")
+    options = parser.parse_args()
+    rows = []
+    for path in (painted_slide(options.cache, edge_px=options.edge), *options.slide):
+        rows += measured(path.absolute(), options)
+    if options.out:
+        options.out.write_text(json.dumps({"rows": rows}))
+
+
+def measured(path: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+    from hdgan.slides.reader import known_mpp, open_slide
+
+    mpp = float(known_mpp(open_slide(path)))
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory(dir=options.cache) as scratch:
+        for form in options.formats:
+            rows.append(
+                {"slide": path.name, "way": form}
+                | least([job(path, Path(scratch) / f"{form}{i}", form, mpp, options) for i in range(options.rounds)])
+            )
+        index = Path(scratch) / f"{options.formats[0]}0" / "1-tiles" / "tiles.csv"
+        num = sum(1 for _ in csv.DictReader(index.open()))
+        for level in ("default", "1"):
+            rows.append(
+                {"slide": path.name, "way": f"plain {level}"}
+                | least([plain(path, index, Path(scratch), level) for _ in range(options.rounds)])
+            )
+    by_way = {row["way"]: row for row in rows}
+    print(f"\n{path.name} ({path.stat().st_size / 1e6:.0f} MB): {num} tiles of {options.tile_px} px\n")
+    print("| way | CPU-s | times less than plain | than plain, level 1 | MB stored | peak MB |\n|---|---|---|---|---|---|")
+    for row in rows:
+        row["tiles"] = num
+        ratios = [by_way[f"plain {level}"]["cpu"] / row["cpu"] for level in ("default", "1")]
+        print(f"| {row['way']} | {row['cpu']:.1f} | {ratios[0]:.1f} | {ratios[1]:.1f} | {row['mb']:.0f} | {row['peak']:.0f} |")
+    return rows
+
+
+def job(path: Path, run: Path, form: str, mpp: float, options: argparse.Namespace) -> dict[str, float]:
+    settings = run.with_suffix(".toml")
+    settings.write_text(
+        SETTINGS.format(slide=path, mpp=mpp, tile_px=options.tile_px, form=form) + f"[generator]\nresolution = {min(64, options.tile_px)}\n"
+    )
+    cost = timed([sys.executable, "-m", "hdgan", "tile", str(run), "--config", str(settings)])
+    return cost | {"mb": (run / "1-tiles" / "tiles.zip").stat().st_size / 1e6}
+
+
+def plain(path: Path, index: Path, scratch: Path, level: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        cost = timed([sys.executable, "-c", PLAIN, str(path), str(index), folder, level])
+        return cost | {"mb": sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6}
+
+
+def timed(command: list[str]) -> dict[str, float]:
+    """CPU-seconds and peak memory (MB) of a process and those it started and waited for."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[1:5]} ended with {process.returncode}")
+    return {"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024 / 1e6}
+
+
+def least(costs: list[dict[str, float]]) -> dict[str, float]:
+    return min(costs, key=lambda cost: cost["cpu"])
+
+
+if __name__ == "__main__":
+    main()
