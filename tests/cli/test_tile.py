@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import closing
 
+import numpy as np
 import pytest
 
+from hdgan.pipeline.run import open_run
 from tests.slides.painting import paint, write_slide
 
 SETTINGS = '[run]\nname = "x"\n[tiles]\nslides = ["a.tif"]\nmpp = 1.0\ntile_px = 64\nnum_folds = 1\n[generator]\nresolution = 64\n'
@@ -45,3 +48,16 @@ def test_tiles_go_to_a_stylegan_zip_and_nothing_is_written_over(hdgan, refused, 
     assert "images of 32 px" in said
     assert len(zipfile.ZipFile(out).namelist()) > 2
     assert "exists; choose another name" in refused("export-tiles", str(run), "--size", "32", "--out", str(out))
+
+
+def test_a_run_whose_tiles_are_not_stored_gives_them_all_the_same(hdgan, run):
+    assert hdgan("tile", str(run), "--config", str(run.parent / "x.toml"))[0] == 0
+    with closing(open_run(run).open_tiles()) as stored:
+        before = [stored.read(i) for i in range(len(stored))]
+    assert hdgan("tile", str(run), "--rebuild", "--format", "none")[0] == 0
+    with closing(open_run(run).open_tiles()) as unstored:
+        assert all(np.array_equal(unstored.read(i), tile) for i, tile in enumerate(before))
+    assert (run / "1-tiles" / "tiles.zip").stat().st_size < 100
+    code, said, _ = hdgan("tile", str(run))
+    assert code == 0
+    assert "current, nothing to do" in said

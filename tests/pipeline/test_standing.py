@@ -69,6 +69,17 @@ def test_a_stage_that_was_made_again_leaves_the_next_one_stale(tmp_path):
     assert found["generator"] == ("stale", ("inputs.tiles",))
 
 
+def test_outputs_stored_anew_with_the_same_content_leave_the_next_stage_current_and_others_do_not(tmp_path):
+    folder = made(tmp_path)
+    path = folder.folder("tiles")
+    for text, is_same, expected in (("denser", True, "current"), ("lossy", False, "stale"), ("denser", True, "current")):
+        with open_stage(path, stage="tiles", config=CONFIGS["tiles"], seed=1, inputs={}) as opened:
+            (path / "out.txt").write_text(text)
+            opened.reseal(counts=opened.manifest.counts, is_same=is_same)
+        assert states(folder)["tiles"][0] == "current"
+        assert states(folder)["generator"][0] == expected
+
+
 def test_looking_writes_nothing(tmp_path):
     folder = made(tmp_path, seal=("tiles",))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hdgan.errors import BadInput, Busy, DamagedArtifact, StaleStage
 from hdgan.store import stage as stages
 from hdgan.store.atomic import read_json, write_json, write_text
-from hdgan.store.stage import StageFolder, open_stage, read_manifest, stage_changes, verify
+from hdgan.store.stage import StageFolder, manifest_hash, open_stage, read_manifest, stage_changes, verify
 
 BEGUN = {"stage": "tiles", "config": {"mpp": 0.5, "white": {"share": 0.5}}, "seed": 1, "inputs": {"slides": "abc"}}
 
@@ -36,6 +36,19 @@ def test_a_finished_stage_is_current_and_equal_runs_have_equal_manifests(tmp_pat
     assert verify(tmp_path / "a") == []
     assert stage_changes(tmp_path / "a", **BEGUN) == ()
     assert stage_changes(tmp_path / "c", **BEGUN) is None
+
+
+def test_outputs_stored_anew_are_hashed_again_and_the_first_bytes_give_the_first_manifest(tmp_path):
+    finish(tmp_path)
+    first, identity = (tmp_path / "manifest.json").read_bytes(), manifest_hash(tmp_path)
+    for text, is_same in (("y", True), ("z", False), ("x", False)):
+        write_text(tmp_path / "sub" / "out.txt", text)
+        assert verify(tmp_path)
+        with open_stage(tmp_path, **BEGUN) as stage:
+            stage.reseal(counts=stage.manifest.counts, is_same=is_same)
+        assert verify(tmp_path) == []
+        assert (manifest_hash(tmp_path) == identity) == (text != "z")
+    assert (tmp_path / "manifest.json").read_bytes() == first
 
 
 def test_other_settings_are_refused_with_the_field_and_redone_when_asked(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.images_config import ImagesConfig
 
 BASE = {"slides": ("a.svs",), "mpp": 0.5, "tile_px": 256}
 
@@ -42,3 +43,16 @@ def test_a_whole_margin_adds_no_pixel_by_rounding():
 def test_impossible_values_and_unknown_keys_are_refused(wrong):
     with pytest.raises(ValidationError):
         TilesConfig(**{**BASE, **wrong})
+
+
+def test_what_was_recorded_before_a_setting_existed_is_what_its_default_records():
+    """A run of an earlier version stays current."""
+    recorded = TilesConfig(**BASE).recorded()
+    assert "images" not in recorded
+    assert recorded["format"] == "png"
+    assert TilesConfig(**BASE, images=ImagesConfig()).recorded()["images"]["fit"] == "exact"
+
+
+@pytest.mark.parametrize(("form", "recorded"), [("jxl", "png"), ("none", "png"), ("raw", "raw"), ("jpeg", "jpeg")])
+def test_ways_to_store_the_same_pixels_are_recorded_as_one(form, recorded):
+    assert TilesConfig(**BASE, format=form).recorded()["format"] == recorded
