@@ -41,3 +41,14 @@ def test_help_is_answered_in_half_a_second_without_torch():
         assert done.returncode == 0, done.stderr
     assert "tile" in done.stdout
     assert fastest < 0.5
+
+
+def test_tiles_are_cut_without_torch(tmp_path):
+    """The base install has none."""
+    settings = tmp_path / "x.toml"
+    settings.write_text('[run]\nname = "x"\n[tiles]\nslides = ["absent.svs"]\nmpp = 0.5\ntile_px = 64\n')
+    code = "import sys; from hdgan.cli.main import main\nsys.modules['torch'] = None\n"
+    code += f"sys.argv = ['hdgan', 'tile', {str(tmp_path / 'run')!r}, '--config', {str(settings)!r}]\nmain()\n"
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 2, done.stderr
+    assert "absent.svs: no such file" in done.stderr

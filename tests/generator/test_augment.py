@@ -8,7 +8,8 @@ import torch
 
 from hdgan.errors import BadConfig
 from hdgan.generator import augment, augment_draws, augment_warp
-from hdgan.generator.augment_draws import SETS, Draws, RandomChance, draw
+from hdgan.generator.augment_draws import Draws, RandomChance, draw
+from hdgan.generator.augment_sets import SETS
 
 from .conftest import statistics
 

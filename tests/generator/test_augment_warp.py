@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hdgan.generator import augment_warp
-from hdgan.generator.augment_draws import SETS, RandomChance, draw
+from hdgan.generator.augment_draws import RandomChance, draw
+from hdgan.generator.augment_sets import SETS
 from hdgan.generator.augment_warp import warped, warped_at_once, warped_in_pieces
 
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from hdgan.errors import BadConfig
 from hdgan.generator import augment, losses
-from hdgan.generator.augment_draws import SETS, RandomChance, draw
+from hdgan.generator.augment_draws import RandomChance, draw
+from hdgan.generator.augment_sets import SETS
 from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.ops import conv
 from hdgan.generator.spec import NetworkSpec

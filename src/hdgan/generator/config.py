@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hdgan.errors import BadConfig
 from hdgan.generator import presets
-from hdgan.generator.augment_draws import SETS
+from hdgan.generator.augment_sets import SETS
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from hdgan.errors import Diverged
 from hdgan.generator import accumulate, augment, losses
-from hdgan.generator.augment_draws import SETS, RandomChance, draw
+from hdgan.generator.augment_draws import RandomChance, draw
+from hdgan.generator.augment_sets import SETS
 from hdgan.generator.freeze import set_trainable
 from hdgan.generator.noise import fresh_maps
 from hdgan.generator.settings import TrainSettings
