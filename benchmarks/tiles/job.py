@@ -21,12 +21,21 @@ from pathlib import Path
 from painted_slide import painted_slide
 
 PLAIN = """
-import csv, sys, openslide
+import csv, openslide
 slide = openslide.OpenSlide(sys.argv[1])
 level = {} if sys.argv[4] == "default" else {"compress_level": int(sys.argv[4])}
 for row in csv.DictReader(open(sys.argv[2])):
     place, edge = (int(row["x_px"]), int(row["y_px"])), int(row["size_px"])
     slide.read_region(place, 0, (edge, edge)).convert("RGB").save(f"{sys.argv[3]}/{row['slide']}_{place[0]}_{place[1]}.png", **level)
+"""
+TILE = """
+from hdgan.cli.main import main
+told = sys.argv.pop()
+sys.argv = ["hdgan", "tile", sys.argv[1], "--config", sys.argv[2]]
+try:
+    main()
+finally:
+    sys.argv.append(told)
 """
 SETTINGS = """
 [run]
@@ -90,24 +99,25 @@ def job(path: Path, run: Path, form: str, mpp: float, options: argparse.Namespac
     settings.write_text(
         SETTINGS.format(slide=path, mpp=mpp, tile_px=options.tile_px, form=form) + f"[generator]\nresolution = {min(64, options.tile_px)}\n"
     )
-    cost = timed([sys.executable, "-m", "hdgan", "tile", str(run), "--config", str(settings)])
+    cost = timed(TILE, str(run), str(settings))
     return cost | {"mb": (run / "1-tiles" / "tiles.zip").stat().st_size / 1e6}
 
 
 def plain(path: Path, index: Path, scratch: Path, level: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        cost = timed([sys.executable, "-c", PLAIN, str(path), str(index), folder, level])
+        cost = timed(PLAIN, str(path), str(index), folder, level)
         return cost | {"mb": sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6}
 
 
-def timed(command: list[str]) -> dict[str, float]:
-    """CPU-seconds and peak memory (MB) of a process and those it started and waited for."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[1:5]} ended with {process.returncode}")
-    return {"cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024 / 1e6}
+def timed(code: str, *arguments: str) -> dict[str, float]:
+    """CPU-seconds of a Python process, start included, and its peak memory (MB)."""
+    # From /proc at its end: what wait4 gives counts the memory of the process that forked it.
+    ending = "\nimport atexit, re, time\natexit.register(lambda: open(sys.argv[-1], 'w').write(f'{time.process_time()} ' + re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]))\n"
+    with tempfile.NamedTemporaryFile("r") as told:
+        command = [sys.executable, "-c", "import sys" + ending + code, *arguments, told.name]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        seconds, kib = told.read().split()
+    return {"cpu": float(seconds), "peak": int(kib) * 1024 / 1e6}
 
 
 def least(costs: list[dict[str, float]]) -> dict[str, float]:
