@@ -20,6 +20,14 @@ from pathlib import Path
 
 from painted_slide import painted_slide
 
+# Memory from /proc at the end of the process: what wait4 gives counts that of the process which forked it.
+ENDING = """
+import atexit, re, sys, time
+def told():
+    peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+    open(sys.argv[-1], "w").write(f"{time.process_time()} {peak}")
+atexit.register(told)
+"""
 PLAIN = """
 import csv, openslide
 slide = openslide.OpenSlide(sys.argv[1])
@@ -111,10 +119,8 @@ def plain(path: Path, index: Path, scratch: Path, level: str) -> dict[str, float
 
 def timed(code: str, *arguments: str) -> dict[str, float]:
     """CPU-seconds of a Python process, start included, and its peak memory (MB)."""
-    # From /proc at its end: what wait4 gives counts the memory of the process that forked it.
-    ending = "\nimport atexit, re, time\natexit.register(lambda: open(sys.argv[-1], 'w').write(f'{time.process_time()} ' + re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]))\n"
     with tempfile.NamedTemporaryFile("r") as told:
-        command = [sys.executable, "-c", "import sys" + ending + code, *arguments, told.name]
+        command = [sys.executable, "-c", ENDING + code, *arguments, told.name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
         seconds, kib = told.read().split()
     return {"cpu": float(seconds), "peak": int(kib) * 1024 / 1e6}
