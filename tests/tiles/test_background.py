@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import background
-from hdgan.tiles.background import is_background, overview_mpp, shares, take_overview, to_lab, white_point
+from hdgan.tiles.background import is_background, is_background_plain, overview_mpp, shares, take_overview, to_lab, white_point
 from tests.slides.painting import damage, halved, paint, write_slide
 
 
@@ -112,3 +112,13 @@ def test_the_overview_is_fine_enough_for_small_tiles_and_never_finer_than_the_sl
     assert overview_mpp(1024.0, slide_mpp=0.25) == 8.0
     assert overview_mpp(256.0, slide_mpp=0.5) == 4.0
     assert overview_mpp(32.0, slide_mpp=1.0) == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.integers(0, 255)] * 3), st.floats(0.1, 60), st.integers(0, 999))
+def test_the_fast_rule_equals_the_plain_one(white, white_distance, seed):
+    rng = np.random.default_rng(seed)
+    near = np.array(white) + rng.integers(-9, 10, (150, 20, 3))
+    pixels = np.concatenate([np.clip(near, 0, 255), rng.integers(0, 256, (40, 20, 3)), np.full((2, 20, 3), 255)]).astype(np.uint8)
+    rule = {"white": np.array(white, np.uint8), "white_distance": white_distance}
+    assert np.array_equal(is_background(pixels, **rule), is_background_plain(pixels, **rule))
