@@ -56,3 +56,15 @@ def test_what_was_recorded_before_a_setting_existed_is_what_its_default_records(
 @pytest.mark.parametrize(("form", "recorded"), [("jxl", "png"), ("none", "png"), ("raw", "raw"), ("jpeg", "jpeg")])
 def test_ways_to_store_the_same_pixels_are_recorded_as_one(form, recorded):
     assert TilesConfig(**BASE, format=form).recorded()["format"] == recorded
+
+
+def test_thresholds_that_tiles_cannot_show_are_refused():
+    for name in ("max_blur", "min_compartment"):
+        assert getattr(TilesConfig(**{**BASE, "mpp": 2.03}, **{name: 0.5}).limits, name) == 0.5
+        with pytest.raises(ValidationError, match="needs tiles of at most 2 um/px, not 4"):
+            TilesConfig(**{**BASE, "mpp": 4}, **{name: 0.5})
+
+
+def test_thresholds_are_recorded_where_they_were_set():
+    assert not {"max_pen", "max_black", "max_blur", "min_compartment"} & TilesConfig(**BASE).recorded().keys()
+    assert TilesConfig(**BASE, max_pen=0.1).recorded()["max_pen"] == 0.1

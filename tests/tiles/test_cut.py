@@ -10,8 +10,9 @@ from hdgan.progress import Silent
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import cut
 from hdgan.tiles.background import take_overview
-from hdgan.tiles.cut import BACKGROUND, KEPT, UNREADABLE, cut_slide, score_cells
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNREADABLE, Cell, cut_slide, score_cells, verdict_of
 from hdgan.tiles.plan import plan_slides
+from hdgan.tiles.scores import Limits
 from tests.slides.painting import damage, halved, paint, write_slide
 
 
@@ -106,3 +107,52 @@ def test_cutting_twice_gives_equal_bytes(cohort, config):
         slide, plan = planned(cohort, config)
         runs.append([tile.encoded for _, tile in cut_slide(slide, plan, config) if tile])
     assert runs[0] == runs[1]
+
+
+def test_each_score_drops_a_cell_by_its_own_threshold_and_by_no_other():
+    cell = Cell("s", 0, 0, 8, 0.2, KEPT, pen=0.2, black=0.2, blur=0.2, compartment=0.2)
+    loose = Limits(0.2, 0.2, 0.2, 0.2, 0.2)
+    assert verdict_of(cell, loose) == KEPT
+    for name, reason in (("background", BACKGROUND), ("pen", PEN), ("black", BLACK), ("blur", BLUR)):
+        assert verdict_of(cell, replace(loose, **{f"max_{name}": 0.1})) == reason
+        assert verdict_of(replace(cell, **{name: 0.3}), loose) == reason
+    assert verdict_of(cell, replace(loose, min_compartment=0.3)) == COMPARTMENT
+    assert verdict_of(replace(cell, pen=None, black=None, blur=None, compartment=None), loose) == KEPT
+    assert verdict_of(replace(cell, pen=1.0, black=1.0, blur=1.0, compartment=0.0), Limits(0.5)) == KEPT
+
+
+def test_only_cells_that_were_read_have_scores_of_their_pixels(cohort, config):
+    slide, plan = planned(cohort, config)
+    cells = [cell for cell, _ in cut_slide(slide, plan, config)]
+    assert {cell.verdict for cell in cells} == {KEPT, BACKGROUND}
+    for cell in cells:
+        assert (cell.blur is None) == (cell.compartment is None) == (cell.verdict == BACKGROUND)
+        assert cell.pen == cell.black == 0
+
+
+def test_ink_and_black_drop_their_tiles_where_asked_to(cohort, config):
+    pixels = paint(seed=0)
+    pixels[100:230, 100:250] = (20, 60, 170)
+    pixels[300:430, 100:250] = 0
+    write_slide(cohort / "a1.tif", pixels)
+    slide, plan = planned(cohort, config)
+    strict = config.model_copy(update={"max_pen": 0.2, "max_black": 0.2, "max_background": 1.0})
+    cells = {(cell.x_px, cell.y_px): cell for cell, _ in cut_slide(slide, plan, strict)}
+    assert cells[(128, 64)].verdict == PEN
+    assert cells[(128, 320)].verdict == BLACK
+    assert {cell.verdict for xy, cell in cells.items() if xy[0] >= 256} == {KEPT}
+    assert {cell.verdict for cell, _ in cut_slide(slide, plan, config)} == {KEPT, BACKGROUND}
+
+
+def test_blur_and_compartment_thresholds_drop_what_was_read(cohort, config):
+    slide, plan = planned(cohort, config)
+    scores = score_cells(slide, plan, config)
+    kept = [cell for cell, _ in cut_slide(slide, plan, config, scores=scores) if cell.verdict == KEPT]
+    for name, limit, reason in (("blur", "max_blur", BLUR), ("compartment", "min_compartment", COMPARTMENT)):
+        middle = sorted(getattr(cell, name) for cell in kept)[len(kept) // 2]
+        found = list(cut_slide(slide, plan, config.model_copy(update={limit: middle}), scores=scores))
+        for cell, tile in found:
+            if cell.verdict in (KEPT, reason):
+                is_dropped = getattr(cell, name) > middle if name == "blur" else getattr(cell, name) < middle
+                assert (cell.verdict == reason) == is_dropped == (tile is None)
+        assert sum(cell.verdict != BACKGROUND for cell, _ in found) == len(kept)

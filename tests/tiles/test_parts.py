@@ -46,6 +46,14 @@ def test_cells_survive_the_disk(tmp_path):
     assert read_cells(tmp_path / CELLS) == cells
 
 
+def test_scores_survive_the_disk_and_cells_of_earlier_versions_have_none(tmp_path):
+    cells = (Cell("a", 0, 0, 8, 0.25, KEPT, 0.0, 0.125, None, 1.0), Cell("a", 8, 0, 8, 0.9, BACKGROUND, 0.5, 0.0))
+    write_cells(tmp_path / CELLS, cells)
+    assert read_cells(tmp_path / CELLS) == cells
+    (tmp_path / CELLS).write_text("slide,x_px,y_px,level0_px,background,verdict\na,0,0,8,0.25,kept\n")
+    assert read_cells(tmp_path / CELLS) == (Cell("a", 0, 0, 8, 0.25, KEPT),)
+
+
 def test_a_damaged_list_of_cells_is_refused(tmp_path):
     (tmp_path / CELLS).write_text("slide,x_px\na,1\n")
     with pytest.raises(DamagedArtifact, match="no list of cells"):

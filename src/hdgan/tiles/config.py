@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hdgan.store.codec import Format
 from hdgan.tiles.images_config import ImagesConfig
+from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
 
-_LATER: tuple[str, ...] = ("images",)
+_LATER: tuple[str, ...] = ("images", "max_pen", "max_black", "max_blur", "min_compartment")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 
 
@@ -41,6 +42,18 @@ class TilesConfig(BaseModel):
     white_distance: float = Field(default=8.0, gt=0, le=100, allow_inf_nan=False)
     """Colours nearer than this to the slide's own white are background, CIE 1976 distance in Lab (0 equal, 100 white to black)."""
 
+    max_pen: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    """A tile with a larger share of green or blue marker ink is dropped; not safe for a trichrome. None: ink drops no tile."""
+
+    max_black: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    """A tile with a larger share of black (ink, frames, areas a scanner left blank) is dropped."""
+
+    max_blur: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    """A tile that is more blurred is dropped: 0 is sharp, 1 shows nothing finer than 4 um. For tiles of at most 2 um/px."""
+
+    min_compartment: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+    """A tile whose compartment score is lower is dropped: the densest 128 um of it, 0 to 1 full of dark structure. For tiles of at most 2 um/px."""
+
     num_folds: int = Field(default=5, ge=1, le=100)
     """Folds; all tiles of a patient lie in one (5 in the paper)."""
 
@@ -66,6 +79,18 @@ class TilesConfig(BaseModel):
         if self.images is not None and self.format in ("raw", "none"):
             raise ValueError(f'format = "{self.format}" is for slides; images are stored as png, jxl or jpeg')
         return self
+
+    @model_validator(mode="after")
+    def _scores_exist(self) -> Self:
+        for name in ("max_blur", "min_compartment"):
+            if getattr(self, name) is not None and not has_detail(self.mpp):
+                raise ValueError(f"{name} needs tiles of at most {DETAIL_MPP:g} um/px, not {self.mpp:g}: coarser ones do not show it")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The thresholds that drop tiles."""
+        return Limits(self.max_background, self.max_pen, self.max_black, self.max_blur, self.min_compartment)
 
     @property
     def stored_px(self) -> int:

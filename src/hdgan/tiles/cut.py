@@ -1,4 +1,4 @@
-"""One slide into tiles: score every cell on an overview, read and encode those that stay.
+"""One slide into tiles: score every cell on an overview, read those that stay, score their pixels, encode.
 
 Objects in, records out; nothing is written here.
 """
@@ -7,27 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader
+from hdgan.slides.resample import area_resample
 from hdgan.store.archive import TileRow
-from hdgan.tiles.background import is_background, overview_mpp, shares, take_overview, white_point
+from hdgan.tiles.background import OVERVIEW_MPP, Overview, is_background, overview_mpp, shares, take_overview, white_point
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.encode import tile_source
 from hdgan.tiles.plan import SlidePlan
+from hdgan.tiles.scores import Limits, dark_level, is_black, is_pen, luma, measure_detail
 
 KEPT, BACKGROUND, UNREADABLE = "kept", "background", "unreadable"
+PEN, BLACK, BLUR, COMPARTMENT = "pen", "black", "blur", "compartment"
+REASONS = (BACKGROUND, PEN, BLACK, UNREADABLE, BLUR, COMPARTMENT)
+"""Why a cell gives no tile, in the order in which it is asked."""
 UNASSIGNED = -1
 """The fold of a tile before all slides are cut."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of the grid and what became of it."""
+    """One place of the grid, its scores, and what became of it."""
 
     slide: str
     x_px: int
@@ -39,7 +44,15 @@ class Cell:
     background: float
     """Share of background, 0 to 1."""
     verdict: str
-    """`KEPT`, `BACKGROUND` or `UNREADABLE`."""
+    """`KEPT` or one of `REASONS`."""
+    pen: float | None = None
+    """Share of marker ink; None in cells of earlier versions."""
+    black: float | None = None
+    """Share of black."""
+    blur: float | None = None
+    """0 (sharp) to 1; None where the tile was not read, is too coarse or has no contrast."""
+    compartment: float | None = None
+    """0 to 1; None where the tile was not read or is too coarse."""
 
 
 @dataclass(frozen=True)
@@ -52,54 +65,106 @@ class CutTile:
 
 @dataclass(frozen=True)
 class Scores:
-    """What an overview says about the cells of a slide."""
+    """What an overview says about a slide and its cells; shares are float64 `[N]` in 0 to 1, rounded to 1e-4."""
 
     background: np.ndarray
-    """Share of background of each cell, float64 `[N]` in 0 to 1, rounded to 1e-4."""
+    pen: np.ndarray
+    black: np.ndarray
     is_sure: np.ndarray
     """bool `[N]`: all of the cell could be decoded."""
     white: np.ndarray
     """The slide's white point, uint8 `[3]`."""
+    dark: int
+    """The grey level of the slide's dark structures."""
+    overview: Overview
 
 
 def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> Scores:
-    """The scores of the cells of the plan."""
+    """The scores of the slide and of the cells of the plan."""
     tile_um = plan.level0_px * plan.slide_mpp
     step_px = max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp)
     overview = take_overview(slide, step_px=step_px)
     white = white_point(overview.pixels[~overview.is_unreadable])
-    mask = is_background(overview.pixels, white=white, white_distance=config.white_distance)
-    corners = np.array(plan.cells, np.float64)
+    corners = np.array(plan.cells, np.float64).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
-    return Scores(np.round(shares(mask, boxes), 4), shares(overview.is_unreadable, boxes) == 0, white)
+    mask = is_background(overview.pixels, white=white, white_distance=config.white_distance)
+    return Scores(
+        background=np.round(shares(mask, boxes), 4),
+        pen=np.round(shares(is_pen(overview.pixels), boxes), 4),
+        black=np.round(shares(is_black(overview.pixels), boxes), 4),
+        is_sure=shares(overview.is_unreadable, boxes) == 0,
+        white=white,
+        dark=_dark(overview, mpp=step_px * plan.slide_mpp, white=white, config=config),
+        overview=overview,
+    )
 
 
 def cut_slide(
-    slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, progress: Progress = SILENT
+    slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, scores: Scores | None = None, progress: Progress = SILENT
 ) -> Iterator[tuple[Cell, CutTile | None]]:
-    """Each cell of the plan with its tile, None where it was dropped; one step of progress each."""
+    """Each cell of the plan with its tile, None where it was dropped; one step of progress each. `scores` are those of `score_cells`."""
     if not plan.cells:
         return
-    scores = score_cells(slide, plan, config)
+    found = scores or score_cells(slide, plan, config)
     with closing(tile_source(slide, plan, config)) as source:
         for index, (x, y) in enumerate(plan.cells):
-            background = float(scores.background[index])
+            shares_of = {name: float(getattr(found, name)[index]) for name in ("background", "pen", "black")}
+            cell = Cell(plan.entry.name, x, y, plan.level0_px, verdict=KEPT, **shares_of)
+            cell = replace(cell, verdict=verdict_of(cell, config.limits))
             tile = None
-            verdict = BACKGROUND
-            if background <= config.max_background or not scores.is_sure[index]:
+            if cell.verdict == KEPT or not found.is_sure[index]:
                 try:
                     taken = source.take((x, y))
-                    if not scores.is_sure[index]:
-                        own = is_background(taken.pixels, white=scores.white, white_distance=config.white_distance)
-                        background = round(float(own.mean()), 4)
-                    if background <= config.max_background:
-                        tile = CutTile(_row(plan, config, xy=(x, y), background=background, suffix=taken.suffix), taken.encoded())
-                        verdict = KEPT
+                    cell = _looked_at(cell, taken.pixels, found, config, is_sure=bool(found.is_sure[index]))
+                    if cell.verdict == KEPT:
+                        tile = CutTile(_row(plan, config, xy=(x, y), background=cell.background, suffix=taken.suffix), taken.encoded())
                 except BadInput as error:  # one damaged region costs its tile, never a filled one
                     progress.say(str(error))
-                    verdict = UNREADABLE
-            yield Cell(plan.entry.name, x, y, plan.level0_px, background, verdict), tile
+                    cell = replace(cell, verdict=UNREADABLE)
+            yield cell, tile
             progress.advance()
+
+
+def verdict_of(cell: Cell, limits: Limits) -> str:
+    """`KEPT`, or the first reason that the scores of the cell give; a score that is not there gives none."""
+    if cell.background > limits.max_background:
+        return BACKGROUND
+    for reason, score, highest in (
+        (PEN, cell.pen, limits.max_pen),
+        (BLACK, cell.black, limits.max_black),
+        (BLUR, cell.blur, limits.max_blur),
+    ):
+        if score is not None and highest is not None and score > highest:
+            return reason
+    if cell.compartment is not None and limits.min_compartment is not None and cell.compartment < limits.min_compartment:
+        return COMPARTMENT
+    return KEPT
+
+
+def _looked_at(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfig, *, is_sure: bool) -> Cell:
+    """The cell with the scores of its own pixels and the verdict on them."""
+    if not is_sure:  # the overview was damaged there: the same scores from the tile, at the scale of the overview
+        size = min(len(pixels), max(1, round(cell.level0_px / scores.overview.step_px)))
+        small = area_resample(pixels, box=(0, 0, len(pixels), len(pixels)), out_px=(size, size))
+        empty = is_background(small, white=scores.white, white_distance=config.white_distance)
+        means = [round(float(mask.mean()), 4) for mask in (empty, is_pen(small), is_black(small))]
+        cell = replace(cell, background=means[0], pen=means[1], black=means[2])
+        cell = replace(cell, verdict=verdict_of(cell, config.limits))
+    if cell.verdict != KEPT:
+        return cell
+    detail = measure_detail(pixels, mpp=config.mpp, dark=scores.dark)
+    cell = replace(cell, blur=detail.blur, compartment=detail.compartment)
+    return replace(cell, verdict=verdict_of(cell, config.limits))
+
+
+def _dark(overview: Overview, *, mpp: float, white: np.ndarray, config: TilesConfig) -> int:
+    """The dark level of an overview of `mpp` um/px, always taken at 8 um/px where it is finer: averaging moves it."""
+    pixels = overview.pixels
+    if mpp < OVERVIEW_MPP:
+        height, width = pixels.shape[:2]
+        small = (max(1, int(width * mpp / OVERVIEW_MPP)), max(1, int(height * mpp / OVERVIEW_MPP)))
+        pixels = area_resample(pixels, box=(0, 0, width, height), out_px=small)
+    return dark_level(luma(pixels), ~is_background(pixels, white=white, white_distance=config.white_distance))
 
 
 def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float, suffix: str) -> TileRow:

@@ -21,6 +21,10 @@ from hdgan.tiles.cut import Cell, CutTile
 
 PARTS = "parts"
 CELLS = "cells.csv"
+THUMBNAIL = "thumbnail.jpg"
+"""The slide at low resolution, for the report; lies in the part before its cells."""
+
+_OPTIONAL = ("pen", "black", "blur", "compartment")
 
 
 def part_folder(out: Path, slide: str) -> Path:
@@ -91,6 +95,7 @@ def read_cells(path: Path) -> tuple[Cell, ...]:
                     level0_px=int(line["level0_px"]),
                     background=float(line["background"]),
                     verdict=line["verdict"],
+                    **{name: float(line[name]) if line.get(name) else None for name in _OPTIONAL},
                 )
                 for line in csv.DictReader(file)
             )

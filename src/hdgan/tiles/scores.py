@@ -1,0 +1,156 @@
+"""What else is known of a tile beside its background: marker ink, black, blur, and whether it holds compartments.
+
+Every score is kept (`cells.csv`) and thresholds are applied to the scores, so that others can be weighed without reading a slide. None of
+them is learned, and none but background drops a tile unless asked to. Pen and black are shares of an overview. Blur and compartments are measured on the
+tile's own pixels, averaged to 2 um/px whatever the tile's scale, so that they do not depend on the level that was read; tiles that are coarser
+show neither, and have no such scores. `benchmarks/tiles/scores.py` and `compartments.py` measure all of them.
+
+Pixels are `[H, W, 3]` uint8, grey levels `[H, W]` uint8 (Rec. 601 luma).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from hdgan.slides.resample import area_resample
+from hdgan.tiles.background import to_lab
+
+DETAIL_MPP = 2.0
+"""Scale at which blur and compartments are measured, um/px."""
+DETAIL_TOLERANCE = 0.02
+DARK_SHARE = 0.2
+"""Share of a slide's tissue that counts as dark structure."""
+
+_PEN_CHROMA, _PEN_SPREAD, _PEN_HUES, _PEN_ROUGHNESS = 30.0, 25, (100.0, 300.0), 6
+_BLACK_LIGHTNESS, _BLACK_CHROMA = 20.0, 10.0
+_BLACK_LEVEL = 64
+"""No colour with a channel above this is black."""
+_SPOT_PX, _SPOT_DARK, _REGION_PX = 8, 0.15, 64
+"""16 um, the share of it that is dark, and 128 um, at `DETAIL_MPP`."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The thresholds that drop tiles; None drops none. Shares and scores are 0 to 1."""
+
+    max_background: float
+    max_pen: float | None = None
+    max_black: float | None = None
+    max_blur: float | None = None
+    min_compartment: float | None = None
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The scores of a tile's own pixels."""
+
+    blur: float | None
+    """0 (sharp) to 1 (nothing finer than 4 um)."""
+    compartment: float | None
+    """0 to 1: how much its densest 128 um are filled with dark structure."""
+
+
+def is_pen(pixels: np.ndarray) -> np.ndarray:
+    """`[H, W]` bool of an overview: marker ink, green to blue.
+
+    A pixel is ink when its chroma in Lab is above 30 (and its channels at least 25 levels apart), its hue between 100 and 300 degrees (green, cyan, blue),
+    and its grey level within 6 of the mean of its four neighbours: ink is flat where tissue is textured. Red ink is not told from eosin or
+    PAS, and dense collagen of a blue or green trichrome can pass for ink: no default threshold is safe for that stain. Black ink counts as black.
+    """
+    is_ink = (pixels.max(axis=-1) - pixels.min(axis=-1) >= _PEN_SPREAD) & _is_flat(luma(pixels))
+    lab = to_lab(pixels[is_ink])
+    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    is_ink[is_ink] = (np.hypot(lab[:, 1], lab[:, 2]) > _PEN_CHROMA) & (hue > _PEN_HUES[0]) & (hue < _PEN_HUES[1])
+    return np.asarray(is_ink)
+
+
+def is_black(pixels: np.ndarray) -> np.ndarray:
+    """`[H, W]` bool of an overview: black and colourless (L below 20, chroma below 10): black ink, frames, areas a scanner left blank."""
+    is_dark = pixels.max(axis=-1) < _BLACK_LEVEL
+    lab = to_lab(pixels[is_dark])
+    is_dark[is_dark] = (lab[:, 0] < _BLACK_LIGHTNESS) & (np.hypot(lab[:, 1], lab[:, 2]) < _BLACK_CHROMA)
+    return np.asarray(is_dark)
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """Grey levels `[H, W]` uint8."""
+    return np.asarray(Image.fromarray(pixels).convert("L"))
+
+
+def dark_level(grey: np.ndarray, is_tissue: np.ndarray) -> int:
+    """The grey level up to which the darkest fifth of the slide's own tissue lies: nuclei, in silver and PAS also membranes. 0 without tissue."""
+    counts = np.bincount(grey[is_tissue], minlength=256)
+    return int(np.searchsorted(np.cumsum(counts), DARK_SHARE * counts.sum())) if counts.any() else 0
+
+
+def has_detail(mpp: float) -> bool:
+    """Whether tiles of `mpp` um/px are fine enough for blur and compartments."""
+    return mpp <= DETAIL_MPP * (1 + DETAIL_TOLERANCE)
+
+
+def measure_detail(pixels: np.ndarray, *, mpp: float, dark: int) -> Detail:
+    """The scores of a square tile of `mpp` um/px on a slide with the dark level `dark`; both None where it is too coarse."""
+    if not has_detail(mpp):
+        return Detail(None, None)
+    size = len(pixels) if abs(mpp / DETAIL_MPP - 1) <= DETAIL_TOLERANCE else max(1, round(len(pixels) * mpp / DETAIL_MPP))
+    grey = luma(area_resample(pixels, box=(0, 0, len(pixels), len(pixels)), out_px=(size, size)))
+    return Detail(_rounded(blur_of(grey)), _rounded(compartment_of(grey, dark=dark)))
+
+
+def blur_of(grey: np.ndarray) -> float | None:
+    """Blur of grey levels at 2 um/px, 0 (sharp) to 1 (smooth); None for less than 8 px or no contrast at all.
+
+    With `fine` the root mean square of what 2 x 2 px differ from their mean by, and `coarse` that of 4 x 4 px in blocks of 2 x 2, it is
+    2 (1 - fine / coarse) within 0 and 1. A smooth picture has fine / coarse = 1/2, sharp tissue about 1, in every stain: contrast divides out,
+    as it does not in the variance of a Laplacian. Glass has little of both and so little weight; noise of the camera makes a tile seem sharper.
+    """
+    height, width = (edge // 4 * 4 for edge in grey.shape)
+    if min(height, width) < 8:
+        return None
+    exact = grey[:height, :width].astype(np.float64)
+    halves, quarters = _pooled(exact), _pooled(_pooled(exact))
+    fine = (exact**2).mean() - (halves**2).mean()
+    coarse = (halves**2).mean() - (quarters**2).mean()
+    if coarse < 0.25:
+        return None
+    return float(np.clip(2 * (1 - math.sqrt(max(fine, 0.0) / coarse)), 0, 1))
+
+
+def compartment_of(grey: np.ndarray, *, dark: int) -> float:
+    """How far the densest 128 um of grey levels at 2 um/px are filled with dark structure, 0 to 1.
+
+    A spot of 16 um is filled when more than 15 % of it is no lighter than `dark`, the darkest fifth of the slide's own tissue. The score is the largest
+    share of filled spots in a square of 128 um that lies in the tile. Tubules have lumens and pale cytoplasm wider than a spot; glomeruli (and
+    infiltrates, and small vessels) are full of nuclei and membranes from edge to edge. No hue is used, so no stain is assumed.
+    """
+    spot = min(_SPOT_PX, *grey.shape)
+    filled = _window_sums(grey <= dark, spot) > _SPOT_DARK * spot**2
+    window = min(_REGION_PX - _SPOT_PX + 1, *filled.shape)
+    return float(_window_sums(filled, window).max() / window**2)
+
+
+def _is_flat(grey: np.ndarray) -> np.ndarray:
+    padded = np.pad(grey, 1, mode="edge").astype(np.int16)
+    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    return np.asarray(np.abs(4 * padded[1:-1, 1:-1] - around) < 4 * _PEN_ROUGHNESS)
+
+
+def _pooled(values: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2."""
+    return np.asarray((values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]) / 4)
+
+
+def _window_sums(mask: np.ndarray, edge: int) -> np.ndarray:
+    """Number of true values in every `edge` x `edge` window inside `mask`, int32."""
+    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
+    np.cumsum(mask, axis=0, dtype=np.int32, out=sums[1:, 1:])
+    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+    return np.asarray(sums[edge:, edge:] - sums[:-edge, edge:] - sums[edge:, :-edge] + sums[:-edge, :-edge])
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
