@@ -5,7 +5,7 @@ import pytest
 from hdgan.errors import DamagedArtifact
 from hdgan.store.archive import TileArchive, TileRow
 from hdgan.tiles.cut import BACKGROUND, KEPT, Cell, CutTile
-from hdgan.tiles.parts import CELLS, is_whole, join_parts, part_folder, read_cells, remove_parts, write_cells, write_part
+from hdgan.tiles.parts import CELLS, THUMBNAIL, is_whole, join_parts, part_folder, read_cells, remove_parts, write_cells, write_part
 
 
 def cut(slide, patient, numbers):
@@ -37,6 +37,8 @@ def test_a_part_that_was_interrupted_is_not_whole(tmp_path):
     assert not is_whole(tmp_path / "a")
     assert list((tmp_path / "a").iterdir()) == []
     write_part(tmp_path / "a", cut("a", "P", (1,)))
+    assert not is_whole(tmp_path / "a")  # of an earlier version, without its picture for the report
+    (tmp_path / "a" / THUMBNAIL).write_bytes(b"jpeg")
     assert is_whole(tmp_path / "a")
 
 

@@ -36,7 +36,8 @@ def run(config, cohort, out, **settings):
 def test_slides_become_an_archive_with_index_folds_and_sheet(tmp_path, cohort, config):
     manifest = run(config, cohort, tmp_path / "out")
     archive = TileArchive(tmp_path / "out")
-    assert set(manifest.outputs) == {"tiles.zip", "tiles.csv", "cells.csv", "slides.csv", "qc.png"}
+    pictures = {f"report/{slide}{ending}" for slide in ("a1", "a2", "b1") for ending in (".jpg", ".cells.png")}
+    assert set(manifest.outputs) == {"tiles.zip", "tiles.csv", "cells.csv", "slides.csv", "qc.png", "report.html"} | pictures
     assert verify(tmp_path / "out") == []
     assert len(archive) == manifest.counts["tiles"] > 20
     assert archive.mpp == 1.0
@@ -73,6 +74,25 @@ def test_a_changed_slide_and_a_changed_patient_make_the_stage_stale(tmp_path, co
     write_slide(cohort / "b1.tif", paint(seed=9))
     with pytest.raises(StaleStage, match=r"inputs\.slide b1"):
         run(config, cohort, tmp_path / "out")
+
+
+def test_a_run_of_an_earlier_version_is_current_and_a_threshold_makes_it_stale(tmp_path, cohort, config):
+    first = run(config, cohort, tmp_path / "out")
+    assert "max_blur" not in first.config
+    with pytest.raises(StaleStage, match=r"config\.max_blur"):
+        run(config.model_copy(update={"max_blur": 0.5}), cohort, tmp_path / "out")
+
+
+def test_the_other_reasons_are_counted_where_they_occur(tmp_path, cohort, config):
+    assert set(run(config, cohort, tmp_path / "plain").counts["dropped"]) == {"background", "unreadable"}
+    strict = config.model_copy(update={"min_compartment": 0.999})
+    manifest = run(strict, cohort, tmp_path / "out")
+    dropped = manifest.counts["dropped"]["compartment"]
+    with (tmp_path / "out" / "slides.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert sum(int(line["other"]) for line in lines) == dropped > 0
+    for line in lines:
+        assert int(line["cells"]) == sum(int(line[kind]) for kind in ("kept", "background", "unreadable", "other"))
 
 
 def test_equal_runs_give_equal_bytes(tmp_path, cohort, config):

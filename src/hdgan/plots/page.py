@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,16 @@ th:first-child, td:first-child { text-align: left; } thead th { color: var(--sof
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; border-radius: 4px; image-rendering: pixelated; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: .6rem 0; font-size: .9rem; }
 .legend i { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .4em; vertical-align: -.1em; border: 1px solid var(--line); }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: .6rem 1.4rem; margin: 1rem 0; }
+.histogram { width: 100%; max-width: 22rem; height: auto; } .histogram text { font-size: 10px; fill: var(--soft); } .bars { fill: var(--accent); }
+.axis { stroke: var(--line); fill: none; } .limit { stroke: #d03a2b; stroke-width: 1.5; fill: none; } .histogram text.mark { fill: #d03a2b; font-weight: 600; }
+.layers { position: relative; display: inline-block; max-width: 100%; line-height: 0; border: 1px solid var(--line); }
+.layers img { border-radius: 0; image-rendering: auto; } .layers img + img { position: absolute; inset: 0; width: 100%; height: 100%; }
+body:has(#over:not(:checked)) .layers img + img { display: none; } .switch { position: sticky; top: 0; padding: .4rem 0; background: var(--paper); z-index: 1; }
+section { content-visibility: auto; contain-intrinsic-size: auto 30rem; border-top: 1px solid var(--line); margin-top: 1.6rem; }
+.beside { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-start; }
+.beside .layers { flex: 0 1 auto; } .beside .charts { flex: 1 1 14rem; margin: 0; }
+section h3 { font-size: 1rem; margin: .8rem 0 .3rem; overflow-wrap: anywhere; } a { color: var(--accent); } .links a { margin-right: 1.1rem; }
 """
 
 
@@ -73,8 +85,39 @@ class Page:
 
     def legend(self, classes: ClassMap) -> None:
         """The colours of the classes."""
-        entries = "".join(f'<span><i style="background:{entry.colour}"></i>{_text(entry.name)}</span>' for entry in classes.classes)
-        self._parts.append(f'<div class="legend">{entries}</div>')
+        self.key([(entry.colour, entry.name) for entry in classes.classes])
+
+    def key(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Colours and what they mean: (colour as in CSS, text)."""
+        spans = "".join(f'<span><i style="background:{colour}"></i>{_text(text)}</span>' for colour, text in entries)
+        self._parts.append(f'<div class="legend">{spans}</div>')
+
+    def links(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """A line of links: (place relative to the page, text)."""
+        anchors = "".join(f'<a href="{quote(place, safe="/#")}">{_text(text)}</a>' for place, text in pairs)
+        self._parts.append(f'<p class="links">{anchors}</p>')
+
+    def charts(self, svgs: Sequence[str]) -> None:
+        """Small charts side by side, as made by `plots.histograms`."""
+        self._parts.append(f'<div class="charts">{"".join(svgs)}</div>')
+
+    def switch(self, text: str) -> None:
+        """A box to tick that shows or hides the upper layer of all `layers` below it."""
+        self._parts.append(f'<p class="switch"><label><input type="checkbox" id="over" checked> {_text(text)}</label></p>')
+
+    @contextmanager
+    def section(self, title: str, *, name: str) -> Iterator[None]:
+        """A part with an anchor `name` that the browser lays out when it comes into view: a page may hold thousands."""
+        self._parts.append(f'<section id="{html.escape(name, quote=True)}"><h3>{_text(title)}</h3>')
+        yield
+        self._parts.append("</section>")
+
+    def layers(self, lower: str, upper: str, *, size_px: tuple[int, int], caption: str, charts: Sequence[str]) -> None:
+        """Two pictures of `size_px` (width, height) that lie beside the page, one over the other, loaded when they come into view; charts next to them."""
+        alt = html.escape(caption, quote=True)
+        sized = f'width="{size_px[0]}" height="{size_px[1]}" loading="lazy" decoding="async"'
+        images = f'<img alt="{alt}" src="{quote(lower)}" {sized}><img alt="" src="{quote(upper)}" {sized}>'
+        self._parts.append(f'<div class="beside"><div class="layers">{images}</div><div class="charts">{"".join(charts)}</div></div>')
 
     def html(self) -> str:
         """The whole page."""

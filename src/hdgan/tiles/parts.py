@@ -34,7 +34,7 @@ def part_folder(out: Path, slide: str) -> Path:
 
 def is_whole(part: Path) -> bool:
     """Whether the part was finished."""
-    return (part / CELLS).is_file()
+    return (part / CELLS).is_file() and (part / THUMBNAIL).is_file()
 
 
 def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]]) -> tuple[Cell, ...]:

@@ -1,7 +1,7 @@
 """The tiles stage: slides in, a tile archive out. Format: docs/formats/tiles.md.
 
 Writes `tiles.zip` and `tiles.csv` (the tiles), `cells.csv` (every cell of the grid with its score and verdict, so that another
-threshold can be weighed without reading a slide), `slides.csv` (the slides as used) and `qc.png`.
+threshold can be weighed without reading a slide), `slides.csv` (the slides as used), `qc.png`, and `report.html` with its pictures in `report/`.
 The unit of work is one slide; a killed job goes on with the slides that are not finished and writes the same bytes.
 """
 
@@ -21,17 +21,19 @@ from hdgan.slides.content import content_hash
 from hdgan.slides.reader import open_slide
 from hdgan.slides.table import SlideEntry
 from hdgan.store.archive import TileArchive, TileRow
-from hdgan.store.atomic import write_png, write_text
+from hdgan.store.atomic import write_bytes, write_png, write_text
 from hdgan.store.hashing import hash_json
 from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.cut import BACKGROUND, KEPT, UNREADABLE, Cell, cut_slide
+from hdgan.tiles.cut import BACKGROUND, KEPT, REASONS, UNREADABLE, Cell, cut_slide, score_cells
 from hdgan.tiles.folds import assign_folds, fold_counts, fold_warnings, leaks
 from hdgan.tiles.images import run_images
 from hdgan.tiles.live import SlideTiles
+from hdgan.tiles.pictures import encode_jpeg, thumbnail
 from hdgan.tiles.plan import SlidePlan, plan_slides
 from hdgan.tiles.qc import draw_sheet
+from hdgan.tiles.report import write_report
 
 STAGE = "tiles"
 QC = "qc.png"
@@ -100,7 +102,9 @@ def _cut_all(plans: Sequence[SlidePlan], config: TilesConfig, *, out: Path, prog
     try:
         for plan in missing:
             with closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
-                parts.write_part(parts.part_folder(out, plan.entry.name), cut_slide(slide, plan, config, progress=progress))
+                folder, scores = parts.part_folder(out, plan.entry.name), score_cells(slide, plan, config)
+                write_bytes(folder / parts.THUMBNAIL, encode_jpeg(thumbnail(scores.overview)))
+                parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, progress=progress))
     finally:
         progress.finish()
     return tuple(cell for plan in plans for cell in parts.read_cells(parts.part_folder(out, plan.entry.name) / parts.CELLS))
@@ -134,13 +138,14 @@ def _finish(
     warnings = fold_warnings(rows, num_folds=config.num_folds)
     for line in warnings:
         progress.say(line)
+    write_report(out, plans, cells, problems, warnings, config)
     counts: dict[str, Any] = {
         "slides": len(plans),
         "skipped_slides": len(problems),
         "patients": len({row.patient for row in rows}),
         "cells": len(cells),
         "tiles": verdicts[KEPT],
-        "dropped": {verdict: verdicts[verdict] for verdict in (BACKGROUND, UNREADABLE)},
+        "dropped": {reason: verdicts[reason] for reason in REASONS if verdicts[reason] or reason in (BACKGROUND, UNREADABLE)},
         "folds": fold_counts(rows, num_folds=config.num_folds),
         "warnings": list(warnings),
     }
@@ -149,8 +154,10 @@ def _finish(
 
 def _nothing_kept(plans: Sequence[SlidePlan], verdicts: Mapping[str, int]) -> BadInput:
     where = plans[0].entry.path if len(plans) == 1 else f"{len(plans)} slides"
-    what = f"no tile stays of {sum(verdicts.values())}: {verdicts[BACKGROUND]} background, {verdicts[UNREADABLE]} unreadable"
-    return BadInput(where, what, "raise `max_background`, or look at the slides with `hdgan inspect`")
+    always = (BACKGROUND, UNREADABLE)
+    reasons = ", ".join(f"{verdicts[reason]} {reason}" for reason in REASONS if verdicts[reason] or reason in always)
+    what = f"no tile stays of {sum(verdicts.values())}: {reasons}"
+    return BadInput(where, what, "raise `max_background`, or look at the slides with `hdgan inspect --pictures`")
 
 
 def _slide_table(
@@ -161,15 +168,16 @@ def _slide_table(
     fold_of = {row.slide: row.fold for row in rows}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    header = "slide,file,patient,centre,stain,fold,vendor,width_px,height_px,mpp,level0_px,cells,kept,background,unreadable,content,problem"
+    header = "slide,file,patient,centre,stain,fold,vendor,width_px,height_px,mpp,level0_px,cells,kept,background,unreadable,other,content,problem"
     writer.writerow(header.split(","))
     for plan in plans:
         entry = plan.entry
         told = [entry.name, entry.path.name, entry.patient, entry.centre, entry.stain, fold_of.get(entry.name, "")]
         found = [plan.vendor, *plan.size_px, plan.slide_mpp, plan.level0_px, len(plan.cells)]
         kinds = [counts[entry.name, verdict] for verdict in (KEPT, BACKGROUND, UNREADABLE)]
+        kinds.append(len(plan.cells) - sum(kinds))
         writer.writerow([*told, *found, *kinds, inputs[f"slide {entry.name}"], ""])
     for problem in problems:
         file = Path(problem.where)
-        writer.writerow([file.stem, file.name, *[""] * 14, f"{problem.what}; {problem.remedy}"])
+        writer.writerow([file.stem, file.name, *[""] * 15, f"{problem.what}; {problem.remedy}"])
     return buffer.getvalue()

@@ -1,0 +1,85 @@
+"""A slide at low resolution, and its cells drawn over it: what stays with a green outline, what is dropped in the colour of its reason.
+
+Pictures are at most 1024 px wide and high, `[H, W, 3]` uint8, overlays `[H, W, 4]` uint8 of the same size, so that a page can show one over the other.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from hdgan.slides.resample import area_resample
+from hdgan.tiles.background import Overview
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNREADABLE, Cell
+
+LARGEST_PX = 1024
+
+COLOURS = {
+    KEPT: (0, 140, 70),
+    BACKGROUND: (120, 124, 140),
+    PEN: (30, 90, 230),
+    BLACK: (0, 0, 0),
+    UNREADABLE: (205, 30, 30),
+    BLUR: (240, 140, 0),
+    COMPARTMENT: (135, 60, 185),
+}
+"""RGB of each verdict."""
+
+_TINT = 90
+"""Opacity of a dropped cell, of 255."""
+_UNREADABLE_GREY = 128
+
+
+def thumbnail(overview: Overview) -> np.ndarray:
+    """The slide, its longer edge at most 1024 px; grey where it could not be decoded."""
+    pixels = np.where(overview.is_unreadable[..., None], np.uint8(_UNREADABLE_GREY), overview.pixels)
+    height, width = pixels.shape[:2]
+    scale = min(1.0, LARGEST_PX / max(height, width))
+    out_px = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return area_resample(pixels, box=(0, 0, width, height), out_px=out_px)
+
+
+def draw_cells(cells: Sequence[Cell], *, slide_px: tuple[int, int], picture_px: tuple[int, int], drawn_px: float) -> np.ndarray:
+    """The overlay for a picture of `picture_px` (width, height) of a slide of `slide_px` level-0 px.
+
+    A cell is drawn as the square of `drawn_px` level-0 px in its middle: the step of the grid, where cells overlap.
+    """
+    overlay = Image.new("RGBA", picture_px, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(overlay)
+    scale = np.array(picture_px) / np.array(slide_px)
+    order = sorted(cells, key=lambda cell: cell.verdict == KEPT)  # outlines of what stays over the tint of its neighbours
+    for cell in order:
+        middle = np.array([cell.x_px, cell.y_px]) + cell.level0_px / 2
+        edge = min(drawn_px, cell.level0_px)
+        left, top = (int(at) for at in np.round((middle - edge / 2) * scale))
+        right, bottom = (int(at) - 1 for at in np.round((middle + edge / 2) * scale))
+        box = (left, top, max(left, right), max(top, bottom))
+        rgb = COLOURS.get(cell.verdict, COLOURS[UNREADABLE])
+        if cell.verdict == KEPT:
+            draw.rectangle(box, outline=(*rgb, 255), width=2 if right - left >= 12 else 1)
+        else:
+            draw.rectangle(box, fill=(*rgb, _TINT), outline=(*rgb, 150) if right - left >= 6 else None)
+    return np.asarray(overlay)
+
+
+def composed(picture: np.ndarray, overlay: np.ndarray) -> np.ndarray:
+    """The picture with the overlay drawn on it."""
+    lower = Image.fromarray(picture).convert("RGBA")
+    return np.asarray(Image.alpha_composite(lower, Image.fromarray(overlay)).convert("RGB"))
+
+
+def encode_jpeg(picture: np.ndarray) -> bytes:
+    """JPEG bytes; equal pictures give equal bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def encode_overlay(overlay: np.ndarray) -> bytes:
+    """PNG bytes; equal overlays give equal bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(overlay).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -1,0 +1,203 @@
+"""The page to look at after cutting, `report.html`: what was kept and dropped, why, and how that looks on every slide.
+
+It needs no server and nothing from outside: styles and charts stand in the page, pictures of the slides (at most 1024 px) beside it in `report/`. They are
+loaded and laid out when they come into view, so that one page holds a cohort. Equal runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from hdgan.errors import BadInput
+from hdgan.plots.histograms import histogram
+from hdgan.plots.page import Page
+from hdgan.store.atomic import write_bytes, write_text
+from hdgan.tiles import parts, what_if
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, REASONS, UNREADABLE, Cell
+from hdgan.tiles.pictures import COLOURS, draw_cells, encode_overlay
+from hdgan.tiles.plan import SlidePlan
+
+REPORT = "report.html"
+PICTURES = "report"
+_SCORES = ("background", "pen", "black", "blur", "compartment")
+_TITLES = {
+    "background": "background",
+    "pen": "pen",
+    "black": "black",
+    "blur": "blur, of tiles read",
+    "compartment": "compartment, of tiles read",
+}
+_OF_SLIDE = ("background", "blur", "compartment")
+_MEANINGS = {
+    KEPT: "kept",
+    BACKGROUND: "too much background",
+    PEN: "marker ink",
+    BLACK: "black",
+    UNREADABLE: "cannot be decoded",
+    BLUR: "blurred",
+    COMPARTMENT: "low compartment score",
+}
+_DASH = "-"
+
+Lines = Mapping[str, Mapping[str, str]]
+"""Lines of `slides.csv` by the name of the slide."""
+
+
+def write_report(
+    out: Path,
+    plans: Sequence[SlidePlan],
+    cells: Sequence[Cell],
+    problems: Sequence[BadInput],
+    warnings: Sequence[str],
+    config: TilesConfig,
+) -> None:
+    """Writes `report.html` and its pictures into the stage folder `out`, where the parts and `slides.csv` lie."""
+    of_slide: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        of_slide[cell.slide].append(cell)
+    sizes = {}
+    for plan in plans:
+        name = plan.entry.name
+        encoded = (parts.part_folder(out, name) / parts.THUMBNAIL).read_bytes()
+        with Image.open(io.BytesIO(encoded)) as image:
+            sizes[name] = image.size
+        step_px = config.step_px * plan.level0_px / config.stored_px
+        overlay = draw_cells(of_slide[name], slide_px=plan.size_px, picture_px=sizes[name], drawn_px=step_px)
+        write_bytes(out / PICTURES / f"{name}.jpg", encoded)
+        write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
+    lines = what_if.read_slides(out / "slides.csv")
+    page = _opening(plans, cells, problems, lines, config)
+    _tell_problems(page, plans, cells, problems, warnings)
+    _tell_counts(page, cells, lines)
+    _tell_scores(page, cells, lines, config)
+    _tell_slides(page, plans, of_slide, sizes, lines, config)
+    write_text(out / REPORT, page.html())
+
+
+def _opening(plans: Sequence[SlidePlan], cells: Sequence[Cell], problems: Sequence[BadInput], lines: Lines, config: TilesConfig) -> Page:
+    verdicts = Counter(cell.verdict for cell in cells)
+    edge_um = config.stored_px * config.mpp
+    overlap = "" if config.step_px >= config.stored_px else f", every {config.step_px} px, so that they overlap"
+    page = Page(
+        "Tiles: what was kept and what was not", f"Tiles of {config.stored_px} px at {config.mpp:g} um/px ({edge_um:g} um){overlap}."
+    )
+    page.facts(
+        [
+            (f"{verdicts[KEPT]:,}", f"tiles kept of {len(cells):,} cells"),
+            (f"{len(plans):,}", "slides cut"),
+            (f"{len({lines[plan.entry.name]['patient'] for plan in plans}):,}", "patients"),
+            (f"{len(problems):,}", "slides left out"),
+        ]
+    )
+    page.links([("qc.png", "tiles to look at"), ("tiles.csv", "tiles"), ("cells.csv", "cells and scores"), ("slides.csv", "slides")])
+    page.note(_rules(config))
+    return page
+
+
+def _rules(config: TilesConfig) -> str:
+    limits = config.limits
+    rules = [f"background above {limits.max_background:g}"]
+    highest = {"ink": limits.max_pen, "black": limits.max_black, "blur": limits.max_blur}
+    rules += [f"{name} above {limit:g}" for name, limit in highest.items() if limit is not None]
+    rules += [] if limits.min_compartment is None else [f"compartment score below {limits.min_compartment:g}"]
+    return f"Dropped: {'; '.join(rules)}; what cannot be decoded. The thresholds are of this run's settings; the paper gives none."
+
+
+def _tell_problems(
+    page: Page, plans: Sequence[SlidePlan], cells: Sequence[Cell], problems: Sequence[BadInput], warnings: Sequence[str]
+) -> None:
+    damaged = Counter(cell.slide for cell in cells if cell.verdict == UNREADABLE)
+    kept = {cell.slide for cell in cells if cell.verdict == KEPT}
+    rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in problems]
+    rows += [[slide, f"{num:,} cells cannot be decoded: the file is damaged there"] for slide, num in sorted(damaged.items())]
+    rows += [[plan.entry.name, _why_empty(plan, cells)] for plan in plans if plan.entry.name not in kept]
+    page.heading("What to look at")
+    if rows:
+        page.table(["slide", "what"], rows)
+    for line in warnings:
+        page.note(f"Folds: {line}.")
+    if not rows and not warnings:
+        page.note("Nothing: every slide was read whole and gave tiles, and every fold holds every stain and centre.")
+
+
+def _why_empty(plan: SlidePlan, cells: Sequence[Cell]) -> str:
+    if not plan.cells:
+        return "no tile: a tile does not fit into it, or into the areas given for it"
+    verdicts = Counter(cell.verdict for cell in cells if cell.slide == plan.entry.name)
+    return "no tile: " + ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in REASONS if verdicts[reason])
+
+
+def _tell_counts(page: Page, cells: Sequence[Cell], lines: Lines) -> None:
+    found = Counter(cell.verdict for cell in cells)
+    reasons = [reason for reason in REASONS if found[reason]]
+    page.heading("Counts")
+    head = ["", "cells", "kept", *(_MEANINGS[reason] for reason in reasons)]
+    counts: dict[tuple[int, str, str], Counter[str]] = defaultdict(Counter)
+    for cell in cells:
+        line = lines[cell.slide]
+        counts[0, "all", ""][cell.verdict] += 1
+        for order, group in enumerate(("stain", "centre", "fold", "patient"), start=1):
+            if line[group]:
+                counts[order, group, line[group]][cell.verdict] += 1
+    rows = []
+    for key in sorted(counts):
+        numbers = [counts[key].total(), counts[key][KEPT], *(counts[key][reason] for reason in reasons)]
+        rows.append([f"{key[1]} {key[2]}".strip(), *(f"{number:,}" for number in numbers)])
+    page.table(head, rows, own=[0])
+    page.note("Stains, centres and patients are those of the slide table; a slide without a kept tile is in no fold.")
+
+
+def _tell_scores(page: Page, cells: Sequence[Cell], lines: Lines, config: TilesConfig) -> None:
+    page.heading("Scores")
+    page.charts([_chart(name, cells, config) for name in _SCORES])
+    page.note("Heights are square roots of counts; the line is the threshold. What each score measures: docs/formats/tiles.md.")
+    page.heading("At other thresholds of background")
+    rows = what_if.count_kept(cells, lines, limits=config.limits, thresholds=what_if.THRESHOLDS)
+    shown = [row for row in rows if row.group != "patient"]
+    page.table(*what_if.table(shown, what_if.THRESHOLDS), own=[0])
+    page.note("Tiles that would stay. `hdgan tile RUN --what-if` prints this by patient too, at any threshold, without reading a slide.")
+
+
+def _chart(name: str, cells: Sequence[Cell], config: TilesConfig) -> str:
+    limits = config.limits
+    limit = limits.min_compartment if name == "compartment" else getattr(limits, f"max_{name}")
+    values = [value for cell in cells if (value := getattr(cell, name)) is not None]
+    return histogram(values, title=_TITLES[name], limit=limit)
+
+
+def _tell_slides(
+    page: Page,
+    plans: Sequence[SlidePlan],
+    of_slide: Mapping[str, Sequence[Cell]],
+    sizes: Mapping[str, tuple[int, int]],
+    lines: Lines,
+    config: TilesConfig,
+) -> None:
+    found = {cell.verdict for cells in of_slide.values() for cell in cells}
+    page.heading("Slides")
+    page.key([(_css(verdict), _MEANINGS[verdict]) for verdict in (KEPT, *REASONS) if verdict in found])
+    if config.step_px < config.stored_px:
+        page.note("Cells overlap: of each the middle is drawn, as wide as the step from one to the next.")
+    page.switch("draw the cells")
+    for plan in plans:
+        name = plan.entry.name
+        cells, line = of_slide.get(name, []), lines[name]
+        with page.section(name, name=f"slide-{name}"):
+            verdicts = Counter(cell.verdict for cell in cells)
+            counts = ", ".join(f"{verdicts[verdict]:,} {_MEANINGS[verdict]}" for verdict in (KEPT, *REASONS) if verdicts[verdict])
+            about = [f"{group} {line[group] or _DASH}" for group in ("patient", "centre", "stain", "fold")]
+            size_mm = [edge * plan.slide_mpp / 1000 for edge in plan.size_px]
+            page.note(f"{counts or 'no cell'}. {', '.join(about)}. {size_mm[0]:.1f} x {size_mm[1]:.1f} mm at {plan.slide_mpp:g} um/px.")
+            lower, upper = (f"{PICTURES}/{name}{ending}" for ending in (".jpg", ".cells.png"))
+            charts = [_chart(score, cells, config) for score in _OF_SLIDE] if cells else []
+            page.layers(lower, upper, size_px=sizes[name], caption=f"{name}: {counts or 'no cell'}", charts=charts)
+
+
+def _css(verdict: str) -> str:
+    return "#" + "".join(f"{level:02x}" for level in COLOURS[verdict])

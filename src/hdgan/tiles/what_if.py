@@ -1,0 +1,100 @@
+"""How many tiles stay at other thresholds of background, from `cells.csv` and `slides.csv` of a finished stage: no slide is opened."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.store.stage import read_manifest
+from hdgan.tiles.cut import KEPT, UNREADABLE, Cell, verdict_of
+from hdgan.tiles.parts import CELLS, read_cells
+from hdgan.tiles.scores import Limits
+
+THRESHOLDS = (0.3, 0.5, 0.7)
+GROUPS = ("stain", "centre", "patient")
+"""Columns of the slide table by which tiles are counted."""
+_UNNAMED = "(none)"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The tiles of one group."""
+
+    group: str
+    """`all`, or one of `GROUPS`."""
+    value: str
+    num_cells: int
+    num_kept: tuple[int, ...]
+    """At each threshold."""
+
+
+def what_if(folder: Path, thresholds: Sequence[float] = THRESHOLDS) -> tuple[Kept, ...]:
+    """The counts of the finished tiles stage in `folder` for each threshold: all tiles, then by stain, centre and patient.
+
+    Raises:
+        BadInput: the stage is not finished, or a threshold is no share.
+        DamagedArtifact: what it wrote cannot be read.
+    """
+    for threshold in thresholds:
+        if not 0 <= threshold <= 1:
+            raise BadInput("--at", f"{threshold:g} is no share of background", "give numbers from 0 to 1")
+    settings = read_manifest(folder).config
+    limits = Limits(**{field.name: settings[field.name] for field in fields(Limits) if field.name in settings})
+    return count_kept(read_cells(folder / CELLS), read_slides(folder / "slides.csv"), limits=limits, thresholds=thresholds)
+
+
+def count_kept(
+    cells: Sequence[Cell], slides: Mapping[str, Mapping[str, str]], *, limits: Limits, thresholds: Sequence[float]
+) -> tuple[Kept, ...]:
+    """The counts of `cells` for each threshold of background, the other limits as they are; `slides` are lines of the slide table by name.
+
+    Cells that cannot be decoded never count as kept. Blur and compartments of cells that were dropped unread are not known and drop none.
+    """
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    kept: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(thresholds))
+    rules = [replace(limits, max_background=threshold) for threshold in thresholds]
+    for cell in cells:
+        line = slides.get(cell.slide, {})
+        keys = [("all", ""), *((group, line.get(group, "") or _UNNAMED) for group in GROUPS)]
+        stays = [cell.verdict != UNREADABLE and verdict_of(cell, rule) == KEPT for rule in rules]
+        for key in keys:
+            totals[key] += 1
+            for number, is_kept in enumerate(stays):
+                kept[key][number] += is_kept
+    order = ("all", *GROUPS)
+    return tuple(Kept(*key, totals[key], tuple(kept[key])) for key in sorted(totals, key=lambda key: (order.index(key[0]), key[1])))
+
+
+def read_slides(path: Path) -> dict[str, dict[str, str]]:
+    """The lines of `slides.csv` by the name of the slide.
+
+    Raises:
+        DamagedArtifact: it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {line["slide"]: line for line in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise DamagedArtifact(path, f"is no slide table ({error!r})", "cut the tiles again with --redo") from error
+
+
+def table(rows: Sequence[Kept], thresholds: Sequence[float]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the counts as text; the heads of the counts are the thresholds."""
+    head = ["", "cells", *(f"at {threshold:g}" for threshold in thresholds)]
+    names = [f"{row.group} {row.value}".strip() for row in rows]
+    return head, [[name, f"{row.num_cells:,}", *(f"{num:,}" for num in row.num_kept)] for name, row in zip(names, rows, strict=True)]
+
+
+def lines(rows: Sequence[Kept], thresholds: Sequence[float]) -> tuple[str, ...]:
+    """The table in columns of a terminal."""
+    head, body = table(rows, thresholds)
+    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
+    texts = []
+    for line in (head, *body):
+        first, *numbers = line
+        texts.append(f"{first:<{widths[0]}}  " + "  ".join(f"{text:>{width}}" for text, width in zip(numbers, widths[1:], strict=True)))
+    return tuple(text.rstrip() for text in texts)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hdgan.tiles.report import PICTURES, REPORT
+from hdgan.tiles.stage import run_tiles
+from tests.slides.painting import damage, paint, write_slide
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "input", "path", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def troubled(tmp_path, cohort, config):
+    """A finished stage with a damaged slide, an empty one, one left out, and thresholds of every kind."""
+    damage(write_slide(cohort / "a1.tif", paint(seed=0), levels=1), tile_index=0)
+    write_slide(cohort / "glass.tif", paint(tissue=(0, 0, 0.02, 0.02)))
+    (cohort / "bad <1>.svs").write_bytes(b"no slide")
+    settings = {"slides": ("slides.csv", "glass.tif", "bad <1>.svs"), "broken_slides": "skip", "max_blur": 0.9, "max_pen": 0.1}
+    run_tiles(config.model_copy(update=settings), out=tmp_path / "out", seed=0, base=cohort)
+    return tmp_path / "out"
+
+
+def test_the_page_is_whole_and_fetches_nothing_from_outside(troubled):
+    text = (troubled / REPORT).read_text()
+    tags = Tags(text)
+    assert tags.open == []
+    assert not re.search(r"https?://|<script|@import|url\(", text)
+    places = [attrs[key] for _, attrs in tags.found for key in ("src", "href") if key in attrs]
+    assert len(places) >= 2 * 4 + 4
+    for place in places:
+        assert (troubled / unquote(place)).is_file(), place
+
+
+def test_every_slide_is_shown_with_its_cells_over_it(troubled):
+    tags = Tags((troubled / REPORT).read_text())
+    images = [attrs for tag, attrs in tags.found if tag == "img"]
+    assert [attrs["loading"] for attrs in images] == ["lazy"] * 8
+    for name in ("a1", "a2", "b1", "glass"):
+        with Image.open(troubled / PICTURES / f"{name}.jpg") as picture, Image.open(troubled / PICTURES / f"{name}.cells.png") as overlay:
+            assert picture.size == overlay.size == (320, 256)
+            assert np.asarray(overlay)[..., 3].any()
+        assert f"slide-{name}" in [attrs.get("id") for _, attrs in tags.found]
+
+
+def test_the_page_names_what_went_wrong_and_escapes_it(troubled):
+    text = (troubled / REPORT).read_text()
+    assert "bad &lt;1&gt;.svs" in text
+    assert "left out: is no slide" in text
+    assert re.search(r"<td>a1</td><td>\d+ cells cannot be decoded", text)
+    assert re.search(r"<td>glass</td><td>no tile: \d+ too much background", text)
+
+
+def test_the_page_counts_by_stain_centre_fold_and_patient(troubled):
+    text = (troubled / REPORT).read_text()
+    counts = text[text.index("<h2>Counts") : text.index("<h2>Scores")]
+    lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr.*?</tr>", counts)]
+    rows = {line[0]: [int(cell.replace(",", "")) for cell in line[1:]] for line in lines if line}
+    for total, *verdicts in rows.values():
+        assert total == sum(verdicts)
+    for group in ("stain", "centre", "patient"):
+        of_group = [numbers for name, numbers in rows.items() if name.startswith(group) and name != "patient glass"]
+        assert [sum(column) for column in zip(*of_group, strict=True)][1] == rows["all"][1]
+    for name in ("stain PAS", "stain HE", "centre Rome", "centre Pisa", "fold 0", "fold 1", "patient A", "patient B", "patient glass"):
+        assert name in rows
+    assert "blur above 0.9" in text
+    assert "ink above 0.1" in text
+    assert text.count('class="limit"') >= 3
+
+
+def test_equal_runs_give_equal_pages(tmp_path, cohort, config):
+    for name in ("one", "two"):
+        run_tiles(config, out=tmp_path / name, seed=0, base=cohort)
+    files = [sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name / PICTURES).iterdir()) for name in ("one", "two")]
+    assert files[0] == files[1]
+    for file in [*files[0], REPORT]:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
