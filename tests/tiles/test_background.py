@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import background
-from hdgan.tiles.background import is_background, is_background_plain, overview_mpp, shares, take_overview, to_lab, white_point
+from hdgan.tiles.background import density, is_background, is_background_plain, overview_mpp, shares, take_overview, to_lab, white_point
 from tests.slides.painting import damage, halved, paint, write_slide
 
 
@@ -115,10 +115,24 @@ def test_the_overview_is_fine_enough_for_small_tiles_and_never_finer_than_the_sl
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.tuples(*[st.integers(0, 255)] * 3), st.floats(0.1, 60), st.integers(0, 999))
-def test_the_fast_rule_equals_the_plain_one(white, white_distance, seed):
+@given(st.tuples(*[st.integers(0, 255)] * 3), st.floats(0.1, 60), st.none() | st.floats(0.001, 1), st.integers(0, 999))
+def test_the_fast_rule_equals_the_plain_one(white, white_distance, min_density, seed):
     rng = np.random.default_rng(seed)
     near = np.array(white) + rng.integers(-9, 10, (150, 20, 3))
     pixels = np.concatenate([np.clip(near, 0, 255), rng.integers(0, 256, (40, 20, 3)), np.full((2, 20, 3), 255)]).astype(np.uint8)
-    rule = {"white": np.array(white, np.uint8), "white_distance": white_distance}
+    rule = {"white": np.array(white, np.uint8), "white_distance": white_distance, "min_density": min_density}
     assert np.array_equal(is_background(pixels, **rule), is_background_plain(pixels, **rule))
+
+
+def test_density_finds_tissue_so_pale_that_its_colour_is_that_of_glass():
+    pixels = glass_with((229, 228, 229), glass=(243, 243, 243))
+    rule = {"white": white_point(pixels), "white_distance": 8}
+    found = is_background(pixels, **rule, min_density=0.04)
+    assert is_background(pixels, **rule)[:, 50:].mean() > 0.5
+    assert found[:, 50:].mean() < 0.25
+    assert found[:, :50].all()
+
+
+def test_density_is_that_of_beer_and_lambert():
+    white = np.array([200, 100, 50], np.uint8)
+    assert density(np.array([[20, 10, 5], [200, 100, 50], [255, 255, 255]], np.uint8), white=white) == pytest.approx([3**0.5, 0, 0])

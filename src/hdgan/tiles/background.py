@@ -3,7 +3,10 @@
 The rule: a pixel of a low-resolution overview is background when its colour is within `white_distance` (CIE 1976, in
 CIELAB under D65) of the *slide's own white point*, brighter pixels counting as equally bright; pixels that are black and
 colourless (areas never scanned, in some formats) count too. No saturation is asked for: a saturation threshold deletes
-silver stains and pale tissue. The white point is the 98th percentile, per channel, of the pixels that are light
+silver stains and pale tissue. Where a `min_density` is given, it asks for the length of the optical density (log10 of white
+over level, three channels) instead: of what is grey and pale that finds more, and takes no more glass for tissue (benchmarks/tiles/scores.py).
+
+The white point is the 98th percentile, per channel, of the pixels that are light
 (every channel > 190) and nearly grey (spread < 30) but not exactly (255, 255, 255), which scanners and readers
 write where there is no scan; where under 0.2 % of a slide is like that it is taken to be all tissue, and (240, 240, 240) is assumed.
 """
@@ -75,29 +78,39 @@ def white_point(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(np.percentile(light, 98, axis=0).round().astype(np.uint8))
 
 
-def is_background(pixels: np.ndarray, *, white: np.ndarray, white_distance: float) -> np.ndarray:
-    """`[H, W]` bool for pixels `[H, W, 3]` uint8; `white` is `[3]` uint8.
+def is_background(pixels: np.ndarray, *, white: np.ndarray, white_distance: float, min_density: float | None = None) -> np.ndarray:
+    """`[H, W]` bool for pixels `[H, W, 3]` uint8; `white` is `[3]` uint8. With `min_density` that counts, and `white_distance` does not.
 
     Equal to `is_background_plain`, and cheaper where most pixels are glass: levels all within a few of the white's are not converted.
     """
-    reach = _sure_reach(tuple(int(level) for level in white), white_distance)
+    reach = _sure_reach(tuple(int(level) for level in white), white_distance, min_density)
     low, high = (np.clip(white.astype(np.int16) + sign * reach, 0, 255).astype(np.uint8) for sign in (-1, 1))
     mask = np.asarray(((pixels >= low) & (pixels <= high)).all(axis=-1))
     for top in range(0, len(pixels), _ROWS_AT_ONCE):  # Lab takes 24 times the bytes of the pixels
         rows = mask[top : top + _ROWS_AT_ONCE]
         unsure = ~rows
-        rows[unsure] = is_background_plain(pixels[top : top + _ROWS_AT_ONCE][unsure], white=white, white_distance=white_distance)
+        others = pixels[top : top + _ROWS_AT_ONCE][unsure]
+        rows[unsure] = is_background_plain(others, white=white, white_distance=white_distance, min_density=min_density)
     return mask
 
 
-def is_background_plain(pixels: np.ndarray, *, white: np.ndarray, white_distance: float) -> np.ndarray:
+def is_background_plain(pixels: np.ndarray, *, white: np.ndarray, white_distance: float, min_density: float | None = None) -> np.ndarray:
     """The rule itself: `[...]` bool for pixels `[..., 3]` uint8."""
     lab = to_lab(pixels)
-    away = lab - to_lab(white)
-    away[..., 0] = np.minimum(away[..., 0], 0)
-    is_empty = np.sqrt((away**2).sum(axis=-1)) < white_distance
+    if min_density is None:
+        away = lab - to_lab(white)
+        away[..., 0] = np.minimum(away[..., 0], 0)
+        is_empty = np.sqrt((away**2).sum(axis=-1)) < white_distance
+    else:
+        is_empty = density(pixels, white=white) < min_density
     is_black = (lab[..., 0] < 5) & (np.hypot(lab[..., 1], lab[..., 2]) < 8)
     return np.asarray(is_empty | is_black)
+
+
+def density(pixels: np.ndarray, *, white: np.ndarray) -> np.ndarray:
+    """Length of the optical density against `white` `[3]`, over three channels, float64 `[...]` of pixels `[..., 3]` uint8; brighter is 0."""
+    absorbed = np.maximum(np.log10(np.maximum(white, 1) / np.maximum(pixels, 1)), 0)
+    return np.asarray(np.sqrt((absorbed**2).sum(axis=-1)))
 
 
 def to_lab(pixels: np.ndarray) -> np.ndarray:
@@ -143,12 +156,12 @@ def _fill(slide: SlideReader, pixels: np.ndarray, is_unreadable: np.ndarray, *, 
 
 
 @functools.lru_cache(maxsize=64)
-def _sure_reach(white: tuple[int, int, int], white_distance: float) -> int:
+def _sure_reach(white: tuple[int, ...], white_distance: float, min_density: float | None) -> int:
     """The largest number of levels, at most 6, by which all channels may differ from `white` so that every such colour is background."""
     levels = np.arange(-6, 7)
     offsets = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     colours = np.clip(np.array(white) + offsets, 0, 255).astype(np.uint8)
-    is_tissue = ~is_background_plain(colours, white=np.array(white, np.uint8), white_distance=white_distance)
+    is_tissue = ~is_background_plain(colours, white=np.array(white, np.uint8), white_distance=white_distance, min_density=min_density)
     return int(np.abs(offsets[is_tissue]).max(axis=1).min(initial=7)) - 1  # white itself is background: at least 0
 
 

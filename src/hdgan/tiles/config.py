@@ -11,7 +11,7 @@ from hdgan.store.codec import Format
 from hdgan.tiles.images_config import ImagesConfig
 from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
 
-_LATER: tuple[str, ...] = ("images", "max_pen", "max_black", "max_blur", "min_compartment")
+_LATER: tuple[str, ...] = ("images", "min_density", "max_pen", "max_black", "max_blur", "min_compartment")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 
 
@@ -41,6 +41,10 @@ class TilesConfig(BaseModel):
 
     white_distance: float = Field(default=8.0, gt=0, le=100, allow_inf_nan=False)
     """Colours nearer than this to the slide's own white are background, CIE 1976 distance in Lab (0 equal, 100 white to black)."""
+
+    min_density: float | None = Field(default=None, gt=0, le=3, allow_inf_nan=False)
+    """Where set, background is what absorbs less than this, whatever `white_distance`: length of the optical density against the slide's own white.
+    0.04 finds pale and silver-stained tissue that a distance in Lab of 8 takes for glass."""
 
     max_pen: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     """A tile with a larger share of green or blue marker ink is dropped; not safe for a trichrome. None: ink drops no tile."""

@@ -87,7 +87,7 @@ def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> Sco
     white = white_point(overview.pixels[~overview.is_unreadable])
     corners = np.array(plan.cells, np.float64).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
-    mask = is_background(overview.pixels, white=white, white_distance=config.white_distance)
+    mask = is_background(overview.pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
     return Scores(
         background=np.round(shares(mask, boxes), 4),
         pen=np.round(shares(is_pen(overview.pixels), boxes), 4),
@@ -146,7 +146,7 @@ def _looked_at(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConf
     if not is_sure:  # the overview was damaged there: the same scores from the tile, at the scale of the overview
         size = min(len(pixels), max(1, round(cell.level0_px / scores.overview.step_px)))
         small = area_resample(pixels, box=(0, 0, len(pixels), len(pixels)), out_px=(size, size))
-        empty = is_background(small, white=scores.white, white_distance=config.white_distance)
+        empty = is_background(small, white=scores.white, white_distance=config.white_distance, min_density=config.min_density)
         means = [round(float(mask.mean()), 4) for mask in (empty, is_pen(small), is_black(small))]
         cell = replace(cell, background=means[0], pen=means[1], black=means[2])
         cell = replace(cell, verdict=verdict_of(cell, config.limits))
@@ -164,7 +164,9 @@ def _dark(overview: Overview, *, mpp: float, white: np.ndarray, config: TilesCon
         height, width = pixels.shape[:2]
         small = (max(1, int(width * mpp / OVERVIEW_MPP)), max(1, int(height * mpp / OVERVIEW_MPP)))
         pixels = area_resample(pixels, box=(0, 0, width, height), out_px=small)
-    return dark_level(luma(pixels), ~is_background(pixels, white=white, white_distance=config.white_distance))
+    return dark_level(
+        luma(pixels), ~is_background(pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
+    )
 
 
 def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float, suffix: str) -> TileRow:
