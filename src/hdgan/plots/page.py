@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML page: own style, pictures inlined, nothing fetched; light and dark, wide and narrow."""
+"""A report as one HTML page: own style, pictures inlined or beside it, nothing fetched from elsewhere; light and dark, wide and narrow."""
 
 from __future__ import annotations
 

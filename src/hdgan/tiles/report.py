@@ -73,7 +73,7 @@ def write_report(
         write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
     lines = what_if.read_slides(out / "slides.csv")
     page = _opening(plans, cells, problems, lines, config)
-    _tell_problems(page, plans, cells, problems, warnings)
+    _tell_problems(page, plans, of_slide, problems, warnings)
     _tell_counts(page, cells, lines)
     _tell_scores(page, cells, lines, config)
     _tell_slides(page, plans, of_slide, sizes, lines, config)
@@ -110,13 +110,16 @@ def _rules(config: TilesConfig) -> str:
 
 
 def _tell_problems(
-    page: Page, plans: Sequence[SlidePlan], cells: Sequence[Cell], problems: Sequence[BadInput], warnings: Sequence[str]
+    page: Page, plans: Sequence[SlidePlan], of_slide: Mapping[str, Sequence[Cell]], problems: Sequence[BadInput], warnings: Sequence[str]
 ) -> None:
-    damaged = Counter(cell.slide for cell in cells if cell.verdict == UNREADABLE)
-    kept = {cell.slide for cell in cells if cell.verdict == KEPT}
     rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in problems]
-    rows += [[slide, f"{num:,} cells cannot be decoded: the file is damaged there"] for slide, num in sorted(damaged.items())]
-    rows += [[plan.entry.name, _why_empty(plan, cells)] for plan in plans if plan.entry.name not in kept]
+    for plan in plans:
+        verdicts = Counter(cell.verdict for cell in of_slide.get(plan.entry.name, ()))
+        if verdicts[UNREADABLE]:
+            rows.append([plan.entry.name, f"{verdicts[UNREADABLE]:,} cells cannot be decoded: the file is damaged there"])
+        if not verdicts[KEPT]:
+            why = ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in REASONS if verdicts[reason])
+            rows.append([plan.entry.name, f"no tile: {why or 'none fits into it, or into the areas given for it'}"])
     page.heading("What to look at")
     if rows:
         page.table(["slide", "what"], rows)
@@ -124,13 +127,6 @@ def _tell_problems(
         page.note(f"Folds: {line}.")
     if not rows and not warnings:
         page.note("Nothing: every slide was read whole and gave tiles, and every fold holds every stain and centre.")
-
-
-def _why_empty(plan: SlidePlan, cells: Sequence[Cell]) -> str:
-    if not plan.cells:
-        return "no tile: a tile does not fit into it, or into the areas given for it"
-    verdicts = Counter(cell.verdict for cell in cells if cell.slide == plan.entry.name)
-    return "no tile: " + ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in REASONS if verdicts[reason])
 
 
 def _tell_counts(page: Page, cells: Sequence[Cell], lines: Lines) -> None:
