@@ -73,7 +73,8 @@ class Judge:
 
     def __init__(self, resolution: int, num: int) -> None:
         self.embedder, self.num = Scattering(resolution), num
-        firsts = (FIRST_UNSEEN, FIRST_UNSEEN + num)  # a tile of its own for each image: copies would make the neighbourhoods of precision empty
+        # A tile of its own for each image: copies would leave the neighbourhoods of precision empty.
+        firsts = (FIRST_UNSEEN, FIRST_UNSEEN + num)
         self.real, again = (self._embedded(painted(range(first, first + num), resolution)) for first in firsts)
         self.scale = Scale(self.real)
         self.floor = resemblance(again, real=self.real, scale=self.scale)

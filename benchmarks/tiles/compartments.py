@@ -2,7 +2,8 @@
 
 On `biopsy-a` (PAS, one patient, 12 glomeruli) against its mask. Cells overlap by three quarters and lie whole in the areas that were scanned; those
 with more than half background are left out, as by default. A cell is positive when at least a tenth of it is glomerulus. The constants of the score were chosen
-on the upper half of the slide; the lower half was only measured. AUC is the chance that a cell with glomerulus scores higher than one without;
+on the upper half of the slide; the lower half was seen during the search, but not chosen by, so it is no blind test.
+AUC is the chance that a cell with glomerulus scores higher than one without;
 neighbouring cells show the same glomeruli, so its interval is drawn over areas of the scan (bootstrap), and is wide. Beside it stands the
 tissue share of the cell, which asks nothing.
 """
