@@ -83,6 +83,15 @@ def test_r1_by_the_chain_rule_is_r1_through_the_augmentation(monkeypatch):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-7)
 
 
+def test_real_and_drawn_images_give_the_same_features_in_one_call_as_apart(monkeypatch):
+    state = trained(monkeypatch, is_compiled=False, steps=1)
+    real, fake = torch.rand(2, 4, 3, 16, 16) * 2 - 1
+    apart = calls.plain_calls(state.G, state.D)
+    assert not apart.is_joined
+    for one, other in zip(replace(apart, is_joined=True).features_of_both(real, fake), apart.features_of_both(real, fake), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_a_machine_that_cannot_compile_is_told_so(monkeypatch):
     state = trained(monkeypatch, is_compiled=False, steps=0)
     with pytest.raises(BadConfig, match=r"is_compiled.*cannot compile for cpu"):

@@ -92,11 +92,11 @@ def test_a_latent_has_a_label_of_its_own_in_the_shares_of_the_tiles():
 def test_every_phase_hands_the_labels_of_the_real_images_to_both_networks():
     state = new_state(replace(CONFIG.network_spec(label_dim=3), low_precision="float32"), CONFIG.train_settings(seed=0))
     seen = []
-    for network in (state.G.mapping, state.D):
-        network.register_forward_hook(lambda module, inputs, _: seen.append((type(module).__name__, inputs[1])))
+    for network in (state.G.mapping, state.D.mapping):
+        network.register_forward_hook(lambda module, inputs, _: seen.append((type(module).__name__, inputs[-1])))
     labels = one_hot([2, 0, 1, 2], 3)
     phases.train_step(state, torch.rand(4, 3, 16, 16) * 2 - 1, CONFIG.train_settings(seed=0), labels)
-    assert Counter(name for name, _ in seen) == {"Mapping": 2 + 2, "Discriminator": 1 + 2 + 1}  # mixed latents: each is mapped twice
+    assert Counter(name for name, _ in seen) == {"Mapping": 2 + 2, "LabelMapping": 1 + 2 + 1}  # mixed latents: each is mapped twice
     for _, given in seen:
         assert torch.equal(given, labels[: len(given)])
     assert sorted({len(given) for _, given in seen}) == [2, 4]  # half of the batch for path lengths

@@ -170,7 +170,7 @@ def test_the_peak_of_a_step_is_planned_with_and_without_recomputed_blocks(penalt
     if microbatch < 4:
         found -= sum(parameter.nbytes for parameter in state.G.parameters())  # gradients that wait for the next pass
     planned = estimates.peak_bytes(spec, settings) - estimates.training_bytes(spec, 0)
-    assert planned == pytest.approx(found, rel=0.1)
+    assert planned == pytest.approx(found, rel=0.12)
 
 
 def test_recomputing_saves_half_of_the_losses_and_a_quarter_where_r1_keeps_all():

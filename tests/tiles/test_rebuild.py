@@ -43,7 +43,8 @@ def rebuild(config, cohort, out, **settings):
 
 
 def everything(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ("provenance.json", ".lock")}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("provenance.json", ".lock"))
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def pixels(archive):

@@ -29,14 +29,24 @@ class Calls:
     """Images `[N, C, R, R]` of `ws [N, L, D]` and noise."""
     features: Callable[[Tensor], Tensor]
     """What the discriminator knows of each image by itself, `[N, C', 4, 4]` of `[N, C, R, R]`."""
+    is_joined: bool
+    """Whether the discriminator sees real and drawn images in one call; the numbers are the same to rounding."""
     image_gradient: Callable[[Tensor, Tensor | None], Tensor]
     """Gradient of each image's logit at the image, `[N, C, R, R]`, given its label; differentiable in the weights, not in the image."""
     latent_gradient: Callable[[Tensor, Maps, Tensor], Tensor]
     """Gradient of the images' product with a direction `[N, C, R, R]` at `ws`, `[N, L, D]`; differentiable in weights and `ws`."""
 
+    def features_of_both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """`features` of each; only what comes after them lets images see each other."""
+        if not self.is_joined:
+            return self.features(real), self.features(fake)
+        real_features, fake_features = self.features(torch.cat((real, fake))).chunk(2)
+        return real_features, fake_features
+
 
 def plain_calls(G: Generator, D: Discriminator) -> Calls:
-    """The networks as they are."""
+    """The networks as they are; on a GPU, where starting a kernel costs, with one call for real and drawn images."""
+    is_joined = next(D.parameters()).is_cuda
 
     def image_gradient(image: Tensor, label: Tensor | None) -> Tensor:
         image = image.detach().requires_grad_()
@@ -47,7 +57,9 @@ def plain_calls(G: Generator, D: Discriminator) -> Calls:
         (gradient,) = torch.autograd.grad((G.synthesis(ws, noise=noise) * direction).sum(), ws, create_graph=True)
         return gradient
 
-    return Calls(lambda ws, noise: G.synthesis(ws, noise=noise), lambda image: D.features(image), image_gradient, latent_gradient)
+    return Calls(
+        lambda ws, noise: G.synthesis(ws, noise=noise), lambda image: D.features(image), is_joined, image_gradient, latent_gradient
+    )
 
 
 def compiled_calls(G: Generator, D: Discriminator, *, backend: str = "inductor") -> Calls:
@@ -82,5 +94,5 @@ def compiled_calls(G: Generator, D: Discriminator, *, backend: str = "inductor")
     )
     if D.recompute_from_px is not None or G.synthesis.recompute_from_px is not None:  # torch.func cannot compute anything twice
         plain = plain_calls(G, D)
-        return Calls(draw, see, plain.image_gradient, plain.latent_gradient)
-    return Calls(draw, see, lambda image, label: pull(image.detach(), label), push)
+        return Calls(draw, see, True, plain.image_gradient, plain.latent_gradient)
+    return Calls(draw, see, True, lambda image, label: pull(image.detach(), label), push)

@@ -119,8 +119,7 @@ def _discriminator_phase(
                 with torch.no_grad():
                     fake = _draw_images(state, part, settings, "D", labels=given)
             seen = _augmented(real[part.here], state, settings, "R", part), _augmented(fake, state, settings, "F", part)
-            # One call for both is faster than one each; only the last block lets images see each other, and it gets them apart.
-            real_logits, fake_logits = (state.D.judge(half, given) for half in state.calls.features(torch.cat(seen)).chunk(2))
+            real_logits, fake_logits = (state.D.judge(features, given) for features in state.calls.features_of_both(*seen))
             loss = losses.discriminator_loss(real_logits, fake_logits)
             (loss * part.weight).backward()  # type: ignore[no-untyped-call]
             signs += float(real_logits.detach().sign().sum())
