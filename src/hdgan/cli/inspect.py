@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hdgan.slides.inspect import SlideReport
 
 Slides = Annotated[list[str], typer.Argument(help="Slide files, folders, patterns, or slide tables (CSV).", show_default=False)]
 SlideMpp = Annotated[
@@ -32,13 +35,20 @@ def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = Non
         width, height = report.size_mm
         levels = ", ".join(f"{value:.4g}" for value in report.downsamples)
         size = f"{report.size_px[0]} x {report.size_px[1]} px, {width:.2f} x {height:.2f} mm"
-        typer.echo(f"{report.name}: {report.vendor}, {size}, {report.mpp:.4g} um/px, levels at {levels}")
+        objective = f", objective x{report.objective:g}" if report.objective else ""
+        typer.echo(f"{report.name}: {report.vendor}, {size}, {report.mpp:.4g} um/px{objective}, levels at {levels}; {_reading(report)}")
         if pictures is not None:
             _draw(report.path, pictures / f"{report.name}.png", mpp=report.mpp)
     if len(bad) == 1:
         raise HdganError(bad[0].problem)
     if bad:
         raise HdganError(f"{len(bad)} of {len(reports)} slides cannot be cut: " + " | ".join(report.problem for report in bad))
+
+
+def _reading(report: SlideReport) -> str:
+    """Which reader, and why."""
+    names = {"direct": "tiles decoded directly", "openslide": "read by OpenSlide", "image": "read whole"}
+    return names[report.reader] + (f" ({report.reason})" if report.reason else "")
 
 
 def _draw(slide: Path, picture: Path, *, mpp: float | None) -> None:

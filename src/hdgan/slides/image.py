@@ -26,6 +26,9 @@ class ImageSlide:
     """A plain image."""
 
     vendor = "image"
+    reader = "image"
+    reason = ""
+    objective: float | None = None
 
     def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
         self.path = path

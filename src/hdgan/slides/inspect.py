@@ -25,6 +25,12 @@ class SlideReport:
     """Scale of level 0, um/px."""
     downsamples: tuple[float, ...] = ()
     """Level-0 pixels for one pixel of each level."""
+    reader: str = ""
+    """What decodes its pixels: "direct", "openslide" or "image"."""
+    reason: str = ""
+    """Why that reader."""
+    objective: float | None = None
+    """Magnification of the objective, where the slide states it."""
     problem: str = ""
     """What keeps it from being cut, and what to do; empty when nothing does."""
 
@@ -60,6 +66,9 @@ def inspect_slide(entry: SlideEntry, *, slide_mpp: float | None = None) -> Slide
             size_px=slide.size_px,
             mpp=mpp,
             downsamples=tuple(level.downsample for level in slide.levels),
+            reader=slide.reader,
+            reason=slide.reason,
+            objective=slide.objective,
             problem="" if mpp else f"{entry.path}: does not state its scale (mpp); {MPP_REMEDY}",
         )
     finally:

@@ -44,8 +44,20 @@ class SlideReader(Protocol):
         """The format, as OpenSlide names it, or "image" for a plain one."""
 
     @property
+    def reader(self) -> str:
+        """What decodes its pixels: "direct", "openslide" or "image"."""
+
+    @property
+    def reason(self) -> str:
+        """Why that one; empty where there is no other."""
+
+    @property
     def size_px(self) -> tuple[int, int]:
         """Width and height of level 0."""
+
+    @property
+    def objective(self) -> float | None:
+        """Magnification of the objective of level 0 (40 for x40), None when the file does not say it."""
 
     @property
     def mpp(self) -> Mpp | None:
@@ -66,6 +78,12 @@ class SlideReader(Protocol):
 
     def close(self) -> None:
         """Lets go of the file."""
+
+
+def undecodable(path: Path, *, reader: str, xy: tuple[int, int], level: int, size: tuple[int, int], error: Exception) -> BadInput:
+    """The refusal of a region at `xy` (level-0 px) of `size` (px of `level`) that `reader` could not decode."""
+    what = f"region at x {xy[0]}, y {xy[1]} (level-0 px), level {level}, {size[0]} x {size[1]} px cannot be decoded ({reader}: {error})"
+    return BadInput(path, what, "the file is damaged there: copy it again from its source")
 
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -93,6 +111,29 @@ def read_scaled(
 ) -> np.ndarray:
     """The region as `SlideReader.read` gives it, out of `read_level(level, xy_level, size_level)`."""
     (width, height), (out_width, out_height) = pair(level0_size), pair(out_px)
+    level, start, size = level_region(levels, xy, level0_size=level0_size, out_px=out_px, where=where)
+    pixels = read_level(level, start, size)
+    downsample = levels[level].downsample
+    if _is_scale(downsample, level0_size=(width, height), out_px=(out_width, out_height)):
+        return pixels
+    left, top = xy[0] / downsample - start[0], xy[1] / downsample - start[1]
+    return area_resample(pixels, box=(left, top, left + width / downsample, top + height / downsample), out_px=(out_width, out_height))
+
+
+def level_region(
+    levels: tuple[Level, ...],
+    xy: tuple[int, int],
+    *,
+    level0_size: int | tuple[int, int],
+    out_px: int | tuple[int, int],
+    where: Path,
+) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """The level that a region (as `SlideReader.read` takes it) is read from, and position and size there, in pixels of that level.
+
+    Raises:
+        BadInput: more pixels are asked for than there are.
+    """
+    (width, height), (out_width, out_height) = pair(level0_size), pair(out_px)
     if min(width, height, out_width, out_height) < 1:
         raise ValueError(f"empty region: {level0_size} level-0 px to {out_px} px")
     ratio = min(width / out_width, height / out_height)
@@ -105,10 +146,12 @@ def read_scaled(
     level = best_level(levels, ratio)
     downsample = levels[level].downsample
     left, top = xy[0] / downsample, xy[1] / downsample
-    right, bottom = left + width / downsample, top + height / downsample
-    if abs(right - left - out_width) < 0.5 and abs(bottom - top - out_height) < 0.5:  # the level is the scale: pixels as they are
-        return read_level(level, (round(left), round(top)), (out_width, out_height))
+    if _is_scale(downsample, level0_size=(width, height), out_px=(out_width, out_height)):
+        return level, (round(left), round(top)), (out_width, out_height)
     start = (math.floor(left), math.floor(top))
-    size = (math.ceil(right) - start[0], math.ceil(bottom) - start[1])
-    pixels = read_level(level, start, size)
-    return area_resample(pixels, box=(left - start[0], top - start[1], right - start[0], bottom - start[1]), out_px=(out_width, out_height))
+    return level, start, (math.ceil(left + width / downsample) - start[0], math.ceil(top + height / downsample) - start[1])
+
+
+def _is_scale(downsample: float, *, level0_size: tuple[int, int], out_px: tuple[int, int]) -> bool:
+    """Whether a level is the scale asked for, so that its pixels are taken as they are."""
+    return all(abs(size / downsample - out) < 0.5 for size, out in zip(level0_size, out_px, strict=True))

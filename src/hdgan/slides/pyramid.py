@@ -1,6 +1,6 @@
 """Slides through OpenSlide: Aperio, DICOM, Hamamatsu, MIRAX, Philips, generic tiled TIFF and the rest it knows.
 
-Label and macro images are never touched, and of a slide's properties only scale and format are read: the others may
+Label and macro images are never touched, and of a slide's properties only those of `ALLOWED` are read: the others may
 hold names and bar codes.
 """
 
@@ -13,21 +13,30 @@ import numpy as np
 import openslide
 
 from hdgan.errors import BadInput
-from hdgan.slides.protocol import WHITE, Level, read_scaled
+from hdgan.slides.protocol import WHITE, Level, read_scaled, undecodable
 from hdgan.types import Mpp
 
+ALLOWED = frozenset(
+    (openslide.PROPERTY_NAME_VENDOR, openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+)
+"""The properties that are read."""
+
+_PLAUSIBLE_OBJECTIVE = (0.5, 200.0)
 _PLAUSIBLE_MPP = (0.01, 100.0)
 _SQUARE_WITHIN = 0.02
 """Width and height of a pixel may differ by this share; their mean is taken."""
 
 
 class PyramidSlide:
-    """A slide that OpenSlide opens."""
+    """A slide that OpenSlide opens; `reason` says why it is read so and not directly."""
 
-    def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
-        self.path = path
+    reader = "openslide"
+
+    def __init__(self, path: Path, *, mpp_override: float | None = None, reason: str = "") -> None:
+        self.path, self.reason = path, reason
         self._slide = _open(path)
-        self.vendor = str(self._slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"))
+        self.vendor = _property(self._slide, openslide.PROPERTY_NAME_VENDOR) or "unknown"
+        self.objective = _stated_objective(self._slide)
         sizes, downsamples = self._slide.level_dimensions, self._slide.level_downsamples
         self.levels = tuple(Level((width, height), float(factor)) for (width, height), factor in zip(sizes, downsamples, strict=True))
         self.size_px = self.levels[0].size_px
@@ -35,13 +44,18 @@ class PyramidSlide:
 
     def read(self, xy: tuple[int, int], *, level0_size: int | tuple[int, int], out_px: int | tuple[int, int]) -> np.ndarray:
         """A region at a scale; see `SlideReader.read`."""
-        return read_scaled(self.levels, self._read_level, xy, level0_size=level0_size, out_px=out_px, where=self.path)
+        return read_scaled(self.levels, self.read_level, xy, level0_size=level0_size, out_px=out_px, where=self.path)
 
     def close(self) -> None:
         """Lets go of the file."""
         self._slide.close()
 
-    def _read_level(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    def read_level(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+        """The pixels of `size` px at `xy`, both in pixels of that level: `[H, W, 3]` uint8, white outside.
+
+        Raises:
+            BadInput: OpenSlide cannot decode it; the reader stays usable.
+        """
         factor = self.levels[level].downsample
         origin = (round(xy[0] * factor), round(xy[1] * factor))
         try:
@@ -50,10 +64,7 @@ class PyramidSlide:
             # After one error every later read of the handle fails too (OpenSlide's "latching"): without a fresh one, one bad tile costs the slide.
             self._slide.close()
             self._slide = _open(self.path)
-            what = (
-                f"region at x {origin[0]}, y {origin[1]} (level-0 px), level {level}, {size[0]} x {size[1]} px cannot be decoded ({error})"
-            )
-            raise BadInput(self.path, what, "the file is damaged there: copy it again from its source") from error
+            raise undecodable(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
 
 
 def knows(path: Path) -> bool:
@@ -72,12 +83,28 @@ def _open(path: Path) -> openslide.OpenSlide:
         raise BadInput(path, f"is damaged ({error})", "copy it again from its source, or leave it out") from error
 
 
+def _property(slide: openslide.OpenSlide, name: str) -> str:
+    """The text of a property that may be read; empty without one."""
+    assert name in ALLOWED, name
+    return str(slide.properties.get(name, ""))
+
+
+def _stated_objective(slide: openslide.OpenSlide) -> float | None:
+    """The magnification that the file states, None without a believable one."""
+    try:
+        power = float(_property(slide, openslide.PROPERTY_NAME_OBJECTIVE_POWER))
+    except ValueError:
+        return None
+    low, high = _PLAUSIBLE_OBJECTIVE
+    return power if low <= power <= high else None
+
+
 def _stated_mpp(slide: openslide.OpenSlide, path: Path) -> Mpp | None:
     """The scale that the file states, None without a believable one."""
     try:
-        across = float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
-        down = float(slide.properties[openslide.PROPERTY_NAME_MPP_Y])
-    except (KeyError, ValueError):
+        across = float(_property(slide, openslide.PROPERTY_NAME_MPP_X))
+        down = float(_property(slide, openslide.PROPERTY_NAME_MPP_Y))
+    except ValueError:
         return None
     low, high = _PLAUSIBLE_MPP
     if not (low <= across <= high and low <= down <= high):

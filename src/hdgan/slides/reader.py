@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from hdgan.errors import BadInput
-from hdgan.slides import image, pyramid
+from hdgan.slides import image, probe, pyramid
 from hdgan.slides.protocol import SlideReader
 from hdgan.types import Mpp
 
@@ -15,8 +16,14 @@ SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mr
 MPP_REMEDY = "give its scale in um/px: the column `mpp` of a slide table, `slide_mpp` in the settings, or --mpp of `hdgan inspect`"
 
 
-def open_slide(path: Path, *, mpp_override: float | None = None) -> SlideReader:
+ReaderChoice = Literal["auto", "openslide"]
+
+
+def open_slide(path: Path, *, mpp_override: float | None = None, reader: ReaderChoice = "auto") -> SlideReader:
     """The slide at `path`, open. `mpp_override` (um/px of level 0) goes before what the file states.
+
+    With "auto" its tiles are decoded directly where that gives OpenSlide's pixels (`hdgan.slides.probe`); what
+    was chosen, and why, are `reader` and `reason` of the slide.
 
     Raises:
         BadInput: there is no such file, or it is damaged or of an unknown kind.
@@ -29,7 +36,8 @@ def open_slide(path: Path, *, mpp_override: float | None = None) -> SlideReader:
     if path.stat().st_size == 0:
         raise BadInput(path, "is empty", "copy it again from its source")
     if pyramid.knows(path) or path.suffix.lower() not in image.SUFFIXES:
-        return pyramid.PyramidSlide(path, mpp_override=mpp_override)
+        slide = pyramid.PyramidSlide(path, mpp_override=mpp_override, reason="asked for")
+        return slide if reader == "openslide" else probe.suited(slide)
     return image.ImageSlide(path, mpp_override=mpp_override)
 
 

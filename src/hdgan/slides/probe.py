@@ -1,0 +1,114 @@
+"""Which reader a slide gets: its tiles are decoded directly where a few regions of every level come out as OpenSlide's, bit for bit.
+
+What is compared stands in the file and not in chance: on each level the tile with most bytes (tissue is what does not
+compress), the one in the middle by bytes, the lower right corner with what lies beyond it, and the first tile that is missing. A place that
+OpenSlide cannot decode says nothing; a level without any place that it can decode is left to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hdgan.errors import BadInput
+from hdgan.slides.direct import DirectSlide
+from hdgan.slides.protocol import SlideReader
+from hdgan.slides.pyramid import PyramidSlide
+from hdgan.slides.tiff import TiledLevel, UnsuitedError, tiled_levels
+
+VENDORS = ("aperio", "generic-tiff")
+"""Formats whose levels are pages of plain tiles. Others of the TIFF family overlap or move their tiles."""
+
+_EDGE_PX = 96
+_BEFORE_PX = 32
+"""Regions begin so far before a tile's corner: they touch four tiles."""
+_ALIGNED_WITHIN = 1 / 256
+"""Offset, in pixels of the level, below which OpenSlide does not blend neighbouring pixels."""
+
+
+def suited(slide: PyramidSlide) -> SlideReader:
+    """A direct reader in place of `slide`, which is then closed, if all probed pixels are equal; else `slide`, with the reason."""
+    try:
+        direct = direct_twin(slide)
+    except UnsuitedError as error:
+        slide.reason = str(error)
+        return slide
+    is_equal, reason = compare(direct, slide)
+    direct.reason = slide.reason = reason
+    kept, other = (direct, slide) if is_equal else (slide, direct)
+    other.close()
+    return kept
+
+
+def direct_twin(slide: PyramidSlide) -> DirectSlide:
+    """The same slide, its tiles to be decoded directly; nothing is compared.
+
+    Raises:
+        UnsuitedError: its structure is left to OpenSlide; the text says why.
+    """
+    if slide.vendor not in VENDORS:
+        raise UnsuitedError(f"{slide.vendor} slides are left to OpenSlide")
+    tiles = tiled_levels(slide.path, slide.levels)
+    if slide.vendor == "aperio" and any((level.counts == 0).any() for level in tiles[1:]):
+        raise UnsuitedError("tiles of a coarser level are missing, which OpenSlide makes from the finer one")
+    try:
+        return DirectSlide(slide.path, levels=slide.levels, tiles=tiles, mpp=slide.mpp, vendor=slide.vendor, objective=slide.objective)
+    except BadInput as error:
+        raise UnsuitedError(str(error)) from error
+
+
+def compare(direct: DirectSlide, slide: PyramidSlide) -> tuple[bool, str]:
+    """Whether every probed region is the same in both, and a line that says what was found."""
+    num_places = 0
+    for level, tiles in enumerate(direct.tiles):
+        num_seen = 0
+        for xy in _places(tiles, factor=slide.levels[level].downsample):
+            try:
+                expected = slide.read_level(level, xy, (_EDGE_PX, _EDGE_PX))
+            except BadInput:
+                continue
+            where = f"at x {xy[0]}, y {xy[1]} of level {level}"
+            try:
+                found = direct.read_level(level, xy, (_EDGE_PX, _EDGE_PX))
+            except BadInput:
+                return False, f"direct decoding fails {where}"
+            if not np.array_equal(found, expected):
+                difference = int(np.abs(found.astype(np.int16) - expected).max())
+                return False, f"direct decoding differs by up to {difference} grey levels {where}"
+            num_seen += 1
+        if not num_seen:
+            return False, f"OpenSlide decodes no probed place of level {level}"
+        num_places += num_seen
+    return True, f"pixels equal to OpenSlide's at {num_places} places on {len(direct.tiles)} levels"
+
+
+def is_aligned(factor: float, xy: tuple[int, int]) -> bool:
+    """Whether OpenSlide reads whole pixels at `xy` (px of a level with downsample `factor`): it takes level-0 positions, whole ones."""
+    return all(abs(round(place * factor) / factor - place) <= _ALIGNED_WITHIN for place in xy)
+
+
+def _places(tiles: TiledLevel, *, factor: float) -> Iterator[tuple[int, int]]:
+    """Upper left corners of the probed regions, px of the level, each once."""
+    by_bytes = np.lexsort((np.arange(len(tiles.counts)), tiles.counts))
+    present = by_bytes[tiles.counts[by_bytes] > 0]
+    missing = np.flatnonzero(tiles.counts == 0)[:1]
+    indices = [*present[-1:], *present[len(present) // 2 : len(present) // 2 + 1], *missing]
+    corners = [(int(index) % tiles.num_across * tiles.tile_px[0], int(index) // tiles.num_across * tiles.tile_px[1]) for index in indices]
+    corners.append((tiles.size_px[0] - _BEFORE_PX, tiles.size_px[1] - _BEFORE_PX))
+    seen = set()
+    for x, y in corners:
+        xy = (_nearest_aligned(x - _BEFORE_PX, factor), _nearest_aligned(y - _BEFORE_PX, factor))
+        if xy not in seen:
+            seen.add(xy)
+            yield xy
+
+
+def _nearest_aligned(place: int, factor: float) -> int:
+    """The last position up to `place`, px of the level, at which OpenSlide reads whole pixels; 0 is one."""
+    if is_aligned(factor, (place, place)):
+        return place
+    candidates = np.arange(max(place, 0) + 1)
+    off = np.abs(np.round(candidates * factor) / factor - candidates)
+    fitting = candidates[off <= _ALIGNED_WITHIN]
+    return int(fitting[-1])

@@ -1,0 +1,113 @@
+"""Where the compressed tiles of a tiled TIFF lie, level by level as OpenSlide counts them. Pixels are not touched.
+
+Only the pages that are levels are looked at; label, macro and thumbnail pages, and every text field, stay unread by this module's callers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from hdgan.slides.codecs import Codec
+from hdgan.slides.protocol import Level
+
+_BIGGEST_TILE_BYTES = 1 << 26
+
+
+class UnsuitedError(Exception):
+    """The file's structure is not one that is read directly; the text says why."""
+
+
+@dataclass(frozen=True)
+class TiledLevel:
+    """The tiles of one level, row by row."""
+
+    size_px: tuple[int, int]
+    """Width and height, pixels of this level."""
+    tile_px: tuple[int, int]
+    """Width and height of a tile; those at the right and lower edge stick out of the level."""
+    offsets: np.ndarray
+    """First byte of each tile in the file, int64 `[N]`."""
+    counts: np.ndarray
+    """Bytes of each tile, int64 `[N]`; 0 where there is none."""
+    codec: Codec
+
+    @property
+    def num_across(self) -> int:
+        """Tiles in a row."""
+        return -(-self.size_px[0] // self.tile_px[0])
+
+    @property
+    def num_down(self) -> int:
+        """Rows of tiles."""
+        return -(-self.size_px[1] // self.tile_px[1])
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int]:
+        """`[H, W, 3]` of a tile."""
+        return (self.tile_px[1], self.tile_px[0], 3)
+
+
+def tiled_levels(path: Path, levels: Sequence[Level]) -> tuple[TiledLevel, ...]:
+    """The tiles of each of `levels`.
+
+    Raises:
+        UnsuitedError: a level is no page of its own, or is stored in a way that is left to OpenSlide.
+    """
+    try:
+        with _unlogged(), tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
+            return tuple(_tiled_level(pages, level) for level in levels)
+    except UnsuitedError:
+        raise
+    except Exception as error:  # a structure that tifffile stumbles over, in whatever way, is OpenSlide's to read
+        raise UnsuitedError(f"its structure cannot be read by tifffile ({type(error).__name__})") from error
+
+
+def _tiled_level(pages: Sequence[tifffile.TiffPage], level: Level) -> TiledLevel:
+    width, height = level.size_px
+    found = [page for page in pages if (page.imagewidth, page.imagelength) == (width, height)]
+    name = f"level of {width} x {height} px"
+    if len(found) != 1:
+        raise UnsuitedError(f"its {name} is {len(found)} tiled pages")
+    page = found[0]
+    codec = Codec(int(page.compression), int(page.photometric), int(page.predictor), page.jpegtables)
+    reason = _unlike(page) or codec.unsuited()
+    if reason:
+        raise UnsuitedError(f"its {name} has {reason}")
+    offsets, counts = (np.array(values, np.int64) for values in (page.dataoffsets, page.databytecounts))
+    tiled = TiledLevel((width, height), (int(page.tilewidth), int(page.tilelength)), offsets, counts, codec)
+    if len(offsets) != len(counts) or len(counts) != tiled.num_across * tiled.num_down:
+        raise UnsuitedError(f"its {name} lists {len(counts)} tiles, not {tiled.num_across * tiled.num_down}")
+    return tiled
+
+
+def _unlike(page: tifffile.TiffPage) -> str:
+    """What is unlike a plain page of 8-bit RGB tiles; empty when nothing is."""
+    if (int(page.samplesperpixel), str(page.dtype), int(page.planarconfig), int(page.imagedepth)) != (3, "uint8", 1, 1):
+        return "pixels other than three interleaved bytes"
+    if int(page.fillorder) != 1 or page.tags.valueof(274, default=1) != 1:
+        return "an unusual order of bits or rows"
+    num_bytes = 3 * int(page.tilewidth) * int(page.tilelength)
+    return "" if 0 < num_bytes <= _BIGGEST_TILE_BYTES else f"tiles of {page.tilewidth} x {page.tilelength} px"
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without tifffile's log: its lines quote text fields of the file, which may hold names."""
+    logger = logging.getLogger("tifffile")
+
+    def silent(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(silent)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silent)
