@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 GLASS = (241, 240, 242)
 
@@ -41,6 +42,64 @@ def write_slide(
             )
             level = halved(level)
     return path
+
+
+APERIO = "Aperio Image Library v12.0\r\n{width}x{height} [0,0 {width}x{height}] (256x256) painted|AppMag = 40|MPP = 0.25"
+
+
+def write_coded(
+    path: Path,
+    pixels: np.ndarray,
+    *,
+    codec: str,
+    tile: tuple[int, int] = (128, 128),
+    levels: int = 2,
+    is_aperio: bool = False,
+    is_bigtiff: bool = False,
+    quality: int = 85,
+) -> Path:
+    """Writes a tiled pyramid (tile is width, height) compressed as `codec` of `CODECS`; as an SVS of x40 and 0.25 um/px where asked."""
+    options = dict(CODECS[codec])
+    if options.get("compression") == "jpeg":
+        options["compressionargs"] = {"level": quality}
+    with tifffile.TiffWriter(path, bigtiff=is_bigtiff) as writer:
+        level = pixels
+        for index in range(levels):
+            height, width = level.shape[:2]
+            text = APERIO.format(width=width, height=height) if is_aperio else "painted"
+            writer.write(
+                _as_stored(level, codec),
+                tile=(tile[1], tile[0]),
+                description=text,
+                software=False,
+                subfiletype=0 if is_aperio or not index else 1,
+                metadata=None,
+                **options,
+            )
+            level = halved(level)
+    return path
+
+
+CODECS = {
+    "jpeg rgb": {"compression": "jpeg", "photometric": "rgb", "subsampling": (1, 1)},
+    "jpeg 4:4:4": {"compression": "jpeg", "photometric": "ycbcr", "subsampling": (1, 1)},
+    "jpeg 4:2:2": {"compression": "jpeg", "photometric": "ycbcr", "subsampling": (2, 1)},
+    "jpeg 4:2:0": {"compression": "jpeg", "photometric": "ycbcr", "subsampling": (2, 2)},
+    "deflate": {"compression": "zlib", "photometric": "rgb"},
+    "deflate, differences": {"compression": "zlib", "photometric": "rgb", "predictor": True},
+    "lzw": {"compression": "lzw", "photometric": "rgb"},
+    "lzw, differences": {"compression": "lzw", "photometric": "rgb", "predictor": True},
+    "stored": {"photometric": "rgb"},
+    "jpeg 2000 rgb": {"compression": "aperio_jp2000_rgb", "photometric": "rgb"},
+    "jpeg 2000 ycbcr": {"compression": "aperio_jp2000_ycbc", "photometric": "rgb"},
+}
+
+
+def _as_stored(pixels: np.ndarray, codec: str) -> np.ndarray:
+    """Pixels as the writer wants them: it converts to YCbCr for JPEG, but not for JPEG 2000."""
+    if codec != "jpeg 2000 ycbcr":
+        return pixels
+    return np.asarray(Image.fromarray(pixels).convert("YCbCr"))
 
 
 def halved(pixels: np.ndarray) -> np.ndarray:

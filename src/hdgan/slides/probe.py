@@ -23,8 +23,9 @@ VENDORS = ("aperio", "generic-tiff")
 _EDGE_PX = 96
 _BEFORE_PX = 32
 """Regions begin so far before a tile's corner: they touch four tiles."""
-_ALIGNED_WITHIN = 1 / 256
-"""Offset, in pixels of the level, below which OpenSlide does not blend neighbouring pixels."""
+_LONGEST_PX = 512
+_ALIGNED_WITHIN = 1 / 1024
+"""Offset, in pixels of the level, below which blending neighbouring pixels changes no 8-bit value."""
 
 
 def suited(slide: PyramidSlide) -> SlideReader:
@@ -63,14 +64,14 @@ def compare(direct: DirectSlide, slide: PyramidSlide) -> tuple[bool, str]:
     num_places = 0
     for level, tiles in enumerate(direct.tiles):
         num_seen = 0
-        for xy in _places(tiles, factor=slide.levels[level].downsample):
+        for xy, size in _places(tiles, factor=slide.levels[level].downsample):
             try:
-                expected = slide.read_level(level, xy, (_EDGE_PX, _EDGE_PX))
+                expected = slide.read_level(level, xy, size)
             except BadInput:
                 continue
             where = f"at x {xy[0]}, y {xy[1]} of level {level}"
             try:
-                found = direct.read_level(level, xy, (_EDGE_PX, _EDGE_PX))
+                found = direct.read_level(level, xy, size)
             except BadInput:
                 return False, f"direct decoding fails {where}"
             if not np.array_equal(found, expected):
@@ -88,27 +89,24 @@ def is_aligned(factor: float, xy: tuple[int, int]) -> bool:
     return all(abs(round(place * factor) / factor - place) <= _ALIGNED_WITHIN for place in xy)
 
 
-def _places(tiles: TiledLevel, *, factor: float) -> Iterator[tuple[int, int]]:
-    """Upper left corners of the probed regions, px of the level, each once."""
+def _places(tiles: TiledLevel, *, factor: float) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Upper left corner and size of the probed regions, px of the level, each once."""
     by_bytes = np.lexsort((np.arange(len(tiles.counts)), tiles.counts))
     present = by_bytes[tiles.counts[by_bytes] > 0]
     missing = np.flatnonzero(tiles.counts == 0)[:1]
     indices = [*present[-1:], *present[len(present) // 2 : len(present) // 2 + 1], *missing]
     corners = [(int(index) % tiles.num_across * tiles.tile_px[0], int(index) // tiles.num_across * tiles.tile_px[1]) for index in indices]
     corners.append((tiles.size_px[0] - _BEFORE_PX, tiles.size_px[1] - _BEFORE_PX))
-    seen = set()
-    for x, y in corners:
-        xy = (_nearest_aligned(x - _BEFORE_PX, factor), _nearest_aligned(y - _BEFORE_PX, factor))
-        if xy not in seen:
-            seen.add(xy)
-            yield xy
+    spans = (tuple(_span(place - _BEFORE_PX, factor) for place in corner) for corner in corners)
+    for (x, width), (y, height) in dict.fromkeys(spans):
+        yield (x, y), (width, height)
 
 
-def _nearest_aligned(place: int, factor: float) -> int:
-    """The last position up to `place`, px of the level, at which OpenSlide reads whole pixels; 0 is one."""
-    if is_aligned(factor, (place, place)):
-        return place
-    candidates = np.arange(max(place, 0) + 1)
+def _span(wanted: int, factor: float) -> tuple[int, int]:
+    """Begin and length, px of the level, of a stretch that OpenSlide reads in whole pixels: with that from `wanted`, where this is not too long."""
+    if is_aligned(factor, (wanted, wanted)):
+        return wanted, _EDGE_PX
+    candidates = np.arange(max(wanted, 0) + 1)
     off = np.abs(np.round(candidates * factor) / factor - candidates)
-    fitting = candidates[off <= _ALIGNED_WITHIN]
-    return int(fitting[-1])
+    begin = int(candidates[off <= _ALIGNED_WITHIN][-1])  # 0 is one
+    return begin, min(wanted + _EDGE_PX - begin, _LONGEST_PX)

@@ -1,7 +1,7 @@
 """A second opinion on a region: the same slide through the other reader.
 
-JPEG decoders give some picture for damaged bytes without a word; two readers that agree are the best evidence there is. OpenSlide
-also refuses what makes its decoder warn, so the pair sees more damage than either.
+It tells a fault of one reader from a fault of the file. It does not prove pixels right: both decode JPEG with libjpeg-turbo and JPEG 2000
+with OpenJPEG, so damage that is valid code gives the same wrong pixels in both (`benchmarks/tiles/seen_damage.py` counts how often).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CrossCheck:
     """What two readers make of one region."""
 
     verdict: Verdict
-    """Only "same" says that the pixels are right; "not comparable" that both decode it, and OpenSlide blends pixels there."""
+    """"not comparable": both decode it, and OpenSlide blends neighbouring pixels there."""
     detail: str = ""
     """The errors, or the largest difference in grey levels."""
 
