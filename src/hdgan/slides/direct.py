@@ -1,8 +1,8 @@
 """Slides by their own tiles: only the compressed tiles that a region touches are read, decoded and pasted.
 
 The same pixels as OpenSlide's at a part of the work, most of which there goes into compositing (`benchmarks/tiles/reading.py`);
-`hdgan.slides.probe` compares the two before this reader is used. Where a level's downsample is no whole number (an odd edge was halved), OpenSlide blends neighbouring
-pixels by a fraction of one; here each pixel is the stored one.
+`hdgan.slides.probe` compares the two before this reader is used. Where a level's downsample is no whole number (an odd edge was
+halved), OpenSlide blends neighbouring pixels by a fraction of one; here each pixel is the stored one.
 
 A reader may be used by threads and in forked children: bytes are read by position, the cache is locked.
 """
