@@ -41,6 +41,7 @@ def test_each_slide_is_described_in_a_line(place, hdgan):
     assert code == 0
     assert len(out.splitlines()) == 2
     assert all("256 x 256 px, 2.05 x 2.05 mm, 8 um/px" in line for line in out.splitlines())
+    assert all("; tiles decoded directly (pixels equal to OpenSlide's at " in line for line in out.splitlines()), out
 
 
 def test_good_slides_are_described_beside_a_bad_one(place, hdgan, tmp_path):

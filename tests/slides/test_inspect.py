@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+import tifffile
+from PIL import Image
 
+from hdgan.slides.codecs import Codec
 from hdgan.slides.inspect import inspect_slides
 
-from .painting import paint, write_slide
+from .painting import paint, write_coded, write_slide
 
 DATA = os.environ.get("HDGAN_DATA")
 
@@ -28,6 +32,30 @@ def test_a_scale_given_for_all_mends_the_slide_without_one(tmp_path):
     write_slide(tmp_path / "loose.tif", paint(), mpp=None)
     (report,) = inspect_slides([str(tmp_path)], base=tmp_path, slide_mpp=0.4)
     assert (report.mpp, report.problem) == (0.4, "")
+
+
+def test_the_report_says_which_reader_was_chosen_and_why(tmp_path):
+    write_slide(tmp_path / "a.tif", paint())
+    write_coded(tmp_path / "b.svs", paint(512, 512), codec="jpeg 4:2:0", is_aperio=True)
+    tifffile.imwrite(tmp_path / "c.tif", paint(256, 256), tile=(128, 128), photometric="rgb", compression="zstd", metadata=None)
+    Image.fromarray(paint(64, 64)).save(tmp_path / "d.png")
+    names = ("a.tif", "b.svs", "c.tif", "d.png")
+    plain, aperio, foreign, image = inspect_slides([str(tmp_path / name) for name in names], base=tmp_path)
+    assert (plain.reader, plain.objective) == ("direct", None)
+    assert re.fullmatch(r"pixels equal to OpenSlide's at \d+ places on 3 levels", plain.reason)
+    assert (aperio.vendor, aperio.reader, aperio.objective) == ("aperio", "direct", 40)
+    assert foreign.reader == "openslide"
+    assert "compression 50000" in foreign.reason
+    assert (image.reader, image.reason) == ("image", "")
+
+
+def test_a_slide_whose_pixels_differ_says_by_how_much(tmp_path, monkeypatch):
+    decode = Codec.decode
+    monkeypatch.setattr(Codec, "decode", lambda self, data, *, out: decode(self, data, out=out) ^ 3)
+    write_slide(tmp_path / "a.tif", paint())
+    (report,) = inspect_slides([str(tmp_path)], base=tmp_path)
+    assert report.reader == "openslide"
+    assert report.reason.startswith("direct decoding differs by up to 3 grey levels at x ")
 
 
 @pytest.mark.skipif(not DATA, reason="HDGAN_DATA is not set")
