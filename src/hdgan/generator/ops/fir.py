@@ -14,6 +14,8 @@ from torch import Tensor
 
 BINOMIAL = (0.125, 0.375, 0.375, 0.125)
 """[1, 3, 3, 1] / 8."""
+_MOST_BFLOAT16_PX = 2048 * 2048
+"""On larger maps (3000 x 3000 px is enough) the second derivative of torch's bfloat16 depthwise convolution ends the process on a CPU."""
 
 
 def filter2d(x: Tensor, taps: Tensor, *, padding: tuple[int, int]) -> Tensor:
@@ -31,7 +33,7 @@ def binomial(x: Tensor, *, padding: int, gain: float = 1.0) -> Tensor:
 
     A CPU's bfloat16 is faster with two passes of four, its float16 with none at all (benchmarks/RESULTS.md).
     """
-    if x.dtype == torch.bfloat16 and not x.is_cuda:
+    if x.dtype == torch.bfloat16 and not x.is_cuda and x.shape[2] * x.shape[3] <= _MOST_BFLOAT16_PX:
         row = (torch.tensor(BINOMIAL) * math.sqrt(gain)).to(x.dtype).expand(x.shape[1], 1, 4)
         x = F.conv2d(x, row.unsqueeze(2), padding=(0, padding), groups=x.shape[1])
         return F.conv2d(x, row.unsqueeze(3), padding=(padding, 0), groups=x.shape[1])
