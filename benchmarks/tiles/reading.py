@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("slides", nargs="*", type=Path)
     parser.add_argument("--edge", type=int, default=20_000, help="edge of the painted slide, px")
     parser.add_argument("--region", type=int, default=REGION_PX, help="edge of a region, px")
-    parser.add_argument("--regions", type=int, default=4)
+    parser.add_argument("--regions", type=int, default=4, help="half of the regions of each walk")
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -70,7 +70,10 @@ def measure(path: Path, *, edge: int, num_regions: int, repeats: int) -> dict[st
         ways["raw"] = raw_decoder(slide, size, is_reused=False)
         if slide.tiles[0].codec.compression == JPEG:
             ways["raw, one buffer"] = raw_decoder(slide, size, is_reused=True)
-    walks = {"scattered": scattered(slide.size_px, size, num_regions), "side by side": side_by_side(slide.size_px, size, 2 * num_regions)}
+    walks = {
+        "scattered": scattered(slide.size_px, size, 2 * num_regions),
+        "side by side": side_by_side(slide.size_px, size, 2 * num_regions),
+    }
     row["identical"] = all(np.array_equal(ways["openslide"](xy), ways["ours"](xy)) for walk in walks.values() for xy in walk)
     row["walks"] = {name: least_seconds(ways, walk, repeats) for name, walk in walks.items()}
     row |= opening_costs(path)
@@ -136,7 +139,7 @@ def _buffer(shape: tuple[int, ...]) -> np.ndarray:
 def least_seconds(ways: dict[str, Way], places: Sequence[tuple[int, int]], repeats: int) -> dict[str, float]:
     """CPU-seconds per region of each way, by turns: the least of `repeats` passes over all places.
 
-    Readers keep their caches from pass to pass; a pass is longer than they hold, unless the slide is small.
+    Readers keep their caches from pass to pass; eight regions or more touch more tiles than they hold, so that a pass begins without.
     """
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(repeats):
