@@ -45,8 +45,10 @@ def main() -> None:
             curves[name].append(np.array([row["quality"] for row in rows]))
             print(f"{seed:4}  {name:8}  {rate:8.1f}  {' '.join(f'{value:7.1f}' for value in curves[name][-1])}", flush=True)
     ratios = [_mean_log(low, full) for full, low in zip(curves["float32"], curves["bfloat16"], strict=True)]
-    error = np.std(ratios, ddof=1) / math.sqrt(len(ratios)) if len(ratios) > 1 else math.nan
-    print(f"bfloat16 / float32: {math.exp(np.mean(ratios)):.2f} (times or divided by {math.exp(error):.2f}, one standard error)")
+    spread = "one seed, no standard error"
+    if len(ratios) > 1:
+        spread = f"times or divided by {math.exp(np.std(ratios, ddof=1) / math.sqrt(len(ratios))):.2f}, one standard error"
+    print(f"bfloat16 / float32: {math.exp(np.mean(ratios)):.2f} ({spread})")
     between = [abs(_mean_log(one, other)) for one, other in combinations(curves["float32"], 2)]
     if between:
         print(f"one float32 seed / another: {math.exp(np.mean(between)):.2f}, at most {math.exp(max(between)):.2f}")
