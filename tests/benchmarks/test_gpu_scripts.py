@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import os
 import re
@@ -17,6 +16,8 @@ import torch
 
 from hdgan.generator import phases
 from hdgan.generator.state import new_state, to_tensors
+
+from .scripts import loaded
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = "import sys\nfor name in ('pydantic', 'safetensors', 'scipy', 'monai', 'typer', 'rich'):\n    sys.modules[name] = None\n"
@@ -34,23 +35,14 @@ def run(script, *arguments):
 
 
 def packed_tiles():
-    return loaded("benchmarks/gpu/packed_tiles.py")
-
-
-def loaded(name):
-    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("gpu/packed_tiles.py")
 
 
 def loaded_with_neighbours(name):
     """A GPU script as a module; it imports those beside it."""
     sys.path.insert(0, str(ROOT / "benchmarks" / "gpu"))
     try:
-        return loaded(f"benchmarks/gpu/{name}.py")
+        return loaded(f"gpu/{name}.py")
     finally:
         sys.path.pop(0)
 
@@ -162,7 +154,7 @@ def test_the_commands_of_the_worklist_run_as_they_stand_but_for_their_size(numbe
 
 
 def test_a_whole_state_of_the_256_px_generator_can_be_carried(tmp_path):
-    script = loaded("benchmarks/gpu/leg_state.py")
+    script = loaded("gpu/leg_state.py")
     spec, settings = loaded_with_neighbours("train_kidney").PRESETS["256"]
     state = new_state(dataclasses.replace(spec, label_dim=4), settings)
     for network, optimiser in ((state.G, state.G_optimiser), (state.D, state.D_optimiser)):
