@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from painted_slide import painted_slide
+from painted_slide import slide_options, slides_of
 
 # Memory from /proc at the end of the process: what wait4 gives counts that of the process which forked it.
 ENDING = """
@@ -58,18 +58,13 @@ format = "{form}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the painted slide")
-    parser.add_argument("--edge", type=int, default=20_000, help="edge of the painted slide, px")
-    parser.add_argument("--slide", type=Path, action="append", default=[], help="another slide of JPEG tiles, cut at its finest level")
-    parser.add_argument("--tile-px", type=int, default=4096)
+    parser = slide_options(__doc__)
     parser.add_argument("--formats", nargs="+", default=["png", "jxl", "jpeg", "raw", "none"])
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="rows as JSON")
     options = parser.parse_args()
     rows = []
-    for path in (painted_slide(options.cache, edge_px=options.edge), *options.slide):
-        rows += measured(path.absolute(), options)
+    for path in slides_of(options):
+        rows += measured(path, options)
     if options.out:
         options.out.write_text(json.dumps({"rows": rows}))
 

@@ -5,6 +5,7 @@ Written once, as a pyramid of JPEG tiles.
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,22 @@ STEP = 4
 """Ratio of two levels."""
 MPP = 0.25
 GLASS, STROMA, NUCLEI = (241.0, 240.0, 242.0), (206.0, 152.0, 190.0), (96.0, 62.0, 132.0)
+
+
+def slide_options(about: str | None) -> argparse.ArgumentParser:
+    """The options by which a benchmark is told its slides; `slides_of` reads them."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the painted slide")
+    parser.add_argument("--edge", type=int, default=20_000, help="edge of the painted slide, px")
+    parser.add_argument("--slide", type=Path, action="append", default=[], help="another slide of JPEG tiles, taken at its finest level")
+    parser.add_argument("--tile-px", type=int, default=4096)
+    parser.add_argument("--out", type=Path, help="rows as JSON")
+    return parser
+
+
+def slides_of(options: argparse.Namespace) -> tuple[Path, ...]:
+    """The painted slide, painted if it is not there, and those that were given."""
+    return tuple(path.absolute() for path in (painted_slide(options.cache, edge_px=options.edge), *options.slide))
 
 
 def painted_slide(folder: Path, *, edge_px: int = 20_000, quality: int = 90, seed: int = 0) -> Path:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -18,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from painted_slide import painted_slide
+from painted_slide import slide_options, slides_of
 
 from hdgan.slides.content import content_hash
 from hdgan.slides.reader import known_mpp, open_slide
@@ -33,18 +32,13 @@ from hdgan.tiles.plan import plan_slide
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the painted slide")
-    parser.add_argument("--edge", type=int, default=20_000, help="edge of the painted slide, px")
-    parser.add_argument("--slide", type=Path, action="append", default=[], help="another slide of JPEG tiles")
-    parser.add_argument("--tile-px", type=int, default=4096)
+    parser = slide_options(__doc__)
     parser.add_argument("--num", type=int, default=4, help="tiles, those with the least background")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="rows as JSON")
     options = parser.parse_args()
     rows = []
-    for path in (painted_slide(options.cache, edge_px=options.edge), *options.slide):
-        rows += measured(path.absolute(), tile_px=options.tile_px, num=options.num, rounds=options.rounds)
+    for path in slides_of(options):
+        rows += measured(path, tile_px=options.tile_px, num=options.num, rounds=options.rounds)
     if options.out:
         options.out.write_text(json.dumps({"rows": rows}))
 
