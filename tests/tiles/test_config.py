@@ -45,14 +45,6 @@ def test_impossible_values_and_unknown_keys_are_refused(wrong):
         TilesConfig(**{**BASE, **wrong})
 
 
-def test_what_was_recorded_before_a_setting_existed_is_what_its_default_records():
-    """A run of an earlier version stays current."""
-    recorded = TilesConfig(**BASE).recorded()
-    assert "images" not in recorded
-    assert recorded["format"] == "png"
-    assert TilesConfig(**BASE, images=ImagesConfig()).recorded()["images"]["fit"] == "exact"
-
-
 @pytest.mark.parametrize(("form", "recorded"), [("jxl", "png"), ("none", "png"), ("raw", "raw"), ("jpeg", "jpeg")])
 def test_ways_to_store_the_same_pixels_are_recorded_as_one(form, recorded):
     assert TilesConfig(**BASE, format=form).recorded()["format"] == recorded
@@ -65,6 +57,28 @@ def test_thresholds_that_tiles_cannot_show_are_refused():
             TilesConfig(**{**BASE, "mpp": 4}, **{name: 0.5})
 
 
-def test_thresholds_are_recorded_where_they_were_set():
-    assert not {"max_pen", "max_black", "max_blur", "min_compartment"} & TilesConfig(**BASE).recorded().keys()
-    assert TilesConfig(**BASE, max_pen=0.1).recorded()["max_pen"] == 0.1
+def test_fields_of_later_versions_are_recorded_only_where_they_were_set():
+    """Exactly what the first version recorded: a run that it finished stays current."""
+    first = {
+        "slides": ["a.svs"],
+        "mpp": 0.5,
+        "tile_px": 256,
+        "margin": 1.0,
+        "stride_px": None,
+        "max_background": 0.5,
+        "white_distance": 8.0,
+        "num_folds": 5,
+        "slide_mpp": None,
+        "format": "png",
+        "jpeg_quality": 95,
+        "broken_slides": "stop",
+    }
+    assert TilesConfig(**BASE).recorded() == first
+    later = {"folds": "centre", "min_stains_per_case": 3, "max_pen": 0.1, "min_density": 0.04}
+    assert TilesConfig(**BASE, **later).recorded() == first | later
+    assert TilesConfig(**BASE, images=ImagesConfig()).recorded()["images"]["fit"] == "exact"
+
+
+def test_with_a_key_neither_its_place_nor_the_names_of_slides_are_recorded():
+    recorded = TilesConfig(**BASE, pseudonym_key="secret/key.txt").recorded()
+    assert recorded == {name: value for name, value in TilesConfig(**BASE).recorded().items() if name != "slides"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,7 +12,7 @@ from hdgan.store.codec import Format
 from hdgan.tiles.images_config import ImagesConfig
 from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
 
-_LATER: tuple[str, ...] = ("images", "min_density", "max_pen", "max_black", "max_blur", "min_compartment")
+_LATER = ("images", "min_density", "max_pen", "max_black", "max_blur", "min_compartment", "folds", "min_stains_per_case")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 
 
@@ -21,8 +22,8 @@ class TilesConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     slides: tuple[str, ...] = Field(min_length=1)
-    """Slide files, folders, patterns such as "scans/*.svs", and slide tables (CSV with path, patient, centre, stain, mpp); relative
-    ones start at the folder of the settings."""
+    """Slide files, folders, patterns such as "scans/*.svs", and slide tables (CSV with path, patient, centre, stain, diagnosis,
+    mpp); relative ones start at the folder of the settings."""
 
     mpp: float = Field(gt=0, le=100, allow_inf_nan=False)
     """Scale of the tiles, um/px. A slide within 2 % of it is cut as it is; a coarser one is refused: there is no upsampling."""
@@ -59,7 +60,17 @@ class TilesConfig(BaseModel):
     """A tile whose compartment score is lower is dropped: the densest 128 um of it, 0 to 1 full of dark structure. For tiles of at most 2 um/px."""
 
     num_folds: int = Field(default=5, ge=1, le=100)
-    """Folds; all tiles of a patient lie in one (5 in the paper)."""
+    """Folds (5 in the paper); with `folds = "centre"` there are as many as centres."""
+
+    folds: Literal["patient", "centre", "tile"] = "patient"
+    """What is kept together: all tiles of a `patient`; all of a `centre`, each its own fold; or nothing (`tile`, as a reader of the paper may
+    understand its folds: it does not say that they are by patient), and then the same tissue is trained and tested on."""
+
+    min_stains_per_case: int | None = Field(default=None, ge=1)
+    """Cases (patients) with tiles of fewer stains are left out; `cases.csv` says why. None: all stay."""
+
+    pseudonym_key: Path | None = None
+    """Key file that turns patients and slides into pseudonyms; made at first use, and refused inside the run's folder. None: names stay."""
 
     slide_mpp: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
     """Scale of slides that state none, um/px of their finest level."""
@@ -107,7 +118,12 @@ class TilesConfig(BaseModel):
         return self.stride_px or self.stored_px
 
     def recorded(self) -> dict[str, Any]:
-        """What the manifest says of these settings: all that can change a pixel. How tiles are stored without loss does not: `png` stands for all ways."""
+        """What the manifest says of these settings: all that can change a pixel. How tiles are stored without loss does not: `png` stands for all ways.
+
+        Of the key, what it makes is recorded (with the inputs) and not its place. With a key the sources are not recorded either: their
+        names are identities, and what they led to stands with the inputs.
+        """
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
-        said = self.model_dump(mode="json", exclude=left_out)
+        private = {"pseudonym_key"} if self.pseudonym_key is None else {"pseudonym_key", "slides"}
+        said = self.model_dump(mode="json", exclude=left_out | private)
         return said | ({"format": "png"} if self.format in ("jxl", "none") else {})
