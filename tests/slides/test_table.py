@@ -33,10 +33,11 @@ def test_a_pattern_and_a_file_are_relative_to_the_settings(scans):
 
 
 def test_a_table_says_whose_slide_it_is(scans):
-    path = table(scans, "Path;Patient;Centre;Stain;mpp\na.tif;P 7;Rome;PAS;0.25\n\nb.svs;;;;\n")
+    path = table(scans, "Path;Patient;Centre;Stain;mpp;Diagnosis\na.tif;P 7;Rome;PAS;0.25;IgAN\n\nb.svs;;;;;\n")
     first, second = find_slides([str(path)], base=scans / "elsewhere")
     assert (first.patient, first.centre, first.stain, first.mpp, first.path) == ("P 7", "Rome", "PAS", 0.25, scans / "a.tif")
-    assert (second.patient, second.centre, second.mpp) == ("b", "", None)
+    assert (first.diagnosis, first.file_name) == ("IgAN", "a.tif")
+    assert (second.patient, second.centre, second.mpp, second.diagnosis) == ("b", "", None, "")
 
 
 def test_other_names_of_columns_are_understood(scans):
@@ -92,11 +93,20 @@ def test_a_variable_in_a_path_is_filled_or_named(scans, monkeypatch):
         ("name\na.tif\n", "names no slide"),
         ("path\n", "no lines"),
         ("path,areas\na.tif,none.csv\n", "cannot be read as a CSV"),
+        (
+            "path,patient,stain\na.tif,Doe, John,PAS\n",
+            r"slides\.csv: line 2: has more values than the 3 columns; quote a value that holds ','",
+        ),
+        ("path,donor,case\na.tif,1,2\n", r"slides\.csv: line 1: has 2 columns for `patient`; keep one"),
     ],
 )
 def test_a_bad_table_is_refused_with_its_line(scans, text, what):
     with pytest.raises(BadInput, match=what):
         find_slides([str(table(scans, text))], base=scans)
+
+
+def test_empty_columns_at_the_end_of_lines_are_no_values(scans):
+    assert [entry.stain for entry in read_table(table(scans, "path,stain,note,note,,\na.tif,PAS,,,,,,\n"))] == ["PAS"]
 
 
 def test_an_empty_folder_and_an_empty_pattern_are_refused(tmp_path):

@@ -10,6 +10,7 @@ Columns of a table (others are ignored):
 | `patient` | `donor`, `case` | whose tissue; the slide's name unless given |
 | `centre` | `center`, `site` | where it comes from |
 | `stain` | | its stain |
+| `diagnosis` | | of the slide, in one word of your own |
 | `mpp` | | um/px of level 0; goes before what the file states |
 | `areas` | | a CSV file, relative to the table, of the areas that were scanned or are wanted; see `read_areas` |
 """
@@ -29,6 +30,7 @@ from hdgan.slides import image
 from hdgan.slides.reader import SLIDE_SUFFIXES
 
 _ALIASES = {"file": "path", "donor": "patient", "case": "patient", "center": "centre", "site": "centre"}
+_COLUMNS = {"path", "slide", "patient", "centre", "stain", "diagnosis", "mpp", "areas"}
 _NAME = re.compile(r"[^\w.+-]+")
 
 
@@ -53,10 +55,18 @@ class SlideEntry:
     """Whose tissue; the name of the slide where nobody said (filled by `find_slides`)."""
     centre: str = ""
     stain: str = ""
+    diagnosis: str = ""
     mpp: float | None = None
     """um/px of level 0 as the table gives it."""
     areas: tuple[Area, ...] | None = None
     """Where tiles may lie; None for anywhere."""
+    called: str = ""
+    """What stands for its file in artifacts and messages; the file's own name unless there is a pseudonym for it."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file, or what stands for it."""
+        return self.called or self.path.name
 
 
 def find_slides(sources: Sequence[str], *, base: Path) -> tuple[SlideEntry, ...]:
@@ -93,6 +103,7 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
                 patient=record.get("patient", ""),
                 centre=record.get("centre", ""),
                 stain=record.get("stain", ""),
+                diagnosis=record.get("diagnosis", ""),
                 mpp=_scale(record.get("mpp", ""), where=where),
                 areas=read_areas(_expanded(areas, where=where, base=path.parent)) if areas else None,
             )
@@ -190,7 +201,11 @@ def _scale(text: str, *, where: str) -> float | None:
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and values of each line, by the names of the columns in lower case; empty lines are skipped."""
+    """Line number and values of each line, by the names of the columns in lower case; empty lines are skipped.
+
+    Raises:
+        BadInput: the file cannot be read, has no lines, two columns for one thing, or a line with more values than columns.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
@@ -198,11 +213,19 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             file.seek(0)
             reader = csv.DictReader(file, delimiter=delimiter)
             rows = [(reader.line_num, row) for row in reader]
+            columns = Counter(_column(name) for name in reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(path, f"cannot be read as a CSV table ({error})") from error
     if not rows:
         raise BadInput(path, "has no lines below its header")
+    twice = [name for name, times in columns.items() if times > 1 and name in _COLUMNS]
+    if twice:
+        raise BadInput(f"{path}: line 1", f"has {columns[twice[0]]} columns for `{twice[0]}`", "keep one of them")
     for line, row in rows:
+        if any(value.strip() for value in row.get(None, ())):  # a comma in a name: the values beside it stand in the wrong columns
+            raise BadInput(
+                f"{path}: line {line}", f"has more values than the {len(columns)} columns", f"quote a value that holds {delimiter!r}"
+            )
         values = {_column(name): (value or "").strip() for name, value in row.items() if isinstance(name, str)}
         if any(values.values()):
             yield line, values
