@@ -51,7 +51,7 @@ def test_a_folder_of_images_becomes_tiles_with_patients_from_its_folders(folder)
     assert [(row.slide, row.patient, row.mpp) for row in archive.rows] == [("A_1", "A", 0.5), ("A_2", "A", 0.5), ("B_3", "B", 0.5)]
     assert len({row.fold for row in archive.rows if row.patient == "A"}) == 1
     assert all(np.array_equal(archive.read(i), colour(i + 1)) for i in range(3))
-    assert set(manifest.outputs) == {"tiles.zip", "tiles.csv", "images.csv", "qc.png"}
+    assert set(manifest.outputs) == {"tiles.zip", "tiles.csv", "images.csv", "cases.csv", "qc.png"}
     assert verify(folder / "out") == []
     assert not [line for line in manifest.counts["warnings"] if line.startswith("patient:")]
 
@@ -217,7 +217,7 @@ def test_images_of_nothing_but_background_are_dropped_only_when_asked(folder):
 def test_equal_runs_give_equal_bytes_and_a_changed_image_is_told(folder):
     for out in ("one", "two"):
         config, _ = run(folder, ("set",), out=out)
-    for name in ("tiles.zip", "tiles.csv", "images.csv", "qc.png", "manifest.json"):
+    for name in ("tiles.zip", "tiles.csv", "images.csv", "cases.csv", "qc.png", "manifest.json"):
         assert (folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes()
     Image.fromarray(colour(7)).save(folder / "set" / "B" / "3.png")
     with pytest.raises(StaleStage, match=r"inputs\.images"):

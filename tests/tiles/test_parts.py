@@ -15,16 +15,22 @@ def cut(slide, patient, numbers):
         yield Cell(slide, n, 8, 8, 0.9, BACKGROUND), None
 
 
-def test_parts_are_joined_in_the_order_asked_for_with_the_folds_of_patients(tmp_path):
+def test_parts_are_joined_in_the_order_asked_for_with_the_folds_of_tiles(tmp_path):
     for slide, patient in (("b", "Q"), ("a", "P")):
         write_part(part_folder(tmp_path, slide), cut(slide, patient, (1, 2)))
-    rows = join_parts(tmp_path, ["a", "b"], fold_of={"P": 3, "Q": 0})
+    rows = join_parts(tmp_path, ["a", "b"], fold_of={"a_1.png": 3, "a_2.png": 3, "b_1.png": 0, "b_2.png": 0})
     assert [(row.name, row.fold) for row in rows] == [("a_1.png", 3), ("a_2.png", 3), ("b_1.png", 0), ("b_2.png", 0)]
     archive = TileArchive(tmp_path)
     assert archive.rows == rows
     assert [archive.encoded(i) for i in range(4)] == [b"a1", b"a2", b"b1", b"b2"]
     remove_parts(tmp_path)
     assert not part_folder(tmp_path, "a").parent.exists()
+
+
+def test_tiles_without_a_fold_are_left_out(tmp_path):
+    write_part(part_folder(tmp_path, "a"), cut("a", "P", (1, 2)))
+    assert [row.name for row in join_parts(tmp_path, ["a"], fold_of={"a_2.png": 1})] == ["a_2.png"]
+    assert TileArchive(tmp_path).encoded(0) == b"a2"
 
 
 def test_a_part_that_was_interrupted_is_not_whole(tmp_path):

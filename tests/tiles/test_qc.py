@@ -10,11 +10,15 @@ from hdgan.tiles.plan import plan_slides
 from hdgan.tiles.qc import NUM_SHOWN, draw_sheet
 
 
+def all_in_one(out, plan):
+    return {row.name: 0 for row in TileArchive(part_folder(out, plan.entry.name)).rows}
+
+
 def test_the_sheet_shows_kept_and_dropped_tiles_and_is_the_same_each_time(tmp_path, cohort, config):
     (plan, *_), _ = plan_slides(config, base=cohort)
     slide = open_slide(plan.entry.path)
     cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(slide, plan, config))
-    join_parts(tmp_path, [plan.entry.name], fold_of={"A": 0})
+    join_parts(tmp_path, [plan.entry.name], fold_of=all_in_one(tmp_path, plan))
     sheets = [draw_sheet(TileArchive(tmp_path), cells, {plan.entry.name: plan}, config, seed=seed) for seed in (0, 0, 1)]
     assert np.array_equal(sheets[0], sheets[1])
     assert not np.array_equal(sheets[0], sheets[2])
@@ -30,7 +34,7 @@ def test_without_a_dropped_tile_the_sheet_has_only_the_title_of_that_part(tmp_pa
     every = config.model_copy(update={"max_background": 1.0})
     (plan, *_), _ = plan_slides(every, base=cohort)
     cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(open_slide(plan.entry.path), plan, every))
-    join_parts(tmp_path, [plan.entry.name], fold_of={"A": 0})
+    join_parts(tmp_path, [plan.entry.name], fold_of=all_in_one(tmp_path, plan))
     sheet = draw_sheet(TileArchive(tmp_path), cells, {plan.entry.name: plan}, every, seed=0)
     assert sheet.shape[2] == 3
     assert (sheet[-20:].max(axis=2) == 255).any()

@@ -90,9 +90,12 @@ class TilesConfig(BaseModel):
     """Section `[tiles.images]`: the sources are images that are cut already."""
 
     @model_validator(mode="after")
-    def _images_are_stored(self) -> Self:
+    def _images_take_only_what_is_for_them(self) -> Self:
         if self.images is not None and self.format in ("raw", "none"):
             raise ValueError(f'format = "{self.format}" is for slides; images are stored as png, jxl or jpeg')
+        for name in ("pseudonym_key", "min_stains_per_case"):
+            if self.images is not None and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for slides; of images, name or leave out in their table what is not to be known")
         return self
 
     @model_validator(mode="after")

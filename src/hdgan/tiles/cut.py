@@ -26,6 +26,8 @@ KEPT, BACKGROUND, UNREADABLE = "kept", "background", "unreadable"
 PEN, BLACK, BLUR, COMPARTMENT = "pen", "black", "blur", "compartment"
 REASONS = (BACKGROUND, PEN, BLACK, UNREADABLE, BLUR, COMPARTMENT)
 """Why a cell gives no tile, in the order in which it is asked."""
+LEFT_OUT = "left out"
+"""Verdict of a cell that would stay, of a case that does not."""
 UNASSIGNED = -1
 """The fold of a tile before all slides are cut."""
 
@@ -44,7 +46,7 @@ class Cell:
     background: float
     """Share of background, 0 to 1."""
     verdict: str
-    """`KEPT` or one of `REASONS`."""
+    """`KEPT`, one of `REASONS`, or `LEFT_OUT`."""
     pen: float | None = None
     """Share of marker ink; None in cells of earlier versions."""
     black: float | None = None

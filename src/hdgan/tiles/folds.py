@@ -1,42 +1,123 @@
-"""Folds by patient, balanced over tiles, centres and stains.
+"""Folds: by patient (balanced), by centre (each left out once), or by tile.
 
-A patient's tiles never lie in two folds: tiles of one slide show the same tissue, and a network tested on them repeats what it
-has seen. Patients are dealt out greedily, largest first, each to the fold where the sum of squared distances from an
-even share is least (as scikit-learn's StratifiedGroupKFold does, with centre, stain and their pairs as strata and the tiles
-as weights), then moved one by one as long as that sum falls.
+By patient is the rule. A patient's tiles never lie in two folds: tiles of one slide show the same tissue, and a network tested on
+them repeats what it has seen. Slides and tiles of every centre, stain, diagnosis, and of every combination of the three that occurs, are spread
+evenly. Each of these kinds weighs the same, and a stratum of a kind weighs by its patients: few cannot be spread evenly however they are dealt
+(`balance.py` has the cost).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from hdgan.errors import BadInput
 from hdgan.randomness import stream
 from hdgan.store.archive import TileRow
+from hdgan.tiles import balance
+from hdgan.tiles.cases import CutSlide
 
-_MAX_SWEEPS = 20
+_COLUMNS = ("centre", "stain", "diagnosis")
 
 
-def assign_folds(rows: Sequence[TileRow], *, num_folds: int, seed: int) -> dict[str, int]:
-    """The fold (0 to `num_folds` - 1) of each patient in `rows`. Which of equally large patients comes first is drawn by
-    `seed`; with too few patients the last folds stay empty.
+@dataclass(frozen=True)
+class Strata:
+    """How much each patient has of everything that is to be spread evenly."""
+
+    patients: tuple[str, ...]
+    counts: np.ndarray
+    """int64 `[P, S]`: slides, then tiles, of each stratum."""
+    names: tuple[tuple[str, str, str], ...]
+    """Of each stratum: unit (slides, tiles), kind (all, centre, stain, diagnosis, cell) and value."""
+
+    @property
+    def weights(self) -> np.ndarray:
+        """float64 `[S]`: each kind of each unit weighs 1, spread over its strata by their patients."""
+        num_patients = (self.counts > 0).sum(axis=0)
+        of_kind: dict[tuple[str, str], int] = defaultdict(int)
+        for (unit, kind, _), number in zip(self.names, num_patients, strict=True):
+            of_kind[unit, kind] += int(number)
+        return np.array([number / of_kind[unit, kind] for (unit, kind, _), number in zip(self.names, num_patients, strict=True)])
+
+
+def strata(slides: Iterable[CutSlide]) -> Strata:
+    """The strata of slides with tiles. A column with one value is left out, and so are the combinations where fewer than two columns vary."""
+    held = [slide for slide in slides if slide.num_tiles]
+    patients = sorted({slide.patient for slide in held})
+    index = {patient: i for i, patient in enumerate(patients)}
+    varied = [name for name in _COLUMNS if len({getattr(slide, name) for slide in held}) > 1]
+    places: dict[tuple[str, str, str], int] = {}
+    cells: dict[tuple[int, int], int] = defaultdict(int)
+    for unit in ("slides", "tiles"):
+        for slide in held:
+            values = {name: getattr(slide, name) for name in varied}
+            if len(varied) > 1:
+                values["cell"] = " / ".join(values.values())
+            for kind, value in {"all": "", **values}.items():
+                place = places.setdefault((unit, kind, value), len(places))
+                cells[index[slide.patient], place] += 1 if unit == "slides" else slide.num_tiles
+    counts = np.zeros((len(patients), len(places)), np.int64)
+    for (patient, place), count in cells.items():
+        counts[patient, place] = count
+    return Strata(tuple(patients), counts, tuple(places))
+
+
+def by_patient(slides: Iterable[CutSlide], *, num_folds: int, seed: int) -> dict[str, int]:
+    """The fold (0 to `num_folds` - 1) of each patient with tiles; with too few patients the last folds stay empty."""
+    found = strata(sorted(slides, key=lambda slide: slide.name))
+    if not found.patients:
+        return {}
+    folds = balance.deal(found.counts, found.weights, num_folds=num_folds, seed=seed)
+    return {patient: int(fold) for patient, fold in zip(found.patients, folds, strict=True)}
+
+
+def by_centre(slides: Iterable[CutSlide]) -> dict[str, int]:
+    """The fold of each centre, in the order of their names.
+
+    Raises:
+        BadInput: a slide has no centre, there is one centre only, or a patient has slides of two, whose tissue would lie in two folds.
     """
-    patients = sorted({row.patient for row in rows})
-    weights = _weights(rows, patients)
-    shuffled = stream(seed, "tiles.folds").permutation(len(patients))
-    order = sorted(range(len(patients)), key=lambda i: (-weights[i, 0], shuffled[i]))
-    target = weights.sum(axis=0) / num_folds
-    scale = 1 / np.maximum(weights.sum(axis=0), 1)  # a rare stain weighs as much as a frequent one
-    totals = np.zeros((num_folds, weights.shape[1]))
-    folds = np.zeros(len(patients), np.intp)
-    for i in order:
-        costs = [_cost(totals[f] + weights[i], target, scale) - _cost(totals[f], target, scale) for f in range(num_folds)]
-        folds[i] = min(range(num_folds), key=lambda f: round(costs[f], 12))
-        totals[folds[i]] += weights[i]
-    _improve(folds, weights, totals, target, scale)
-    return {patient: int(fold) for patient, fold in zip(patients, folds, strict=True)}
+    of: dict[str, set[str]] = defaultdict(set)
+    for slide in slides:
+        if not slide.centre:
+            raise BadInput(f"slide {slide.name}", "has no centre, and folds are by centre", "fill the column `centre` of the slide table")
+        of[slide.patient].add(slide.centre)
+    for patient, centres in sorted(of.items()):
+        if len(centres) > 1:
+            what = f"has slides of {len(centres)} centres ({', '.join(sorted(centres))}), and folds are by centre"
+            raise BadInput(f"patient {patient}", what, 'correct the slide table, or set `folds = "patient"`')
+    names = sorted(set().union(*of.values()))
+    if len(names) < 2:
+        raise BadInput("tiles.folds", f"there is one centre ({', '.join(names)}), and folds are by centre", 'set `folds = "patient"`')
+    return {centre: fold for fold, centre in enumerate(names)}
+
+
+def by_tile(rows: Sequence[TileRow], slides: Iterable[CutSlide], *, num_folds: int, seed: int) -> dict[str, int]:
+    """The fold of each tile by its name, whoever it belongs to: the tiles of each centre, stain and diagnosis are dealt out in turn, in
+    an order drawn by `seed`.
+    """
+    cell = {slide.name: (slide.centre, slide.stain, slide.diagnosis) for slide in slides}
+    ordered = sorted(rows, key=lambda row: row.name)
+    shuffled = stream(seed, "tiles.folds.tile").permutation(len(ordered))
+    order = sorted(range(len(ordered)), key=lambda i: (cell[ordered[i].slide], shuffled[i]))
+    return {ordered[i].name: turn % num_folds for turn, i in enumerate(order)}
+
+
+def imbalance(slides: Iterable[CutSlide], fold_of: Mapping[str, int], *, num_folds: int) -> dict[str, dict[str, float]]:
+    """How uneven the folds of patients are: for `slides` and `tiles` the `largest` and the root mean square (`rms`) deviation of a share
+    from 1 / `num_folds`, over all, each centre, each stain and each diagnosis, to 1e-4.
+    """
+    found = strata(slide for slide in slides if slide.patient in fold_of)
+    folds = np.array([fold_of[patient] for patient in found.patients])
+    away = balance.deviations(found.counts, folds, num_folds=num_folds)
+    told = {}
+    for unit in ("slides", "tiles"):
+        of = away[[name[0] == unit and name[1] != "cell" for name in found.names]]
+        told[unit] = {"largest": round(float(np.abs(of).max()), 4), "rms": round(float(np.sqrt((of**2).mean())), 4)}
+    return told
 
 
 def leaks(rows: Sequence[TileRow]) -> dict[str, tuple[int, ...]]:
@@ -49,67 +130,47 @@ def leaks(rows: Sequence[TileRow]) -> dict[str, tuple[int, ...]]:
 
 def fold_counts(rows: Sequence[TileRow], *, num_folds: int) -> list[dict[str, int]]:
     """Tiles and patients of each fold."""
-    members = [[row for row in rows if row.fold == fold] for fold in range(num_folds)]
-    return [{"tiles": len(of), "patients": len({row.patient for row in of})} for of in members]
+    tiles = np.bincount([row.fold for row in rows], minlength=num_folds)
+    patients: list[set[str]] = [set() for _ in range(num_folds)]
+    for row in rows:
+        patients[row.fold].add(row.patient)
+    return [{"tiles": int(tiles[fold]), "patients": len(patients[fold])} for fold in range(num_folds)]
 
 
-def fold_warnings(rows: Sequence[TileRow], *, num_folds: int) -> tuple[str, ...]:
-    """A line for each fold that is empty or lacks a stain or centre that others have, where they are known."""
+def fold_warnings(
+    rows: Sequence[TileRow], slides: Iterable[CutSlide], *, num_folds: int, kept_together: str = "patient"
+) -> tuple[str, ...]:
+    """A line for the folds that are empty, and for each stain, centre or diagnosis that a fold lacks, where it is known of every tile.
+
+    `kept_together` is what folds are by: that a centre is in one of them is no news where each is a fold, and what leaks is told by tile.
+    """
     lines = []
-    patients = len({row.patient for row in rows})
-    if patients < num_folds:
-        lines.append(f"patients: {patients}, folds: {num_folds}; the last {num_folds - patients} stay empty")
-    for what in ("stain", "centre"):
-        by_value: Mapping[str, set[int]] = _folds_of(rows, what)
-        occupied = {row.fold for row in rows}
-        if "" in by_value:  # not known of every slide
-            continue
-        for value, folds in sorted(by_value.items()):
-            if folds != occupied:
-                lines.append(f"{what} {value} is missing from fold {', '.join(str(f) for f in sorted(occupied - folds))}")
+    num_patients = len({row.patient for row in rows})
+    occupied = {row.fold for row in rows}
+    if kept_together == "patient" and num_patients < num_folds:
+        lines.append(f"patients: {num_patients}, folds: {num_folds}; the last {num_folds - num_patients} stay empty")
+    elif len(occupied) < num_folds:
+        lines.append(f"no tile in fold {_listed(set(range(num_folds)) - occupied)}")
+    if kept_together == "tile":
+        what = "what a held-out fold tests was partly trained on, so that its figures are too good"
+        lines.append(f"folds by tile: {len(leaks(rows))} of {num_patients} patients lie in several folds; {what}")
+    of = {slide.name: slide for slide in slides}
+    for what in ("stain", "centre", "diagnosis"):
+        if what != kept_together:
+            lines += missing_values(what, ((getattr(of[row.slide], what), row.fold) for row in rows))
     return tuple(lines)
 
 
-def _folds_of(rows: Sequence[TileRow], what: str) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = defaultdict(set)
-    for row in rows:
-        found[getattr(row, what)].add(row.fold)
-    return found
+def missing_values(what: str, placed: Iterable[tuple[str, int]]) -> list[str]:
+    """A line for each value that some of the occupied folds lack; `placed` holds (value, fold) of each tile. None where a value is unknown."""
+    folds: Mapping[str, set[int]] = defaultdict(set)
+    for value, fold in placed:
+        folds[value].add(fold)
+    if "" in folds:
+        return []
+    occupied = set().union(*folds.values())
+    return [f"{what} {value} is missing from fold {_listed(occupied - of)}" for value, of in sorted(folds.items()) if of != occupied]
 
 
-def _weights(rows: Sequence[TileRow], patients: Sequence[str]) -> np.ndarray:
-    """Tiles of each patient `[P, S]`: in all, by centre, by stain, and by pair of the two; float64."""
-    index = {patient: i for i, patient in enumerate(patients)}
-    strata: dict[tuple[str, ...], int] = {("all",): 0}
-    cells: dict[tuple[int, int], int] = defaultdict(int)
-    for row in rows:
-        for key in (("all",), ("centre", row.centre), ("stain", row.stain), ("pair", row.centre, row.stain)):
-            cells[index[row.patient], strata.setdefault(key, len(strata))] += 1
-    weights = np.zeros((len(patients), len(strata)))
-    for (patient, stratum), count in cells.items():
-        weights[patient, stratum] = count
-    return weights
-
-
-def _cost(total: np.ndarray, target: np.ndarray, scale: np.ndarray) -> float:
-    return float((((total - target) * scale) ** 2).sum())
-
-
-def _improve(folds: np.ndarray, weights: np.ndarray, totals: np.ndarray, target: np.ndarray, scale: np.ndarray) -> None:
-    """Moves single patients, in place, while the cost falls; no fold is emptied."""
-    for _ in range(_MAX_SWEEPS):
-        has_moved = False
-        for i in range(len(folds)):
-            here = folds[i]
-            if (folds == here).sum() == 1:
-                continue
-            without = totals[here] - weights[i]
-            gain = _cost(totals[here], target, scale) - _cost(without, target, scale)
-            added = [_cost(total + weights[i], target, scale) - _cost(total, target, scale) for total in totals]
-            added[here] = gain
-            best = int(np.argmin(np.round(added, 12)))
-            if added[best] < gain - 1e-9:
-                totals[here], totals[best], folds[i] = without, totals[best] + weights[i], best
-                has_moved = True
-        if not has_moved:
-            return
+def _listed(folds: Iterable[int]) -> str:
+    return ", ".join(str(fold) for fold in sorted(folds))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hdgan.errors import BadInput
 from hdgan.slides.content import content_hash
@@ -36,6 +37,7 @@ class ImageEntry:
     patient: str = ""
     centre: str = ""
     stain: str = ""
+    diagnosis: str = ""
     mpp: float | None = None
     """um/px as a table gives it."""
 
@@ -89,7 +91,10 @@ class ImageBytes:
         zips = sorted({entry.path for entry in entries if entry.member})
         inputs = {f"images {number} {path.name}": content_hash(path) for number, path in enumerate(zips)}
         loose = [[entry.name, hash_bytes(self.read(entry))] for entry in entries if not entry.member]
-        said = [[entry.name, entry.member, entry.patient, entry.centre, entry.stain, entry.mpp] for entry in entries]
+        said: list[Any] = [[entry.name, entry.member, entry.patient, entry.centre, entry.stain, entry.mpp] for entry in entries]
+        diagnoses = [entry.diagnosis for entry in entries]
+        if any(diagnoses):  # only then, so that what was made from tables without them stays current
+            said.append(diagnoses)
         return inputs | ({"images": hash_json(loose)} if loose else {}) | {"image table": hash_json(said)}
 
     def close(self) -> None:
@@ -153,7 +158,7 @@ def _in_table(path: Path) -> Iterator[ImageEntry]:
     for line in read_table(path):
         outer = next((parent for parent in line.path.parents if parent.suffix.lower() == ".zip" and parent.is_file()), None)
         file, member = (line.path, "") if outer is None else (outer, line.path.relative_to(outer).as_posix())
-        yield ImageEntry(line.name, file, member, line.patient, line.centre, line.stain, line.mpp)
+        yield ImageEntry(line.name, file, member, line.patient, line.centre, line.stain, line.diagnosis, line.mpp)
 
 
 def _safe(name: str) -> str:

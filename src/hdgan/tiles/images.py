@@ -1,6 +1,6 @@
 """The tiles stage on images that are cut already: each becomes one tile. Other medical images, grey and of 16 bits too, enter here.
 
-Writes `tiles.zip` and `tiles.csv` as for slides, `images.csv` (every image with what became of it) and `qc.png`. In the index the image stands
+Writes `tiles.zip` and `tiles.csv` as for slides, `images.csv` (every image with what became of it), `cases.csv` and `qc.png`. In the index the image stands
 in the place of the slide: `x_px`, `y_px` and `level0_px` are the square that was taken, in px of the image. Format: docs/formats/tiles.md.
 """
 
@@ -26,8 +26,9 @@ from hdgan.store.atomic import write_png, write_text
 from hdgan.store.codec import LOSSLESS, SUFFIXES, Format, encode
 from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.tiles.background import is_background, white_point
+from hdgan.tiles.cases import CASES, CutSlide
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.folds import assign_folds, fold_counts, fold_warnings
+from hdgan.tiles.dealing import deal_slides
 from hdgan.tiles.image_pixels import Window, decode_image, measured_window, to_rgb
 from hdgan.tiles.image_sources import ImageBytes, ImageEntry, find_images
 from hdgan.tiles.images_config import ImagesConfig
@@ -111,21 +112,22 @@ def _finish(
     out, rows = stage.path, [one.row for one in taken if one.row is not None]
     if not rows:
         raise BadInput(out, f"no tile stays of {len(taken)} images", "raise `images.max_background`, or look at the images")
-    fold_of = assign_folds(rows, num_folds=config.num_folds, seed=seed)
-    rows = [replace(row, fold=fold_of[row.patient]) for row in rows]
+    dealt = deal_slides([_as_slide(one) for one in taken], rows, config, seed=seed)
+    rows = [replace(row, fold=dealt.fold_of[row.name]) for row in rows]
     write_rows(out / INDEX, rows)
-    write_text(out / IMAGES, _table(taken, fold_of))
+    write_text(out / IMAGES, _table(taken, dealt.fold_of))
+    write_text(out / CASES, dealt.table(rows))
     with closing(TileArchive(out)) as archive:
         write_png(out / QC, _sheet(archive, seed=seed))
-    warnings = [*fold_warnings(rows, num_folds=config.num_folds), *_leaks([one.entry for one in taken])]
+    warnings = [*dealt.warnings(rows), *_leaks([one.entry for one in taken])]
     for line in warnings:
         progress.say(line)
     counts = {
         "images": len(taken),
         "tiles": len(rows),
-        "patients": len(fold_of),
+        "patients": len({row.patient for row in rows}),
         "window": list(window) if window else None,
-        "folds": fold_counts(rows, num_folds=config.num_folds),
+        **dealt.counts(rows),
         "warnings": warnings,
     }
     stage.seal(counts=counts)
@@ -245,14 +247,22 @@ def _table(taken: Sequence[_Taken], fold_of: Mapping[str, int]) -> str:
     """`images.csv`: files by their names, not their places."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["image", "file", "patient", "centre", "stain", "fold", "width_px", "height_px", "numbers", "verdict", "problem"])
+    header = "image,file,patient,centre,stain,diagnosis,fold,width_px,height_px,numbers,verdict,problem"
+    writer.writerow(header.split(","))
     for one in taken:
         entry = one.entry
         file = f"{entry.path.name}/{entry.member}" if entry.member else entry.path.name
-        told = [entry.name, file, entry.patient, entry.centre, entry.stain, fold_of.get(entry.patient, "") if one.row else ""]
+        fold = fold_of[one.row.name] if one.row else ""
+        told = [entry.name, file, entry.patient, entry.centre, entry.stain, entry.diagnosis, fold]
         problem = "" if one.problem is None else f"{one.problem.what}; {one.problem.remedy}"
         writer.writerow([*told, *(one.size_px or ("", "")), one.numbers, one.verdict, problem])
     return buffer.getvalue()
+
+
+def _as_slide(one: _Taken) -> CutSlide:
+    """An image as a slide that gives at most one tile."""
+    entry = one.entry
+    return CutSlide(entry.name, entry.patient, entry.centre, entry.stain, entry.diagnosis, num_tiles=int(one.row is not None))
 
 
 def _leaks(entries: Sequence[ImageEntry]) -> list[str]:

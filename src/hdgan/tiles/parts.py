@@ -54,13 +54,14 @@ def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]]) -> tuple[
 
 
 def join_parts(out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int]) -> tuple[TileRow, ...]:
-    """Writes the archive of all slides in their order, each tile with the fold of its patient; the rows."""
+    """Writes the archive of all slides in their order, each tile with its fold by its name; the rows. A tile without one is left out."""
 
     def tiles() -> Iterator[tuple[TileRow, bytes]]:
         for slide in slides:
             with closing(TileArchive(part_folder(out, slide))) as archive:
                 for index, row in enumerate(archive.rows):
-                    yield replace(row, fold=fold_of[row.patient]), archive.encoded(index)
+                    if row.name in fold_of:
+                        yield replace(row, fold=fold_of[row.name]), archive.encoded(index)
 
     return write_archive(out, tiles())
 

@@ -15,10 +15,13 @@ import shapely
 
 from hdgan.errors import BadInput
 from hdgan.slides.protocol import SlideReader, best_level
+from hdgan.slides.pseudonyms import Pseudonyms, hidden_error
 from hdgan.slides.reader import known_mpp, open_slide
-from hdgan.slides.table import Area, SlideEntry, find_slides
+from hdgan.slides.table import Area, SlideEntry
+from hdgan.tiles.cases import cut_slides, gather, lacking_stains
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.image_sources import find_images
+from hdgan.tiles.keys import find_entries, passing_pseudonyms
 from hdgan.tiles.raw_copy import raw_grid, snapped
 
 MPP_TOLERANCE = 0.02
@@ -91,14 +94,17 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig) -> Sl
     return SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, cells, grid.level if grid else None)
 
 
-def plan_slides(config: TilesConfig, *, base: Path) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
-    """Plans of the slides that can be cut, in the order of their names, and what is wrong with the others.
+def plan_slides(
+    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None = None
+) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
+    """Plans of the slides that can be cut, in the order of their names, and what is wrong with the others, whose names are pseudonyms
+    where there are.
 
     Raises:
         BadInput: the sources themselves cannot be read.
     """
     plans, problems = [], []
-    for entry in find_slides(config.slides, base=base):
+    for entry in find_entries(config, base=base, pseudonyms=pseudonyms):
         try:
             slide = open_slide(entry.path, mpp_override=entry.mpp)
             try:
@@ -106,8 +112,14 @@ def plan_slides(config: TilesConfig, *, base: Path) -> tuple[tuple[SlidePlan, ..
             finally:
                 slide.close()
         except BadInput as error:
-            problems.append(error)
+            problems.append(error if pseudonyms is None else hidden_error(error, [entry]))
     return tuple(plans), tuple(problems)
+
+
+def without_stains(plans: Sequence[SlidePlan], *, min_stains: int | None) -> dict[str, str]:
+    """Why each patient with slides of fewer stains is left out; slides that hold no cell do not count."""
+    num_cells = {plan.entry.name: len(plan.cells) for plan in plans}
+    return lacking_stains(gather(cut_slides((plan.entry for plan in plans), num_cells)), min_stains=min_stains)
 
 
 def estimate(config: TilesConfig, *, base: Path) -> Estimate:
@@ -121,7 +133,9 @@ def estimate(config: TilesConfig, *, base: Path) -> Estimate:
         stored = config.stored_px**2 * num
         seconds = stored * (_SECONDS_PER_READ_PX + _SECONDS_PER_STORED_PX[config.format])
         return Estimate(num, num, round(stored * _BYTES_PER_PX[config.format]), seconds, ())
-    plans, problems = plan_slides(config, base=base)
+    plans, problems = plan_slides(config, base=base, pseudonyms=passing_pseudonyms(config, base=base))
+    left_out = without_stains(plans, min_stains=config.min_stains_per_case)
+    plans = tuple(plan for plan in plans if plan.entry.patient not in left_out)
     num_cells = sum(len(plan.cells) for plan in plans)
     stored = config.stored_px**2 * num_cells
     read = sum(len(plan.cells) * plan.read_px**2 for plan in plans)

@@ -25,9 +25,11 @@ from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import KEPT
 from hdgan.tiles.encode import tile_source
 from hdgan.tiles.images import rebuild_images
-from hdgan.tiles.plan import MPP_TOLERANCE, SlidePlan, plan_slides
+from hdgan.tiles.keys import finished_pseudonyms
+from hdgan.tiles.plan import MPP_TOLERANCE, SlidePlan
 from hdgan.tiles.raw_copy import raw_grid
-from hdgan.tiles.stage import STAGE, slide_inputs
+from hdgan.tiles.sources import open_sources
+from hdgan.tiles.stage import STAGE
 
 
 def rebuild_tiles(
@@ -41,16 +43,17 @@ def rebuild_tiles(
         DamagedArtifact: the index is missing or was changed.
     """
     form = form or config.format
-    read_manifest(out)
+    before = read_manifest(out)
     if config.images is not None:
         return rebuild_images(config, config.images, out=out, seed=seed, base=base, form=form, progress=progress)
-    plans, problems = plan_slides(config, base=base)
-    if problems and config.broken_slides == "stop":
-        raise problems[0]
-    with open_stage(out, stage=STAGE, config=config.recorded(), seed=seed, inputs=slide_inputs(plans)) as stage:
+    pseudonyms = finished_pseudonyms(config, base=base, inputs=before.inputs)
+    with (
+        open_sources(config, base=base, pseudonyms=pseudonyms, progress=progress) as (sources, progress),
+        open_stage(out, stage=STAGE, config=config.recorded(), seed=seed, inputs=sources.inputs) as stage,
+    ):
         assert stage.manifest is not None, "it was finished, and a stale one is refused"
         rows = _checked_rows(out, stage.manifest)
-        by_name = {plan.entry.name: plan for plan in plans}
+        by_name = {plan.entry.name: plan for plan in sources.plans}
         progress.start("tiles", total=len(rows))
         try:
             write_archive(out, _taken(rows, by_name, config, form, progress))
