@@ -12,13 +12,15 @@ import typer
 
 from hdgan.cli import main as command
 from hdgan.errors import BadInput, HdganError, Interrupted, OutOfSpace
+from hdgan.slides.pseudonyms import make_key, open_key
+from tests.slides.painting import paint, write_slide
 
 # The flags of every verb. A change here is a change for every script that people wrote: say so in CHANGELOG.md.
 FLAGS = {
     "demo": ["--out", "-o"],
     "doctor": [],
     "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
-    "inspect": ["slides", "--mpp", "--slide-mpp", "--pictures"],
+    "inspect": ["slides", "--mpp", "--slide-mpp", "--pictures", "--pseudonym-key"],
     "tile": ["run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format"],
     "train": ["run", "--config", "-c", "--plan", "--redo"],
     "sample": ["run", "--config", "-c", "--redo", "--interpolate", "--way"],
@@ -81,6 +83,21 @@ def test_a_broken_slide_is_one_line(tmp_path, refused):
     broken = tmp_path / "broken.svs"
     broken.write_bytes(b"II*\0 this is no slide")
     assert "broken.svs" in refused("inspect", str(broken))
+
+
+def test_with_the_key_each_slide_is_told_with_its_pseudonyms(tmp_path, hdgan, refused):
+    write_slide(tmp_path / "doe.tif", paint(64, 64))
+    (tmp_path / "slides.csv").write_text("path,patient\ndoe.tif,Doe\n")
+    make_key(tmp_path / "key")
+    names = open_key(tmp_path / "key")
+    known_as = f"({names.slide('doe')} of {names.patient('Doe')})"
+    code, out, _ = hdgan("inspect", tmp_path / "slides.csv", "--pseudonym-key", tmp_path / "key")
+    assert code == 0
+    assert out.startswith(f"doe {known_as}: ")
+    (tmp_path / "doe.tif").write_bytes(b"no slide")
+    line = refused("inspect", str(tmp_path / "slides.csv"), "--pseudonym-key", str(tmp_path / "key"))
+    assert f"{tmp_path / 'doe.tif'}: cannot be read as an image" in line
+    assert known_as in line
 
 
 def test_an_empty_folder_of_slides_is_one_line(tmp_path, refused):

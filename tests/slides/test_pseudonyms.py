@@ -129,6 +129,14 @@ def test_errors_leave_a_block_without_names_and_without_a_cause_that_is_shown():
     assert caught.value.__suppress_context__
 
 
+def test_an_error_of_the_operating_system_about_a_slide_names_it_not_and_others_stay_as_they_are():
+    with pytest.raises(HdganError, match=r"Permission denied") as caught, hiding(ENTRY):
+        raise PermissionError(13, "Permission denied", str(ENTRY[0].path))
+    assert "Doe" not in str(caught.value)
+    with pytest.raises(PermissionError), hiding(ENTRY):
+        raise PermissionError(13, "Permission denied", "/runs/mine")
+
+
 @pytest.fixture
 def table(tmp_path):
     (tmp_path / "list.csv").write_text("path,patient,mpp\nDoe_John.svs,Doe-4711,0.5\n")

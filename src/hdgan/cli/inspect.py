@@ -21,13 +21,18 @@ Pictures = Annotated[
     ),
 ]
 
+PseudonymKey = Annotated[
+    Path | None, typer.Option("--pseudonym-key", help="Key file: say the pseudonyms of each slide and its patient too.", show_default=False)
+]
 
-def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = None) -> None:
+
+def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = None, pseudonym_key: PseudonymKey = None) -> None:
     """Say of each slide what it is and whether it can be cut."""
     from hdgan.errors import HdganError
     from hdgan.slides.inspect import inspect_slides
 
     reports = inspect_slides(slides, base=Path.cwd(), slide_mpp=slide_mpp)
+    known_as = _pseudonyms(slides, pseudonym_key)
     bad = [report for report in reports if report.problem]
     for report in reports:
         if report.size_px is None or report.size_mm is None or report.problem:
@@ -36,13 +41,15 @@ def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = Non
         levels = ", ".join(f"{value:.4g}" for value in report.downsamples)
         size = f"{report.size_px[0]} x {report.size_px[1]} px, {width:.2f} x {height:.2f} mm"
         objective = f", objective x{report.objective:g}" if report.objective else ""
-        typer.echo(f"{report.name}: {report.vendor}, {size}, {report.mpp:.4g} um/px{objective}, levels at {levels}; {_reading(report)}")
+        name = report.name + known_as.get(report.name, "")
+        typer.echo(f"{name}: {report.vendor}, {size}, {report.mpp:.4g} um/px{objective}, levels at {levels}; {_reading(report)}")
         if pictures is not None:
             _draw(report.path, pictures / f"{report.name}.png", mpp=report.mpp)
+    problems = [report.problem + known_as.get(report.name, "") for report in bad]
     if len(bad) == 1:
-        raise HdganError(bad[0].problem)
+        raise HdganError(problems[0])
     if bad:
-        raise HdganError(f"{len(bad)} of {len(reports)} slides cannot be cut: " + " | ".join(report.problem for report in bad))
+        raise HdganError(f"{len(bad)} of {len(reports)} slides cannot be cut: " + " | ".join(problems))
 
 
 def _reading(report: SlideReport) -> str:
@@ -60,3 +67,15 @@ def _draw(slide: Path, picture: Path, *, mpp: float | None) -> None:
     shares = f"background {portrait.background:.1%}, pen {portrait.pen:.1%}, black {portrait.black:.1%}"
     damage = f", cannot be decoded {portrait.unreadable:.1%}" if portrait.unreadable else ""
     typer.echo(f"  white {portrait.white}, {shares}{damage}: {picture}")
+
+
+def _pseudonyms(slides: list[str], key: Path | None) -> dict[str, str]:
+    """What to say after the name of each slide, by that name; nothing without a key."""
+    from hdgan.slides.pseudonyms import open_key
+    from hdgan.slides.table import find_slides
+
+    if key is None:
+        return {}
+    names = open_key(key)
+    entries = find_slides(slides, base=Path.cwd())
+    return {entry.name: f" ({names.slide(entry.name)} of {names.patient(entry.patient)})" for entry in entries}

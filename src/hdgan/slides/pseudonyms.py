@@ -156,11 +156,16 @@ def hidden_error(error: Error, entries: Sequence[SlideEntry]) -> Error:
 
 @contextmanager
 def hiding(entries: Sequence[SlideEntry]) -> Iterator[None]:
-    """Errors that a user can mend leave the block with no slide named."""
+    """Errors that a user can mend, and those of the operating system about a slide, leave the block with no slide named."""
     try:
         yield
     except HdganError as error:
         raise hidden_error(error, entries) from None
+    except OSError as error:
+        line = hidden(str(error), entries)
+        if line == str(error):  # about a file of ours
+            raise
+        raise HdganError(line) from None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import shapely
 
 from hdgan.errors import BadInput
 from hdgan.slides.protocol import SlideReader, best_level
-from hdgan.slides.pseudonyms import Pseudonyms, hidden_error
+from hdgan.slides.pseudonyms import Pseudonyms, hiding
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.table import Area, SlideEntry
 from hdgan.tiles.cases import cut_slides, gather, lacking_stains
@@ -106,13 +107,10 @@ def plan_slides(
     plans, problems = [], []
     for entry in find_entries(config, base=base, pseudonyms=pseudonyms):
         try:
-            slide = open_slide(entry.path, mpp_override=entry.mpp)
-            try:
+            with nullcontext() if pseudonyms is None else hiding([entry]), closing(open_slide(entry.path, mpp_override=entry.mpp)) as slide:
                 plans.append(plan_slide(slide, entry, config))
-            finally:
-                slide.close()
         except BadInput as error:
-            problems.append(error if pseudonyms is None else hidden_error(error, [entry]))
+            problems.append(error)
     return tuple(plans), tuple(problems)
 
 
