@@ -1,7 +1,7 @@
 """The slide's own JPEG tiles, copied and not encoded again: the pixels of the slide, bit by bit, in a tenth of the bytes of PNG.
 
 Possible where the scale asked for is a level of the slide (within the 2 % that count as none) whose TIFF page holds JPEG tiles
-that do not overlap, and the corner of a tile lies on that page's grid. Everything else is refused by name.
+that do not overlap, and the corner of a tile lies on that page's grid. Everything else is refused by name. Text inside the streams is not copied.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tifffile
 
 from hdgan.errors import BadInput
 from hdgan.slides.protocol import SlideReader
+from hdgan.store.jpeg_segments import bare
 from hdgan.store.jpeg_tiff import JpegLayout, jpeg_tiff
 
 _REMEDY = 'cut it with format = "jxl" or "png"'
@@ -82,7 +83,7 @@ class JpegTiles:
             raise _refused(path, f"it is no TIFF file ({error})") from error
         try:
             self._page = _page(self._tiff, path, size_px)
-            self.layout = _layout(self._page)
+            self.layout = _layout(self._page, path)
             self._across = -(-size_px[0] // self.layout.tile_px[0])
         except BaseException:
             self._tiff.close()
@@ -123,7 +124,10 @@ class JpegTiles:
         data = bytes(file.read(num))
         if len(data) != num:
             raise BadInput(self.path, f"ends inside JPEG tile {index}", "the file is cut off: copy it again from its source")
-        return data
+        try:
+            return bare(data)
+        except ValueError as error:
+            raise BadInput(self.path, f"JPEG tile {index} {error}", "the file is damaged there: copy it again from its source") from error
 
 
 def _page(tiff: Any, path: Path, size_px: tuple[int, int]) -> Any:
@@ -139,16 +143,20 @@ def _page(tiff: Any, path: Path, size_px: tuple[int, int]) -> Any:
     return page
 
 
-def _layout(page: Any) -> JpegLayout:
+def _layout(page: Any, path: Path) -> JpegLayout:
     def value(name: str) -> Any:
         tag = page.tags.get(name)
         return None if tag is None else tag.value
 
+    try:
+        tables = bare(given) if (given := bytes(value("JPEGTables") or b"")) else b""
+    except ValueError as error:
+        raise _refused(path, f"what they share {error}") from error
     subsampling, black_white, positioning = value("YCbCrSubSampling"), value("ReferenceBlackWhite"), value("YCbCrPositioning")
     return JpegLayout(
         tile_px=(int(page.tilewidth), int(page.tilelength)),
         photometric=int(page.photometric),
-        tables=bytes(value("JPEGTables") or b""),
+        tables=tables,
         subsampling=None if subsampling is None else (int(subsampling[0]), int(subsampling[1])),
         positioning=None if positioning is None else int(positioning),
         black_white=tuple(int(v) for v in black_white) if black_white is not None and len(black_white) == 12 else None,
