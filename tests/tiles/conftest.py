@@ -25,3 +25,12 @@ def cohort(tmp_path) -> Path:
 @pytest.fixture
 def config() -> TilesConfig:
     return TilesConfig(slides=("slides.csv",), mpp=1.0, tile_px=32, margin=2, stride_px=32, num_folds=2)
+
+
+@pytest.fixture
+def diagnosed(cohort) -> Path:
+    """The same slides, with a diagnosis each."""
+    (cohort / "slides.csv").write_text(
+        "path,patient,centre,stain,diagnosis\na1.tif,A,Rome,PAS,IgAN\na2.tif,A,Rome,HE,IgAN\nb1.tif,B,Pisa,PAS,MN\n", encoding="utf-8"
+    )
+    return cohort

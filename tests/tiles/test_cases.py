@@ -37,14 +37,6 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def diagnosed(cohort):
-    (cohort / "slides.csv").write_text(
-        "path,patient,centre,stain,diagnosis\na1.tif,A,Rome,PAS,IgAN\na2.tif,A,Rome,HE,IgAN\nb1.tif,B,Pisa,PAS,MN\n", encoding="utf-8"
-    )
-    return cohort
-
-
 def test_a_case_holds_what_is_known_of_its_slides_with_tiles():
     slides = [
         cut("A", name="2", stain="PAS", centre="Rome", diagnosis="MN", num_tiles=3),

@@ -7,6 +7,7 @@ from hdgan.tiles.cut import BACKGROUND, KEPT, PEN, UNREADABLE, Cell
 from hdgan.tiles.scores import Limits
 from hdgan.tiles.stage import run_tiles
 from hdgan.tiles.what_if import Kept, count_kept, lines, read_slides, what_if
+from tests.slides.painting import paint, write_slide
 
 SLIDES = {"a": {"stain": "PAS", "centre": "Rome", "patient": "A"}, "b": {"stain": "HE", "centre": "", "patient": "B"}}
 
@@ -56,6 +57,30 @@ def test_a_finished_stage_answers_what_cutting_it_again_would_give(tmp_path, coh
             if row.group == "patient":
                 kept = [line for line in read_slides(tmp_path / f"{number}" / "slides.csv").values() if line["patient"] == row.value]
                 assert sum(int(line["kept"]) for line in kept) == row.num_kept[number]
+
+
+def test_tiles_are_counted_by_diagnosis_where_one_is_known():
+    slides = {"a": SLIDES["a"] | {"diagnosis": "MN"}, "b": SLIDES["b"]}
+    found = count_kept([cell("a", 0.3), cell("b", 0.4)], slides, limits=Limits(0.5), thresholds=(0.3,))
+    assert [row for row in found if row.group == "diagnosis"] == [Kept("diagnosis", "(none)", 1, (0,)), Kept("diagnosis", "MN", 1, (1,))]
+    assert [row.group for row in found] == ["all", "stain", "stain", "centre", "centre", "diagnosis", "diagnosis", "patient", "patient"]
+
+
+def test_a_case_stays_at_the_thresholds_where_it_has_the_stains_asked_for(tmp_path, diagnosed, config):
+    """Also one that is left out at the threshold of the run: its cells are scored all the same."""
+    pale = paint(seed=5, tissue=(0.05, 0.05, 0.12, 0.12))
+    write_slide(diagnosed / "b2.tif", pale)
+    with (diagnosed / "slides.csv").open("a") as file:
+        file.write("b2.tif,B,Pisa,HE,MN\n")
+    asked = config.model_copy(update={"min_stains_per_case": 2, "num_folds": 1})
+    run_tiles(asked, out=tmp_path / "out", seed=0, base=diagnosed)
+    thresholds = (0.1, 0.5, 0.99)
+    told = what_if(tmp_path / "out", thresholds)
+    by_patient = {row.value: row.num_kept for row in told if row.group == "patient"}
+    assert by_patient["B"][1] == 0 < by_patient["B"][2]
+    for number, threshold in enumerate(thresholds):
+        manifest = run_tiles(asked.model_copy(update={"max_background": threshold}), out=tmp_path / f"{number}", seed=0, base=diagnosed)
+        assert manifest.counts["tiles"] == told[0].num_kept[number]
 
 
 def test_the_table_stands_in_columns():

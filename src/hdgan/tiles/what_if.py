@@ -15,8 +15,8 @@ from hdgan.tiles.parts import CELLS, read_cells
 from hdgan.tiles.scores import Limits
 
 THRESHOLDS = (0.3, 0.5, 0.7)
-GROUPS = ("stain", "centre", "patient")
-"""Columns of the slide table by which tiles are counted."""
+GROUPS = ("stain", "centre", "diagnosis", "patient")
+"""Columns of the slide table by which tiles are counted; by diagnosis where one is known."""
 _UNNAMED = "(none)"
 
 
@@ -33,7 +33,7 @@ class Kept:
 
 
 def what_if(folder: Path, thresholds: Sequence[float] = THRESHOLDS) -> tuple[Kept, ...]:
-    """The counts of the finished tiles stage in `folder` for each threshold: all tiles, then by stain, centre and patient.
+    """The counts of the finished tiles stage in `folder` for each threshold: all tiles, then by stain, centre, diagnosis and patient.
 
     Raises:
         BadInput: the stage is not finished, or a threshold is no share.
@@ -44,29 +44,52 @@ def what_if(folder: Path, thresholds: Sequence[float] = THRESHOLDS) -> tuple[Kep
             raise BadInput("--at", f"{threshold:g} is no share of background", "give numbers from 0 to 1")
     settings = read_manifest(folder).config
     limits = Limits(**{field.name: settings[field.name] for field in fields(Limits) if field.name in settings})
-    return count_kept(read_cells(folder / CELLS), read_slides(folder / "slides.csv"), limits=limits, thresholds=thresholds)
+    cells, slides = read_cells(folder / CELLS), read_slides(folder / "slides.csv")
+    return count_kept(cells, slides, limits=limits, thresholds=thresholds, min_stains=settings.get("min_stains_per_case"))
 
 
 def count_kept(
-    cells: Sequence[Cell], slides: Mapping[str, Mapping[str, str]], *, limits: Limits, thresholds: Sequence[float]
+    cells: Sequence[Cell],
+    slides: Mapping[str, Mapping[str, str]],
+    *,
+    limits: Limits,
+    thresholds: Sequence[float],
+    min_stains: int | None = None,
 ) -> tuple[Kept, ...]:
     """The counts of `cells` for each threshold of background, the other limits as they are; `slides` are lines of the slide table by name.
 
-    Cells that cannot be decoded never count as kept. Blur and compartments of cells that were dropped unread are not known and drop none.
+    Cells that cannot be decoded never count as kept, nor do those of patients whose kept tiles have fewer than `min_stains` stains. Blur and
+    compartments of cells that were dropped unread are not known and drop none.
     """
     totals: dict[tuple[str, str], int] = defaultdict(int)
     kept: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(thresholds))
-    rules = [replace(limits, max_background=threshold) for threshold in thresholds]
-    for cell in cells:
+    groups = [group for group in GROUPS if group != "diagnosis" or any(line.get(group) for line in slides.values())]
+    stays = [_staying(cells, slides, replace(limits, max_background=threshold), min_stains) for threshold in thresholds]
+    for index, cell in enumerate(cells):
         line = slides.get(cell.slide, {})
-        keys = [("all", ""), *((group, line.get(group, "") or _UNNAMED) for group in GROUPS)]
-        stays = [cell.verdict != UNREADABLE and verdict_of(cell, rule) == KEPT for rule in rules]
-        for key in keys:
+        for key in [("all", ""), *((group, line.get(group, "") or _UNNAMED) for group in groups)]:
             totals[key] += 1
-            for number, is_kept in enumerate(stays):
-                kept[key][number] += is_kept
-    order = ("all", *GROUPS)
+            for number, of_threshold in enumerate(stays):
+                kept[key][number] += of_threshold[index]
+    order = ("all", *groups)
     return tuple(Kept(*key, totals[key], tuple(kept[key])) for key in sorted(totals, key=lambda key: (order.index(key[0]), key[1])))
+
+
+def _staying(cells: Sequence[Cell], slides: Mapping[str, Mapping[str, str]], limits: Limits, min_stains: int | None) -> list[bool]:
+    """Whether each cell stays."""
+    stays = [cell.verdict != UNREADABLE and verdict_of(cell, limits) == KEPT for cell in cells]
+    if min_stains is None:
+        return stays
+    stains: dict[str, set[str]] = defaultdict(set)
+    for cell, is_kept in zip(cells, stays, strict=True):
+        if is_kept:
+            stains[_patient(cell, slides)].add(slides.get(cell.slide, {}).get("stain", ""))
+    enough = {patient for patient, of in stains.items() if len(of - {""}) >= min_stains}
+    return [is_kept and _patient(cell, slides) in enough for cell, is_kept in zip(cells, stays, strict=True)]
+
+
+def _patient(cell: Cell, slides: Mapping[str, Mapping[str, str]]) -> str:
+    return slides.get(cell.slide, {}).get("patient", "")
 
 
 def read_slides(path: Path) -> dict[str, dict[str, str]]:
