@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from hdgan.tiles.background import Overview
-from hdgan.tiles.cut import BLUR, KEPT, REASONS, Cell
+from hdgan.tiles.cut import BLUR, KEPT, LEFT_OUT, REASONS, Cell
 from hdgan.tiles.pictures import COLOURS, LARGEST_PX, composed, draw_cells, encode_jpeg, encode_overlay, thumbnail
 
 
@@ -26,7 +26,7 @@ def test_a_small_overview_stays_as_it_is_and_what_cannot_be_read_is_grey():
 
 
 def test_every_verdict_has_a_colour_of_its_own():
-    assert set(COLOURS) == {KEPT, *REASONS}
+    assert set(COLOURS) == {KEPT, *REASONS, LEFT_OUT}
     assert len(set(COLOURS.values())) == len(COLOURS)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hdgan.slides.pseudonyms import open_key
+from hdgan.store.archive import TileArchive
 from hdgan.tiles.report import PICTURES, REPORT
 from hdgan.tiles.stage import run_tiles
 from tests.slides.painting import damage, paint, write_slide
@@ -74,7 +76,7 @@ def test_the_page_names_what_went_wrong_and_escapes_it(troubled):
 
 def test_the_page_counts_by_stain_centre_fold_and_patient(troubled):
     text = (troubled / REPORT).read_text()
-    counts = text[text.index("<h2>Counts") : text.index("<h2>Scores")]
+    counts = text[text.index("<h2>Counts") : text.index("<h2>Folds")]
     lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr.*?</tr>", counts)]
     rows = {line[0]: [int(cell.replace(",", "")) for cell in line[1:]] for line in lines if line}
     for total, *verdicts in rows.values():
@@ -87,6 +89,69 @@ def test_the_page_counts_by_stain_centre_fold_and_patient(troubled):
     assert "blur above 0.9" in text
     assert "ink above 0.1" in text
     assert text.count('class="limit"') >= 3
+
+
+def table_after(text, heading):
+    """The lines of the table below a heading, by what stands first in them."""
+    part = text[text.index(f"<h2>{heading}") :]
+    lines = re.findall(r"<tr.*?</tr>", part[: part.index("</table>")])
+    cells = [re.findall(r"<td>(.*?)</td>", line) for line in lines]
+    return {line[0]: line[1:] for line in cells if line}
+
+
+@pytest.mark.parametrize("way", ["patient", "centre", "tile"])
+def test_the_page_shows_what_lies_in_each_fold_and_of_which_stratum(tmp_path, diagnosed, config, way):
+    out = tmp_path / "out"
+    manifest = run_tiles(config.model_copy(update={"folds": way}), out=out, seed=0, base=diagnosed)
+    text, rows = (out / REPORT).read_text(), TileArchive(out).rows
+    diagnosis = {"A": "IgAN", "B": "MN"}
+    shown = table_after(text, "Folds")
+    assert set(shown) == {
+        "all", "centre Rome", "centre Pisa", "stain HE", "stain PAS", "diagnosis IgAN", "diagnosis MN", "patients"
+    }  # fmt: skip
+    for name, cells in shown.items():
+        kind, _, value = name.partition(" ")
+        of = [row for row in rows if kind in ("all", "patients") or value in (row.centre, row.stain, diagnosis[row.patient])]
+        for fold, cell in enumerate(cells):
+            inside = [row for row in of if row.fold == fold]
+            num_tiles_and_slides = f"{len(inside)} of {len({row.slide for row in inside})}"
+            assert cell == (str(len({row.patient for row in inside})) if kind == "patients" else num_tiles_and_slides)
+    for line in manifest.counts["warnings"]:
+        assert f"Folds: {line}." in text
+    assert ("root mean square" in text) == (way == "patient")
+    assert ("2 patients lie in several folds" in text) == (way == "tile")
+
+
+def test_the_page_lists_the_cases_and_why_one_is_left_out(tmp_path, diagnosed, config):
+    write_slide(diagnosed / "b2.tif", paint(seed=5, tissue=(0, 0, 0.02, 0.02)))
+    with (diagnosed / "slides.csv").open("a") as file:
+        file.write("b2.tif,B,Pisa,HE,MN\n")
+    run_tiles(config.model_copy(update={"min_stains_per_case": 2, "num_folds": 1}), out=tmp_path / "out", seed=0, base=diagnosed)
+    text = (tmp_path / "out" / REPORT).read_text()
+    cases = table_after(text, "Cases")
+    assert cases["A"] == ["2", "HE, PAS", "Rome", "IgAN", str(len(TileArchive(tmp_path / "out"))), "0", ""]
+    assert cases["B"][-2:] == ["", "has 1 (PAS) of the 2 stains asked for, counting those with tiles"]
+    assert "Cases with fewer than 2 stains are left out: 1." in text
+    counts = re.findall(r"<th>(.*?)</th>", text[text.index("<h2>Counts") : text.index("<h2>Folds")])
+    assert "case left out" in counts
+    assert re.search(r"<td>b1</td><td>no tile: .*case left out", text)
+    assert Tags(text).open == []
+
+
+def test_under_a_key_the_page_and_its_pictures_show_pseudonyms_only(tmp_path, diagnosed, config):
+    (diagnosed / "bad.svs").write_bytes(b"no slide")
+    with (diagnosed / "slides.csv").open("a") as file:
+        file.write("bad.svs,Zebedee,Pisa,HE,MN\n")
+    (diagnosed / "slides.csv").write_text((diagnosed / "slides.csv").read_text().replace(",A,", ",Zacharias,"))
+    key = tmp_path / "apart" / "key.txt"
+    asked = config.model_copy(update={"pseudonym_key": key, "broken_slides": "skip"})
+    run_tiles(asked, out=tmp_path / "out", seed=0, base=diagnosed)
+    names, text = open_key(key), (tmp_path / "out" / REPORT).read_text()
+    assert not re.search(r"Zebedee|Zacharias|\ba1\b|\ba2\b|\bb1\b|bad\.svs|" + re.escape(str(tmp_path)), text)
+    assert f"<td>{names.slide('bad')}.svs</td><td>left out: is no slide" in text
+    assert set(table_after(text, "Cases")) == {names.patient("Zacharias"), names.patient("B")}
+    pictures = {path.name.partition(".")[0] for path in (tmp_path / "out" / PICTURES).iterdir()}
+    assert pictures == {names.slide(name) for name in ("a1", "a2", "b1")}
 
 
 def test_equal_runs_give_equal_pages(tmp_path, cohort, config):

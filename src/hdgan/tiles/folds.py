@@ -137,6 +137,36 @@ def fold_counts(rows: Sequence[TileRow], *, num_folds: int) -> list[dict[str, in
     return [{"tiles": int(tiles[fold]), "patients": len(patients[fold])} for fold in range(num_folds)]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How one stratum lies over the folds."""
+
+    kind: str
+    """`all`, `centre`, `stain` or `diagnosis`."""
+    value: str
+    slides: tuple[int, ...]
+    """Slides with tiles in each fold."""
+    tiles: tuple[int, ...]
+    """Tiles in each fold."""
+
+
+def spread(rows: Sequence[TileRow], slides: Iterable[CutSlide], *, num_folds: int) -> tuple[Spread, ...]:
+    """Slides and tiles of each fold: all, then of every centre, stain and diagnosis that is known."""
+    of = {slide.name: slide for slide in slides}
+    names: dict[tuple[int, str], list[set[str]]] = defaultdict(lambda: [set() for _ in range(num_folds)])
+    tiles: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0] * num_folds)
+    for row in rows:
+        for order, value in enumerate(("all", *(getattr(of[row.slide], name) for name in _COLUMNS))):
+            if value:
+                names[order, value][row.fold].add(row.slide)
+                tiles[order, value][row.fold] += 1
+    kinds = ("all", *_COLUMNS)
+    return tuple(
+        Spread(kinds[order], value if order else "", tuple(len(of_fold) for of_fold in names[order, value]), tuple(tiles[order, value]))
+        for order, value in sorted(tiles)
+    )
+
+
 def fold_warnings(
     rows: Sequence[TileRow], slides: Iterable[CutSlide], *, num_folds: int, kept_together: str = "patient"
 ) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from hdgan.slides.resample import area_resample
 from hdgan.tiles.background import Overview
-from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNREADABLE, Cell
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, UNREADABLE, Cell
 
 LARGEST_PX = 1024
 
@@ -25,6 +25,7 @@ COLOURS = {
     UNREADABLE: (205, 30, 30),
     BLUR: (240, 140, 0),
     COMPARTMENT: (135, 60, 185),
+    LEFT_OUT: (0, 150, 165),
 }
 """RGB of each verdict."""
 

@@ -16,12 +16,16 @@ from PIL import Image
 from hdgan.errors import BadInput
 from hdgan.plots.histograms import histogram
 from hdgan.plots.page import Page
+from hdgan.store.archive import TileRow
 from hdgan.store.atomic import write_bytes, write_text
 from hdgan.tiles import parts, what_if
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, REASONS, UNREADABLE, Cell
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, REASONS, UNREADABLE, Cell
+from hdgan.tiles.dealing import Dealt
+from hdgan.tiles.fold_tables import tell_cases, tell_folds
 from hdgan.tiles.pictures import COLOURS, draw_cells, encode_overlay
 from hdgan.tiles.plan import SlidePlan
+from hdgan.tiles.sources import Sources
 
 REPORT = "report.html"
 PICTURES = "report"
@@ -42,22 +46,20 @@ _MEANINGS = {
     UNREADABLE: "cannot be decoded",
     BLUR: "blurred",
     COMPARTMENT: "low compartment score",
+    LEFT_OUT: "case left out",
 }
+_WHY_NOT = (*REASONS, LEFT_OUT)
 _DASH = "-"
+_PARTED = ";"
+"""Between the folds of a slide in `slides.csv`, where folds are by tile."""
 
 Lines = Mapping[str, Mapping[str, str]]
 """Lines of `slides.csv` by the name of the slide."""
 
 
-def write_report(
-    out: Path,
-    plans: Sequence[SlidePlan],
-    cells: Sequence[Cell],
-    problems: Sequence[BadInput],
-    warnings: Sequence[str],
-    config: TilesConfig,
-) -> None:
-    """Writes `report.html` and its pictures into the stage folder `out`, where the parts and `slides.csv` lie."""
+def write_report(out: Path, sources: Sources, cells: Sequence[Cell], rows: Sequence[TileRow], dealt: Dealt, config: TilesConfig) -> None:
+    """Writes `report.html` and its pictures into the stage folder `out`, where the parts and `slides.csv` lie. `rows` is the index."""
+    plans, problems = sources.plans, sources.problems
     of_slide: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         of_slide[cell.slide].append(cell)
@@ -73,8 +75,10 @@ def write_report(
         write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
     lines = what_if.read_slides(out / "slides.csv")
     page = _opening(plans, cells, problems, lines, config)
-    _tell_problems(page, plans, of_slide, problems, warnings)
+    _tell_problems(page, plans, of_slide, problems, dealt.warnings(rows))
     _tell_counts(page, cells, lines)
+    tell_folds(page, rows, dealt)
+    tell_cases(page, rows, dealt, config)
     _tell_scores(page, cells, lines, config)
     _tell_slides(page, plans, of_slide, sizes, lines, config)
     write_text(out / REPORT, page.html())
@@ -95,7 +99,15 @@ def _opening(plans: Sequence[SlidePlan], cells: Sequence[Cell], problems: Sequen
             (f"{len(problems):,}", "slides left out"),
         ]
     )
-    page.links([("qc.png", "tiles to look at"), ("tiles.csv", "tiles"), ("cells.csv", "cells and scores"), ("slides.csv", "slides")])
+    page.links(
+        [
+            ("qc.png", "tiles to look at"),
+            ("tiles.csv", "tiles"),
+            ("cells.csv", "cells and scores"),
+            ("slides.csv", "slides"),
+            ("cases.csv", "cases"),
+        ]
+    )
     page.note(_rules(config))
     return page
 
@@ -118,7 +130,7 @@ def _tell_problems(
         if verdicts[UNREADABLE]:
             rows.append([plan.entry.name, f"{verdicts[UNREADABLE]:,} cells cannot be decoded: the file is damaged there"])
         if not verdicts[KEPT]:
-            why = ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in REASONS if verdicts[reason])
+            why = ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in _WHY_NOT if verdicts[reason])
             rows.append([plan.entry.name, f"no tile: {why or 'none fits into it, or into the areas given for it'}"])
     page.heading("What to look at")
     if rows:
@@ -126,27 +138,29 @@ def _tell_problems(
     for line in warnings:
         page.note(f"Folds: {line}.")
     if not rows and not warnings:
-        page.note("Nothing: every slide was read whole and gave tiles, and every fold holds every stain and centre.")
+        page.note(
+            "Nothing: every slide was read whole and gave tiles, and every fold holds every stain, centre and diagnosis that is known of all."
+        )
 
 
 def _tell_counts(page: Page, cells: Sequence[Cell], lines: Lines) -> None:
     found = Counter(cell.verdict for cell in cells)
-    reasons = [reason for reason in REASONS if found[reason]]
+    reasons = [reason for reason in _WHY_NOT if found[reason]]
     page.heading("Counts")
     head = ["", "cells", "kept", *(_MEANINGS[reason] for reason in reasons)]
     counts: dict[tuple[int, str, str], Counter[str]] = defaultdict(Counter)
     for cell in cells:
         line = lines[cell.slide]
         counts[0, "all", ""][cell.verdict] += 1
-        for order, group in enumerate(("stain", "centre", "fold", "patient"), start=1):
-            if line[group]:
+        for order, group in enumerate(("stain", "centre", "diagnosis", "fold", "patient"), start=1):
+            if line[group] and not (group == "fold" and _PARTED in line[group]):  # a cell that is dropped is in no fold
                 counts[order, group, line[group]][cell.verdict] += 1
     rows = []
     for key in sorted(counts):
         numbers = [counts[key].total(), counts[key][KEPT], *(counts[key][reason] for reason in reasons)]
         rows.append([f"{key[1]} {key[2]}".strip(), *(f"{number:,}" for number in numbers)])
     page.table(head, rows, own=[0])
-    page.note("Stains, centres and patients are those of the slide table; a slide without a kept tile is in no fold.")
+    page.note("Stains, centres, diagnoses and patients are those of the slide table; a slide without a kept tile is in no fold.")
 
 
 def _tell_scores(page: Page, cells: Sequence[Cell], lines: Lines, config: TilesConfig) -> None:
@@ -154,7 +168,7 @@ def _tell_scores(page: Page, cells: Sequence[Cell], lines: Lines, config: TilesC
     page.charts([_chart(name, cells, config) for name in _SCORES])
     page.note("Heights are square roots of counts; the line is the threshold. What each score measures: docs/formats/tiles.md.")
     page.heading("At other thresholds of background")
-    rows = what_if.count_kept(cells, lines, limits=config.limits, thresholds=what_if.THRESHOLDS)
+    rows = what_if.count_kept(cells, lines, limits=config.limits, thresholds=what_if.THRESHOLDS, min_stains=config.min_stains_per_case)
     shown = [row for row in rows if row.group != "patient"]
     page.table(*what_if.table(shown, what_if.THRESHOLDS), own=[0])
     page.note("Tiles that would stay. `hdgan tile RUN --what-if` prints this by patient too, at any threshold, without reading a slide.")
@@ -177,7 +191,7 @@ def _tell_slides(
 ) -> None:
     found = {cell.verdict for cells in of_slide.values() for cell in cells}
     page.heading("Slides")
-    page.key([(_css(verdict), _MEANINGS[verdict]) for verdict in (KEPT, *REASONS) if verdict in found])
+    page.key([(_css(verdict), _MEANINGS[verdict]) for verdict in (KEPT, *_WHY_NOT) if verdict in found])
     if config.step_px < config.stored_px:
         page.note("Cells overlap: of each the middle is drawn, as wide as the step from one to the next.")
     page.switch("draw the cells")
@@ -186,8 +200,9 @@ def _tell_slides(
         cells, line = of_slide.get(name, []), lines[name]
         with page.section(name, name=f"slide-{name}"):
             verdicts = Counter(cell.verdict for cell in cells)
-            counts = ", ".join(f"{verdicts[verdict]:,} {_MEANINGS[verdict]}" for verdict in (KEPT, *REASONS) if verdicts[verdict])
-            about = [f"{group} {line[group] or _DASH}" for group in ("patient", "centre", "stain", "fold")]
+            counts = ", ".join(f"{verdicts[verdict]:,} {_MEANINGS[verdict]}" for verdict in (KEPT, *_WHY_NOT) if verdicts[verdict])
+            about = [f"{group} {line[group] or _DASH}" for group in ("patient", "centre", "stain", "diagnosis")]
+            about.append(f"fold {line['fold'].replace(_PARTED, ' and ') or _DASH}")
             size_mm = [edge * plan.slide_mpp / 1000 for edge in plan.size_px]
             page.note(f"{counts or 'no cell'}. {', '.join(about)}. {size_mm[0]:.1f} x {size_mm[1]:.1f} mm at {plan.slide_mpp:g} um/px.")
             lower, upper = (f"{PICTURES}/{name}{ending}" for ending in (".jpg", ".cells.png"))

@@ -112,7 +112,7 @@ def _finish(
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
     for line in (*told(late), *warnings):
         progress.say(line)
-    write_report(out, plans, cells, sources.problems, warnings, config)
+    write_report(out, sources, cells, rows, dealt, config)
     always = {BACKGROUND, UNREADABLE} | (set() if config.min_stains_per_case is None else {LEFT_OUT})
     counts: dict[str, Any] = {
         "slides": len(plans),
