@@ -53,6 +53,9 @@ def finished_pseudonyms(config: TilesConfig, *, base: Path, inputs: Mapping[str,
             raise BadInput("tiles.pseudonym_key", "names no key, and the tiles were cut with one", "name that one again")
         return None
     path = _place(config.pseudonym_key, base)
+    if fingerprint is None:
+        remedy = "cut them again with --redo, or take `pseudonym_key` out of the settings"
+        raise BadInput("tiles.pseudonym_key", f"names {path}, and the tiles were cut without a key", remedy)
     found = open_key(path)
     if found.fingerprint != fingerprint:
         raise BadInput(path, "is not the key that the tiles were cut with", "put that one back, or cut the tiles again with --redo")
