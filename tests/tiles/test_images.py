@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from pydantic import ValidationError
 
 from hdgan.errors import BadInput, StaleStage
 from hdgan.store.archive import TileArchive
@@ -91,6 +92,57 @@ def test_a_table_names_patients_also_of_members_of_a_zip(folder):
         ("two", "Q", "Pisa", "HE"),
     ]
     assert np.array_equal(archive.read(0), colour(1))
+
+
+@pytest.fixture
+def told(folder):
+    """The images, with a centre and a diagnosis each in a table."""
+    (folder / "t.csv").write_text(
+        "path,patient,centre,stain,diagnosis\nset/A/1.png,A,Rome,PAS,MN\nset/A/2.png,A,Rome,HE,MN\nset/B/3.png,B,Pisa,HE,IgAN\n"
+    )
+    return folder
+
+
+def lines(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("way", "of_patient"), [("patient", {"A": 1, "B": 1}), ("centre", {"A": 1, "B": 1}), ("tile", {"A": 2, "B": 1})])
+def test_images_are_dealt_into_folds_in_every_way_and_stored_again_in_them(told, way, of_patient):
+    config, manifest = run(told, ("t.csv",), folds=way)
+    rows = TileArchive(told / "out").rows
+    assert {patient: len({row.fold for row in rows if row.patient == patient}) for patient in "AB"} == of_patient
+    assert [int(line["fold"]) for line in lines(told / "out" / "images.csv")] == [row.fold for row in rows]
+    assert [line["diagnosis"] for line in lines(told / "out" / "images.csv")] == ["MN", "MN", "IgAN"]
+    assert {line["patient"]: line["diagnoses"] for line in lines(told / "out" / "cases.csv")} == {"A": "MN", "B": "IgAN"}
+    assert sum(of["tiles"] for of in manifest.counts["folds"]) == 3
+    assert any(line.startswith("folds by tile: 1 of 2 patients") for line in manifest.counts["warnings"]) == (way == "tile")
+    rebuild_tiles(config, out=told / "out", seed=0, base=told, form="jxl")
+    assert [row.fold for row in TileArchive(told / "out").rows] == [row.fold for row in rows]
+
+
+def test_folds_by_centre_need_centres_before_anything_is_written(folder):
+    with pytest.raises(BadInput, match="has no centre, and folds are by centre"):
+        run(folder, ("set",), folds="centre")
+    assert not (folder / "out").exists()
+
+
+def test_a_diagnosis_makes_tiles_of_images_stale_only_where_there_is_one(told):
+    plain = (told / "t.csv").read_text()
+    (told / "t.csv").write_text(plain.replace("MN", "").replace("IgAN", ""))
+    _, manifest = run(told, ("t.csv",))
+    (told / "t.csv").write_text(plain.replace(",diagnosis", "").replace(",MN", "").replace(",IgAN", ""))
+    assert run(told, ("t.csv",))[1] == manifest
+    (told / "t.csv").write_text(plain)
+    with pytest.raises(StaleStage, match=r"inputs\.image table"):
+        run(told, ("t.csv",))
+
+
+@pytest.mark.parametrize("setting", [{"pseudonym_key": "key.txt"}, {"min_stains_per_case": 2}])
+def test_settings_of_slides_are_refused_for_images(setting):
+    with pytest.raises(ValidationError, match="is for slides; of images, name or leave out in their table"):
+        TilesConfig(slides=("a.zip",), mpp=0.5, tile_px=32, images=ImagesConfig(), **setting)
 
 
 def png16(path, pixels):

@@ -29,6 +29,7 @@ from hdgan.tiles.background import is_background, white_point
 from hdgan.tiles.cases import CASES, CutSlide
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.dealing import deal_slides
+from hdgan.tiles.folds import by_centre
 from hdgan.tiles.image_pixels import Window, decode_image, measured_window, to_rgb
 from hdgan.tiles.image_sources import ImageBytes, ImageEntry, find_images
 from hdgan.tiles.images_config import ImagesConfig
@@ -65,9 +66,12 @@ def run_images(
     """Stores the images that `config.slides` names as tiles in the stage folder `out`; its manifest.
 
     Raises:
-        BadInput: an image is missing, damaged, too small, or of another size or scale than asked for (`broken_slides` may leave it out), or none stays.
+        BadInput: an image is missing, damaged, too small, or of another size or scale than asked for (`broken_slides` may leave it out), or none stays;
+            or folds are by centre and centres are unknown, one, or shared by a patient.
     """
     entries = find_images(config.slides, base=base, labels=images.labels)
+    if config.folds == "centre":  # before anything is written
+        by_centre(_as_slide(entry, num_tiles=1) for entry in entries)
     with closing(ImageBytes()) as source:
         inputs = source.inputs(entries)
         with open_stage(out, stage=_STAGE, config=config.recorded(), seed=seed, inputs=inputs, redo=redo) as stage:
@@ -112,7 +116,7 @@ def _finish(
     out, rows = stage.path, [one.row for one in taken if one.row is not None]
     if not rows:
         raise BadInput(out, f"no tile stays of {len(taken)} images", "raise `images.max_background`, or look at the images")
-    dealt = deal_slides([_as_slide(one) for one in taken], rows, config, seed=seed)
+    dealt = deal_slides([_as_slide(one.entry, num_tiles=int(one.row is not None)) for one in taken], rows, config, seed=seed)
     rows = [replace(row, fold=dealt.fold_of[row.name]) for row in rows]
     write_rows(out / INDEX, rows)
     write_text(out / IMAGES, _table(taken, dealt.fold_of))
@@ -259,10 +263,9 @@ def _table(taken: Sequence[_Taken], fold_of: Mapping[str, int]) -> str:
     return buffer.getvalue()
 
 
-def _as_slide(one: _Taken) -> CutSlide:
+def _as_slide(entry: ImageEntry, *, num_tiles: int) -> CutSlide:
     """An image as a slide that gives at most one tile."""
-    entry = one.entry
-    return CutSlide(entry.name, entry.patient, entry.centre, entry.stain, entry.diagnosis, num_tiles=int(one.row is not None))
+    return CutSlide(entry.name, entry.patient, entry.centre, entry.stain, entry.diagnosis, num_tiles)
 
 
 def _leaks(entries: Sequence[ImageEntry]) -> list[str]:
