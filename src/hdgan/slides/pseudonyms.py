@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -133,11 +134,13 @@ def make_key(path: Path) -> bool:
 
 def hidden(text: str, entries: Sequence[SlideEntry]) -> str:
     """`text` with the path, file name and stem of each slide's file, and the folder it lies in, replaced by what stands for it."""
+    if not text:  # for each tile of a cohort
+        return text
     for entry in sorted(entries, key=lambda entry: -len(str(entry.path))):
         folder = str(entry.path.parent)
-        for told in {str(entry.path), str(entry.path.absolute()), os.path.realpath(entry.path), entry.path.name}:
+        for told in _ways_to_say(entry.path):
             text = text.replace(told, entry.file_name)
-        if _is_telling(entry.path.stem):
+        if entry.path.stem in text and _is_telling(entry.path.stem):
             text = re.sub(_as_word(entry.path.stem), entry.name, text)
         if len(folder) > 1:
             text = text.replace(folder + os.sep, "")
@@ -190,6 +193,13 @@ class HidingProgress:
     def say(self, line: str) -> None:
         """As `Progress.say`."""
         self.progress.say(hidden(line, self.entries))
+
+
+@lru_cache(maxsize=1 << 16)
+def _ways_to_say(path: Path) -> tuple[str, ...]:
+    """The path as given, absolute and without links, longest first, and the file's name."""
+    places = {str(path), str(path.absolute()), os.path.realpath(path)}
+    return (*sorted(places, key=lambda place: (-len(place), place)), path.name)
 
 
 def _kind(path: Path) -> str:
