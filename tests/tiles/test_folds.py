@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdgan.errors import BadInput
-from hdgan.tiles.folds import by_centre, by_patient, by_tile, fold_counts, fold_warnings, imbalance, leaks, missing_values, strata
+from hdgan.tiles.folds import (
+    Spread,
+    by_centre,
+    by_patient,
+    by_tile,
+    fold_counts,
+    fold_warnings,
+    imbalance,
+    leaks,
+    missing_values,
+    spread,
+    strata,
+)
 from tests.tiles.cohorts import cut, painted_cohort, row, rows_of
 
 
@@ -151,3 +163,14 @@ def test_by_tile_the_patients_that_leak_are_counted():
 def test_values_of_which_some_are_unknown_are_not_warned_of():
     assert missing_values("class", [("glomerulus", 0), ("tubule", 1), ("tubule", 0)]) == ["class glomerulus is missing from fold 1"]
     assert missing_values("class", [("glomerulus", 0), ("", 1)]) == []
+
+
+def test_what_lies_in_each_fold_adds_up_and_unknown_values_are_not_shown():
+    slides = [cut("A", stain="PAS", num_tiles=3), cut("B", stain="HE", diagnosis="MN", num_tiles=2), cut("C", name="C-", num_tiles=1)]
+    found = spread(rows_of(slides, {"A": 0, "B": 1, "C": 1}), slides, num_folds=3)
+    assert found == (
+        Spread("all", "", (1, 2, 0), (3, 3, 0)),
+        Spread("stain", "HE", (0, 1, 0), (0, 2, 0)),
+        Spread("stain", "PAS", (1, 0, 0), (3, 0, 0)),
+        Spread("diagnosis", "MN", (0, 1, 0), (0, 2, 0)),
+    )
