@@ -114,7 +114,7 @@ def test_the_page_shows_what_lies_in_each_fold_and_of_which_stratum(tmp_path, di
         of = [row for row in rows if kind in ("all", "patients") or value in (row.centre, row.stain, diagnosis[row.patient])]
         for fold, cell in enumerate(cells):
             inside = [row for row in of if row.fold == fold]
-            num_tiles_and_slides = f"{len(inside)} of {len({row.slide for row in inside})}"
+            num_tiles_and_slides = f"{len(inside)} ({len({row.slide for row in inside})})"
             assert cell == (str(len({row.patient for row in inside})) if kind == "patients" else num_tiles_and_slides)
     for line in manifest.counts["warnings"]:
         assert f"Folds: {line}." in text
@@ -132,10 +132,19 @@ def test_the_page_lists_the_cases_and_why_one_is_left_out(tmp_path, diagnosed, c
     assert cases["A"] == ["2", "HE, PAS", "Rome", "IgAN", str(len(TileArchive(tmp_path / "out"))), "0", ""]
     assert cases["B"][-2:] == ["", "has 1 (PAS) of the 2 stains asked for, counting those with tiles"]
     assert "Cases with fewer than 2 stains are left out: 1." in text
+    assert "Cases: 1 have too few stains and are left out." in text
+    assert "Nothing:" not in text
     counts = re.findall(r"<th>(.*?)</th>", text[text.index("<h2>Counts") : text.index("<h2>Folds")])
     assert "case left out" in counts
     assert re.search(r"<td>b1</td><td>no tile: .*case left out", text)
     assert Tags(text).open == []
+
+
+def test_slides_of_a_case_that_is_not_cut_count_as_left_out(tmp_path, diagnosed, config):
+    run_tiles(config.model_copy(update={"min_stains_per_case": 2, "num_folds": 1}), out=tmp_path / "out", seed=0, base=diagnosed)
+    text = (tmp_path / "out" / REPORT).read_text()
+    assert "<b>1</b><span>slides left out</span>" in text
+    assert table_after(text, "Cases")["B"] == ["1", "PAS", "Pisa", "MN", "0", "", "has 1 (PAS) of the 2 stains asked for"]
 
 
 def test_under_a_key_the_page_and_its_pictures_show_pseudonyms_only(tmp_path, diagnosed, config):

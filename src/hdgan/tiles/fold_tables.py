@@ -25,11 +25,11 @@ def tell_folds(page: Page, rows: Sequence[TileRow], dealt: Dealt) -> None:
     else:
         page.note(_MEANINGS[dealt.way])
     lines = [
-        [f"{one.kind} {one.value}".strip(), *(f"{tiles:,} of {slides:,}" for tiles, slides in zip(one.tiles, one.slides, strict=True))]
+        [f"{one.kind} {one.value}".strip(), *(f"{tiles:,} ({slides:,})" for tiles, slides in zip(one.tiles, one.slides, strict=True))]
         for one in spread(rows, dealt.slides, num_folds=dealt.num_folds)
     ]
     patients = [f"{of['patients']:,}" for of in fold_counts(rows, num_folds=dealt.num_folds)]
-    page.table(["tiles of slides", *(f"fold {fold}" for fold in range(dealt.num_folds))], [*lines, ["patients", *patients]], own=[0])
+    page.table(["tiles (slides)", *(f"fold {fold}" for fold in range(dealt.num_folds))], [*lines, ["patients", *patients]], own=[0])
     uneven = dealt.counts(rows).get("imbalance")
     if uneven:
         told = [f"{unit} {uneven[unit]['largest']:.1%} at most, {uneven[unit]['rms']:.1%} root mean square" for unit in ("slides", "tiles")]

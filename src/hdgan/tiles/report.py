@@ -13,7 +13,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from hdgan.errors import BadInput
 from hdgan.plots.histograms import histogram
 from hdgan.plots.page import Page
 from hdgan.store.archive import TileRow
@@ -59,7 +58,7 @@ Lines = Mapping[str, Mapping[str, str]]
 
 def write_report(out: Path, sources: Sources, cells: Sequence[Cell], rows: Sequence[TileRow], dealt: Dealt, config: TilesConfig) -> None:
     """Writes `report.html` and its pictures into the stage folder `out`, where the parts and `slides.csv` lie. `rows` is the index."""
-    plans, problems = sources.plans, sources.problems
+    plans = sources.plans
     of_slide: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         of_slide[cell.slide].append(cell)
@@ -74,8 +73,8 @@ def write_report(out: Path, sources: Sources, cells: Sequence[Cell], rows: Seque
         write_bytes(out / PICTURES / f"{name}.jpg", encoded)
         write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
     lines = what_if.read_slides(out / "slides.csv")
-    page = _opening(plans, cells, problems, lines, config)
-    _tell_problems(page, plans, of_slide, problems, dealt.warnings(rows))
+    page = _opening(sources, cells, lines, config)
+    _tell_problems(page, sources, of_slide, rows, dealt)
     _tell_counts(page, cells, lines)
     tell_folds(page, rows, dealt)
     tell_cases(page, rows, dealt, config)
@@ -84,7 +83,8 @@ def write_report(out: Path, sources: Sources, cells: Sequence[Cell], rows: Seque
     write_text(out / REPORT, page.html())
 
 
-def _opening(plans: Sequence[SlidePlan], cells: Sequence[Cell], problems: Sequence[BadInput], lines: Lines, config: TilesConfig) -> Page:
+def _opening(sources: Sources, cells: Sequence[Cell], lines: Lines, config: TilesConfig) -> Page:
+    plans, num_left_out = sources.plans, len(sources.problems) + len(sources.choice.unused)
     verdicts = Counter(cell.verdict for cell in cells)
     edge_um = config.stored_px * config.mpp
     overlap = "" if config.step_px >= config.stored_px else f", every {config.step_px} px, so that they overlap"
@@ -96,7 +96,7 @@ def _opening(plans: Sequence[SlidePlan], cells: Sequence[Cell], problems: Sequen
             (f"{verdicts[KEPT]:,}", f"tiles kept of {len(cells):,} cells"),
             (f"{len(plans):,}", "slides cut"),
             (f"{len({lines[plan.entry.name]['patient'] for plan in plans}):,}", "patients"),
-            (f"{len(problems):,}", "slides left out"),
+            (f"{num_left_out:,}", "slides left out"),
         ]
     )
     page.links(
@@ -121,11 +121,9 @@ def _rules(config: TilesConfig) -> str:
     return f"Dropped: {'; '.join(rules)}; what cannot be decoded. The thresholds are of this run's settings; the paper gives none."
 
 
-def _tell_problems(
-    page: Page, plans: Sequence[SlidePlan], of_slide: Mapping[str, Sequence[Cell]], problems: Sequence[BadInput], warnings: Sequence[str]
-) -> None:
-    rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in problems]
-    for plan in plans:
+def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence[Cell]], index: Sequence[TileRow], dealt: Dealt) -> None:
+    rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in sources.problems]
+    for plan in sources.plans:
         verdicts = Counter(cell.verdict for cell in of_slide.get(plan.entry.name, ()))
         if verdicts[UNREADABLE]:
             rows.append([plan.entry.name, f"{verdicts[UNREADABLE]:,} cells cannot be decoded: the file is damaged there"])
@@ -135,8 +133,11 @@ def _tell_problems(
     page.heading("What to look at")
     if rows:
         page.table(["slide", "what"], rows)
+    warnings = [f"Folds: {line}." for line in dealt.warnings(index)]
+    if dealt.left_out:
+        warnings.append(f"Cases: {len(dealt.left_out):,} have too few stains and are left out.")
     for line in warnings:
-        page.note(f"Folds: {line}.")
+        page.note(line)
     if not rows and not warnings:
         page.note(
             "Nothing: every slide was read whole and gave tiles, and every fold holds every stain, centre and diagnosis that is known of all."
