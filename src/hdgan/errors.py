@@ -24,6 +24,10 @@ class BadInput(HdganError):
         self.remedy = remedy
         super().__init__(f"{where}: {what}" + (f"; {remedy}" if remedy else ""))
 
+    def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
+        """Its three parts, so that it passes from a worker process to its parent."""
+        return (type(self), (self.where, self.what, self.remedy))
+
 
 class BadConfig(BadInput):
     """A setting is unknown or impossible."""

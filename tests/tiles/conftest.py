@@ -24,7 +24,7 @@ def cohort(tmp_path) -> Path:
 
 @pytest.fixture
 def config() -> TilesConfig:
-    return TilesConfig(slides=("slides.csv",), mpp=1.0, tile_px=32, margin=2, stride_px=32, num_folds=2)
+    return TilesConfig(slides=("slides.csv",), mpp=1.0, tile_px=32, margin=2, stride_px=32, num_folds=2, workers=0)
 
 
 @pytest.fixture

@@ -5,7 +5,19 @@ import pytest
 from hdgan.errors import DamagedArtifact
 from hdgan.store.archive import TileArchive, TileRow
 from hdgan.tiles.cut import BACKGROUND, KEPT, Cell, CutTile
-from hdgan.tiles.parts import CELLS, THUMBNAIL, is_whole, join_parts, part_folder, read_cells, remove_parts, write_cells, write_part
+from hdgan.tiles.parts import (
+    CELLS,
+    STATUS,
+    Status,
+    join_parts,
+    part_folder,
+    read_cells,
+    remove_parts,
+    whole_part,
+    write_cells,
+    write_part,
+    write_status,
+)
 
 
 def cut(slide, patient, numbers):
@@ -33,19 +45,32 @@ def test_tiles_without_a_fold_are_left_out(tmp_path):
     assert TileArchive(tmp_path).encoded(0) == b"a2"
 
 
-def test_a_part_that_was_interrupted_is_not_whole(tmp_path):
-    def killed():
-        yield from cut("a", "P", (1,))
-        raise KeyboardInterrupt
+def status(part):
+    sizes = {file.name: file.stat().st_size for file in sorted(part.iterdir())}
+    return Status("key", "a", "painted", {KEPT: 1, BACKGROUND: 1}, sizes, 0.5, "0.1.0")
 
-    with pytest.raises(KeyboardInterrupt):
-        write_part(tmp_path / "a", killed())
-    assert not is_whole(tmp_path / "a")
-    assert list((tmp_path / "a").iterdir()) == []
-    write_part(tmp_path / "a", cut("a", "P", (1,)))
-    assert not is_whole(tmp_path / "a")  # of an earlier version, without its picture for the report
-    (tmp_path / "a" / THUMBNAIL).write_bytes(b"jpeg")
-    assert is_whole(tmp_path / "a")
+
+def test_a_part_is_whole_with_its_status_its_key_and_all_its_files(tmp_path):
+    part = tmp_path / "a"
+    write_part(part, cut("a", "P", (1,)))
+    assert whole_part(part, "key") is None
+    told = status(part)
+    write_status(part, told)
+    assert whole_part(part, "key") == told
+    assert whole_part(part, "another") is None
+    cells = (part / CELLS).read_bytes()
+    (part / CELLS).write_bytes(cells[:-1])
+    assert whole_part(part, "key") is None
+    (part / CELLS).unlink()
+    assert whole_part(part, "key") is None
+    (part / CELLS).write_bytes(cells)
+    assert whole_part(part, "key") == told
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"key": "key"}', '{"key": "key", "sizes": 3}'])
+def test_a_status_that_is_none_is_no_status(tmp_path, text):
+    (tmp_path / STATUS).write_text(text)
+    assert whole_part(tmp_path, "key") is None
 
 
 def test_cells_survive_the_disk(tmp_path):

@@ -14,8 +14,7 @@ from hdgan.errors import BadConfig, BadInput, HdganError, StaleStage
 from hdgan.progress import Silent
 from hdgan.slides.pseudonyms import make_key, open_key
 from hdgan.store.archive import TileArchive
-from hdgan.tiles import parts
-from hdgan.tiles import stage as tiles_stage
+from hdgan.tiles import parts, work
 from hdgan.tiles.plan import estimate
 from hdgan.tiles.stage import run_tiles
 from tests.slides.painting import paint, write_slide
@@ -176,7 +175,7 @@ def test_a_plan_makes_no_key_and_names_nobody(tmp_path, clinic, asked):
 
 
 def test_a_failure_while_cutting_names_nobody_and_leaves_no_name_behind(tmp_path, clinic, asked, monkeypatch):
-    plain = tiles_stage.cut_slide
+    plain = work.cut_slide
 
     def failing(slide, plan, config, *, scores, progress):
         for number, pair in enumerate(plain(slide, plan, config, scores=scores, progress=progress)):
@@ -185,7 +184,7 @@ def test_a_failure_while_cutting_names_nobody_and_leaves_no_name_behind(tmp_path
                 raise BadInput(slide.path, f"{slide.path.name} fell off the disk {slide.path.parent}/x")
             yield pair
 
-    monkeypatch.setattr(tiles_stage, "cut_slide", failing)
+    monkeypatch.setattr(work, "cut_slide", failing)
     listener = Listener()
     with pytest.raises(HdganError, match="fell off the disk") as caught:
         run(asked, clinic, tmp_path / "out", listener)

@@ -14,7 +14,7 @@ from hdgan.progress import Silent
 from hdgan.store import atomic
 from hdgan.store.archive import TileArchive
 from hdgan.store.stage import verify
-from hdgan.tiles import stage
+from hdgan.tiles import work
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.stage import run_tiles
@@ -127,7 +127,7 @@ def test_stopped_at_any_write_it_resumes_to_the_same_bytes(tmp_path, cohort, con
 
 
 def test_finished_slides_are_not_cut_again(tmp_path, cohort, config, monkeypatch):
-    plain, opened = stage.open_slide, []
+    plain, opened = work.open_slide, []
 
     def counting(path, **kwargs):
         opened.append(path.name)
@@ -135,7 +135,7 @@ def test_finished_slides_are_not_cut_again(tmp_path, cohort, config, monkeypatch
             raise KeyboardInterrupt
         return plain(path, **kwargs)
 
-    monkeypatch.setattr(stage, "open_slide", counting)
+    monkeypatch.setattr(work, "open_slide", counting)
     with pytest.raises(KeyboardInterrupt):
         run(config, cohort, tmp_path / "out")
     opened.clear()

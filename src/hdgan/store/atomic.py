@@ -62,6 +62,37 @@ def replacing(path: Path, *, is_nested: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to be filled; becomes `path` when the block ends without an error, in the place of a folder that was there.
+
+    Other processes, on this machine or another, may do the same at the same time: one of the folders stays, whole. The folder above must exist.
+    """
+    mark = f"{TEMPORARY_MARK}{os.getpid()}-{os.urandom(4).hex()}"  # processes of several machines have equal numbers
+    temporary, former = (path.parent / f"{mark}-{kind}-{path.name}" for kind in ("new", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        sync_folder(temporary)
+        while True:
+            with suppress(FileNotFoundError):
+                path.rename(former)
+            try:
+                temporary.rename(path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                _remove(former)  # another process was faster: its folder goes the same way
+        sync_folder(path.parent)
+    except OSError as error:
+        raise_if_full(error, path)
+        raise
+    finally:
+        _remove(temporary)
+        _remove(former)
+
+
+@contextmanager
 def scratch(near: Path) -> Iterator[Path]:
     """A temporary folder on the disk of `near` (in the nearest folder above it that exists), removed at the end."""
     place = next(folder for folder in (near.absolute(), *near.absolute().parents) if folder.is_dir())

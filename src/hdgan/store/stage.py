@@ -108,12 +108,14 @@ def open_stage(
     inputs: dict[str, str],
     redo: bool = False,
     goes_on: Mapping[str, str] | None = None,
+    vouched: tuple[str, ...] = (),
 ) -> Iterator[StageFolder]:
     """The folder, locked: current, resumed, or begun.
 
     With `redo` a folder that was made from something else, or whose outputs are damaged, is cleared (all but `keep/`) and begun anew;
     one that is current and whole stays, and one that was begun from the same is resumed. `goes_on` names entries that such clearing
-    spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was.
+    spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was. `vouched` names entries whose
+    content says itself what it was made from: they may be there before the stage is begun, and are never cleared.
 
     Raises:
         Busy: another process works in it.
@@ -122,22 +124,22 @@ def open_stage(
     """
     begun = {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with _locked(folder / LOCK):
         remove_leftovers(folder)
         if _is_half_cleared(folder):
             note = _read_note(folder) or {}
-            _clear(folder, begun, spared=note[_CLEARING] if {key: note[key] for key in begun} == begun else None)
+            _clear(folder, begun, spared=note[_CLEARING] if {key: note[key] for key in begun} == begun else None, vouched=vouched)
         elif redo and is_damaged(folder):
-            _clear(folder, begun)
+            _clear(folder, begun, vouched=vouched)
         before = begun_with(folder)
         if before is None:
-            _refuse_foreign(folder)
+            _refuse_foreign(folder, vouched)
             write_json(folder / INPROGRESS, begun)
         elif before != begun:
             differing = _differences(before, begun)
             if not redo:
                 raise StaleStage(f"{folder}: made from other settings or inputs ({', '.join(differing)}); add --redo to make it again")
-            _clear(folder, begun, spared=(goes_on or {}).get(differing[0]) if len(differing) == 1 else None)
+            _clear(folder, begun, spared=(goes_on or {}).get(differing[0]) if len(differing) == 1 else None, vouched=vouched)
         manifest = read_manifest(folder) if (folder / MANIFEST).exists() else None
         if manifest is not None:
             (folder / INPROGRESS).unlink(missing_ok=True)  # of a kill just after the manifest was written
@@ -226,22 +228,22 @@ def _differences(before: Any, now: Any, prefix: str = "") -> list[str]:
     return names
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(folder: Path, vouched: tuple[str, ...]) -> None:
     """Never begins in a folder that holds somebody else's files."""
-    foreign = [name for name in _files(folder) if name not in _OWN and not _is_below(name, (KEEP,))]
+    foreign = [name for name in _files(folder) if name not in _OWN and not _is_below(name, (KEEP, *vouched))]
     if foreign:
         raise BadInput(folder, f"holds files that are not of this stage ({foreign[0]}, ...)", "choose another folder")
 
 
-def _clear(folder: Path, begun: dict[str, Any], *, spared: str | None = None) -> None:
-    """Empties the folder, but for the entry called `spared`, for a new beginning.
+def _clear(folder: Path, begun: dict[str, Any], *, spared: str | None = None, vouched: tuple[str, ...] = ()) -> None:
+    """Empties the folder, but for the entries called `spared` or `vouched`, for a new beginning.
 
     Killed at any point, the next opening goes on with it or finds the old stage whole.
     """
     write_json(folder / INPROGRESS, begun | {_CLEARING: spared})
     (folder / MANIFEST).unlink(missing_ok=True)
     for entry in sorted(folder.iterdir()):
-        if entry.name in (LOCK, KEEP, INPROGRESS, spared):
+        if entry.name in (LOCK, KEEP, INPROGRESS, spared, *vouched):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -287,23 +289,45 @@ def _is_below(name: str, tops: tuple[str, ...]) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; the operating system frees it when the process dies."""
-    handle = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+def sharing(folder: Path) -> Iterator[None]:
+    """Within it others may share the folder too, and nobody may open it as a stage.
+
+    Raises:
+        Busy: somebody has opened it.
+    """
+    with _locked(folder / LOCK, is_shared=True):
+        yield
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[None]:
+    """Holds the lock file `lock`, made if it is not there.
+
+    Raises:
+        Busy: another process holds it.
+    """
+    with _locked(lock):
+        yield
+
+
+@contextmanager
+def _locked(lock: Path, *, is_shared: bool = False) -> Iterator[None]:
+    """Holds a lock file; the operating system frees it when the process dies."""
+    handle = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        _take_lock(handle, folder)
+        _take_lock(handle, lock.parent if lock.name == LOCK else lock, is_shared=is_shared)
         yield
     finally:
         os.close(handle)
 
 
-def _take_lock(handle: int, folder: Path) -> None:
+def _take_lock(handle: int, folder: Path, *, is_shared: bool) -> None:
     if sys.platform == "win32":
         return
     import fcntl  # absent on Windows
 
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         message = f"{folder}: another process is working there; wait for it or stop it"
         raise Busy(message) from error

@@ -14,6 +14,8 @@ from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
 
 _LATER = ("images", "min_density", "max_pen", "max_black", "max_blur", "min_compartment", "folds", "min_stains_per_case")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
+_WHO = {"workers", "scheduler"}
+"""Fields that say who cuts, not what."""
 
 
 class TilesConfig(BaseModel):
@@ -86,6 +88,13 @@ class TilesConfig(BaseModel):
     broken_slides: Literal["stop", "skip"] = "stop"
     """What a slide that cannot be opened, or has no scale, does to the job; skipped ones are listed in `slides.csv`."""
 
+    workers: int | None = Field(default=None, ge=0, le=1024)
+    """Processes that read slides at the same time, each below 500 MB; without it one for each processor core. 0: this process reads them itself, and
+    a reader that crashes ends it. The result is the same whatever the number."""
+
+    scheduler: str | None = None
+    """Address of a Dask scheduler (`tcp://...`) whose workers cut the slides, or `local` for a cluster of processes on this machine. Extra `cluster`."""
+
     images: ImagesConfig | None = None
     """Section `[tiles.images]`: the sources are images that are cut already."""
 
@@ -124,9 +133,9 @@ class TilesConfig(BaseModel):
         """What the manifest says of these settings: all that can change a pixel. How tiles are stored without loss does not: `png` stands for all ways.
 
         Of the key, what it makes is recorded (with the inputs) and not its place. With a key the sources are not recorded either: their
-        names are identities, and what they led to stands with the inputs.
+        names are identities, and what they led to stands with the inputs. Nor is it recorded who cuts.
         """
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         private = {"pseudonym_key"} if self.pseudonym_key is None else {"pseudonym_key", "slides"}
-        said = self.model_dump(mode="json", exclude=left_out | private)
+        said = self.model_dump(mode="json", exclude=left_out | private | _WHO)
         return said | ({"format": "png"} if self.format in ("jxl", "none") else {})

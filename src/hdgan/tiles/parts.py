@@ -1,6 +1,6 @@
-"""The tiles of one slide on the disk, until all slides are cut: `parts/<slide>/`, an archive and its `cells.csv`.
+"""The tiles of one slide on the disk, until all slides are cut: `parts/<slide>/`, an archive, its `cells.csv` and its status.
 
-`cells.csv` is written last; a part without it was interrupted and is cut again. Equal slides give equal parts, so that
+A part is whole or absent, and `status.json` says what it was made from. Equal slides give equal parts, so that
 joining them gives the same bytes however often the job was killed.
 """
 
@@ -10,19 +10,21 @@ import csv
 import io
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import astuple, fields, replace
+from contextlib import closing, contextmanager
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
-from hdgan.errors import DamagedArtifact
+from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.archive import TileArchive, TileRow, write_archive
-from hdgan.store.atomic import write_text
+from hdgan.store.atomic import read_json, remove_leftovers, write_json, write_text
 from hdgan.tiles.cut import Cell, CutTile
 
 PARTS = "parts"
 CELLS = "cells.csv"
 THUMBNAIL = "thumbnail.jpg"
 """The slide at low resolution, for the report; lies in the part before its cells."""
+
+STATUS = "status.json"
 
 _OPTIONAL = ("pen", "black", "blur", "compartment")
 
@@ -32,9 +34,37 @@ def part_folder(out: Path, slide: str) -> Path:
     return out / PARTS / slide
 
 
-def is_whole(part: Path) -> bool:
-    """Whether the part was finished."""
-    return (part / CELLS).is_file() and (part / THUMBNAIL).is_file()
+@dataclass(frozen=True)
+class Status:
+    """What a part was made from and what it holds."""
+
+    key: str
+    """Hash of settings, plan, content of the slide and version (`hdgan.tiles.work.part_key`)."""
+    slide: str
+    reader: str
+    """What read the slide."""
+    verdicts: dict[str, int]
+    """Number of cells by what became of them."""
+    sizes: dict[str, int]
+    """Bytes of each file."""
+    seconds: float
+    version: str
+    """That of hdgan."""
+
+
+def whole_part(part: Path, key: str) -> Status | None:
+    """The status of a part, if it is there, made from what `key` says, and no file of it is missing or cut short."""
+    try:
+        status = Status(**read_json(part / STATUS))
+        sizes = {name: (part / name).stat().st_size for name in status.sizes}
+    except (BadInput, OSError, TypeError, AttributeError):
+        return None
+    return status if (status.key, status.sizes) == (key, sizes) else None
+
+
+def write_status(part: Path, status: Status) -> None:
+    """Writes `status.json`."""
+    write_json(part / STATUS, asdict(status))
 
 
 def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]]) -> tuple[Cell, ...]:
@@ -64,6 +94,15 @@ def join_parts(out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int]) 
                         yield replace(row, fold=fold_of[row.name]), archive.encoded(index)
 
     return write_archive(out, tiles())
+
+
+@contextmanager
+def without_leftovers(out: Path) -> Iterator[None]:
+    """Removes at the end, however it comes, what workers that were ended left half-written. For one who has the folder for himself."""
+    try:
+        yield
+    finally:
+        remove_leftovers(out / PARTS)
 
 
 def remove_parts(out: Path) -> None:

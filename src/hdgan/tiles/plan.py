@@ -15,12 +15,14 @@ from pathlib import Path
 import shapely
 
 from hdgan.errors import BadInput
+from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader, best_level
-from hdgan.slides.pseudonyms import Pseudonyms, hiding
+from hdgan.slides.pseudonyms import Pseudonyms, hidden_error, hiding
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.table import Area, SlideEntry
 from hdgan.tiles.cases import cut_slides, gather, lacking_stains
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import INLINE, Crew, Job, in_order
 from hdgan.tiles.image_sources import find_images
 from hdgan.tiles.keys import find_entries, passing_pseudonyms
 from hdgan.tiles.raw_copy import raw_grid, snapped
@@ -95,23 +97,39 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig) -> Sl
     return SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, cells, grid.level if grid else None)
 
 
+def plan_entry(entry: SlideEntry, config: TilesConfig, *, progress: Progress = SILENT) -> SlidePlan:
+    """The grid on a slide.
+
+    Raises:
+        BadInput: it cannot be opened, or see `plan_slide`.
+    """
+    del progress
+    with closing(open_slide(entry.path, mpp_override=entry.mpp)) as slide:
+        return plan_slide(slide, entry, config)
+
+
 def plan_slides(
-    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None = None
+    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None = None, crew: Crew = INLINE
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
     """Plans of the slides that can be cut, in the order of their names, and what is wrong with the others, whose names are pseudonyms
-    where there are.
+    where there are. `crew` opens them.
 
     Raises:
         BadInput: the sources themselves cannot be read.
     """
-    plans, problems = [], []
-    for entry in find_entries(config, base=base, pseudonyms=pseudonyms):
-        try:
-            with nullcontext() if pseudonyms is None else hiding([entry]), closing(open_slide(entry.path, mpp_override=entry.mpp)) as slide:
-                plans.append(plan_slide(slide, entry, config))
-        except BadInput as error:
-            problems.append(error)
-    return tuple(plans), tuple(problems)
+    return plan_entries(find_entries(config, base=base, pseudonyms=pseudonyms), config, crew=crew)
+
+
+def plan_entries(
+    entries: Sequence[SlideEntry], config: TilesConfig, *, crew: Crew = INLINE
+) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
+    """Plans of those slides that can be cut, in their order, and what is wrong with the others."""
+    is_secret = config.pseudonym_key is not None
+    with hiding(entries) if is_secret else nullcontext():
+        outcomes = in_order(crew.run([Job(str(entry.path), plan_entry, (entry, config)) for entry in entries]))
+    plans = tuple(outcome.value for outcome in outcomes if outcome.value is not None)
+    problems = [(outcome.problem, entries[outcome.index]) for outcome in outcomes if outcome.problem is not None]
+    return plans, tuple(hidden_error(problem, [entry]) if is_secret else problem for problem, entry in problems)
 
 
 def without_stains(plans: Sequence[SlidePlan], *, min_stains: int | None) -> dict[str, str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hdgan.errors import BadInput
+from hdgan.progress import SILENT, Progress
 from hdgan.randomness import stream
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import Crashed, Crew, Job
 from hdgan.tiles.cut import BACKGROUND, KEPT, Cell
 from hdgan.tiles.plan import SlidePlan
 
@@ -29,10 +33,44 @@ _KEPT_INK, _DROPPED_INK, _INK, _PAPER = (0, 110, 60), (180, 40, 30), (40, 40, 40
 Thing = TypeVar("Thing")
 
 
-def draw_sheet(
-    archive: TileArchive, cells: Sequence[Cell], plans: Mapping[str, SlidePlan], config: TilesConfig, *, seed: int
+def sheet(
+    archive: TileArchive,
+    cells: Sequence[Cell],
+    plans: Mapping[str, SlidePlan],
+    config: TilesConfig,
+    crew: Crew,
+    *,
+    seed: int,
+    progress: Progress = SILENT,
 ) -> np.ndarray:
-    """The sheet, `[H, W, 3]` uint8. Kept tiles are drawn by `seed`, of the dropped ones half; the other half are those nearest the threshold."""
+    """The sheet, drawn by the crew, for it reads slides; where a reader crashes on one, without what is read from them.
+
+    Raises:
+        BadInput: a tile that is not stored cannot be read from its slide.
+    """
+    arguments = (archive, cells, plans, config, seed)
+    ((outcome),) = crew.run([Job("the sheet of tiles", _drawn, arguments)], progress=progress)
+    if isinstance(outcome.problem, Crashed):
+        progress.say(f"{outcome.problem}; tiles that must be read from slides are grey on it")
+        return draw_sheet(TileArchive(archive.folder, _grey), cells, plans, config, seed=seed, is_reading=False)
+    if outcome.value is None:
+        raise outcome.problem or AssertionError("neither value nor problem")
+    return outcome.value
+
+
+def draw_sheet(
+    archive: TileArchive,
+    cells: Sequence[Cell],
+    plans: Mapping[str, SlidePlan],
+    config: TilesConfig,
+    *,
+    seed: int,
+    is_reading: bool = True,
+) -> np.ndarray:
+    """The sheet, `[H, W, 3]` uint8. Kept tiles are drawn by `seed`, of the dropped ones half; the other half are those nearest the threshold.
+
+    Unless it `is_reading`, no slide is opened, and dropped tiles are grey.
+    """
     kept = [i for i, cell in enumerate(cells) if cell.verdict == KEPT]
     dropped = [cell for cell in cells if cell.verdict == BACKGROUND]
     shown_rows = _some(range(len(archive)), num=NUM_SHOWN, seed=seed, name="tiles.qc.kept")
@@ -40,7 +78,8 @@ def draw_sheet(
     others = [cell for cell in dropped if cell not in nearest]
     shown_cells = nearest + _some(others, num=NUM_SHOWN - len(nearest), seed=seed, name="tiles.qc.dropped")
     stayed = [(_thumb(archive.read(i)), _label(archive.rows[i].slide, archive.rows[i].background)) for i in shown_rows]
-    gone = [(_thumb(_read_again(cell, plans[cell.slide], config)), _label(cell.slide, cell.background)) for cell in shown_cells]
+    look = partial(_read_again, config=config) if is_reading else _grey
+    gone = [(_thumb(look(cell, plans[cell.slide])), _label(cell.slide, cell.background)) for cell in shown_cells]
     head = f"{config.stored_px} px at {config.mpp:g} um/px"
     rule = f"more than {config.max_background:.0%} background"
     blocks = [
@@ -56,6 +95,18 @@ def _some(things: Sequence[Thing], *, num: int, seed: int, name: str) -> list[Th
     return [things[int(i)] for i in sorted(chosen)]
 
 
+def _drawn(
+    archive: TileArchive, cells: Sequence[Cell], plans: Mapping[str, SlidePlan], config: TilesConfig, seed: int, *, progress: Progress
+) -> np.ndarray:
+    del progress
+    with closing(archive):
+        return draw_sheet(archive, cells, plans, config, seed=seed)
+
+
+def _grey(*_: object) -> np.ndarray:
+    return np.full((_THUMB_PX, _THUMB_PX, 3), 128, np.uint8)
+
+
 def _read_again(cell: Cell, plan: SlidePlan, config: TilesConfig) -> np.ndarray:
     try:
         slide = open_slide(plan.entry.path, mpp_override=plan.slide_mpp)
@@ -64,7 +115,7 @@ def _read_again(cell: Cell, plan: SlidePlan, config: TilesConfig) -> np.ndarray:
         finally:
             slide.close()
     except BadInput:  # a cell of background that cannot be decoded: the sheet shows it grey
-        return np.full((_THUMB_PX, _THUMB_PX, 3), 128, np.uint8)
+        return _grey()
 
 
 def _thumb(pixels: np.ndarray) -> Image.Image:

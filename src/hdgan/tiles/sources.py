@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hdgan.errors import BadInput
 from hdgan.progress import Progress
-from hdgan.slides.content import content_hash
 from hdgan.slides.pseudonyms import HidingProgress, Pseudonyms, hiding
 from hdgan.slides.table import SlideEntry
 from hdgan.store.hashing import hash_json
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import INLINE, Crew
 from hdgan.tiles.dealing import Choice, choose, told
 from hdgan.tiles.keys import KEY_INPUT
 from hdgan.tiles.plan import SlidePlan, plan_slides
+from hdgan.tiles.work import contents_of
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,30 @@ class Sources:
         """The slides to cut."""
         return self.choice.plans
 
+    def without(self, failed: Mapping[str, BadInput]) -> Sources:
+        """The sources without slides that could not be cut, by their names; what is wrong with them stands with the other problems.
+
+        Raises:
+            BadInput: none is left.
+        """
+        plans = tuple(plan for plan in self.plans if plan.entry.name not in failed)
+        problems = (*self.problems, *failed.values())
+        if not plans:
+            raise problems[0]
+        return replace(self, choice=replace(self.choice, plans=plans), problems=problems)
+
 
 @contextmanager
 def open_sources(
-    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None, progress: Progress
+    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None, progress: Progress, crew: Crew = INLINE
 ) -> Iterator[tuple[Sources, Progress]]:
     """The sources of `config` (relative ones start at `base`) and a progress to report to; with pseudonyms, what is reported and raised
-    inside the block names no slide. What is left out is told.
+    inside the block names no slide. What is left out is told. `crew` opens the slides.
 
     Raises:
         BadInput: a slide is missing, damaged, without scale or there twice, none holds a tile, or no case has what is asked for.
     """
-    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms)
+    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms, crew=crew)
     entries = [plan.entry for plan in plans]
     if pseudonyms is not None:
         progress = HidingProgress(progress, entries)
@@ -55,7 +68,7 @@ def open_sources(
         choice = choose(plans, config)
         for line in told(choice.left_out):
             progress.say(line)
-        inputs = _inputs(choice.plans) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
+        inputs = _inputs(choice.plans, crew) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
         yield Sources(choice, problems, inputs), progress
 
 
@@ -73,7 +86,7 @@ def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: Til
         raise BadInput(largest.entry.path, what, "ask for a smaller `tile_px` or `margin`, or a finer `mpp`")
 
 
-def _inputs(plans: Sequence[SlidePlan]) -> dict[str, str]:
+def _inputs(plans: Sequence[SlidePlan], crew: Crew) -> dict[str, str]:
     """Content hash of each slide, and one of what the slide table says about them.
 
     Raises:
@@ -81,8 +94,7 @@ def _inputs(plans: Sequence[SlidePlan]) -> dict[str, str]:
     """
     inputs: dict[str, str] = {}
     first: dict[str, SlideEntry] = {}
-    for plan in plans:
-        content = content_hash(plan.entry.path)
+    for plan, content in zip(plans, contents_of([plan.entry.path for plan in plans], crew), strict=True):
         if content in first:
             raise BadInput(plan.entry.path, f"is the same slide as {first[content].path}", "name each slide once")
         first[content] = plan.entry

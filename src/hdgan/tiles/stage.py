@@ -12,30 +12,30 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
-from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive, TileRow
-from hdgan.store.atomic import write_bytes, write_png, write_text
+from hdgan.store.atomic import write_png, write_text
 from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.tiles import parts
 from hdgan.tiles.cases import CASES
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, UNREADABLE, Cell, cut_slide, score_cells
+from hdgan.tiles.crew import Crew
+from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, UNREADABLE, Cell
 from hdgan.tiles.dealing import Dealt, deal_tiles, told
 from hdgan.tiles.folds import leaks
+from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.images import run_images
 from hdgan.tiles.keys import stage_pseudonyms
 from hdgan.tiles.live import SlideTiles
-from hdgan.tiles.pictures import encode_jpeg, thumbnail
 from hdgan.tiles.plan import SlidePlan
-from hdgan.tiles.qc import draw_sheet
+from hdgan.tiles.qc import sheet
 from hdgan.tiles.report import write_report
 from hdgan.tiles.sources import Sources, open_sources
+from hdgan.tiles.work import cut_all
 
 STAGE = "tiles"
 QC = "qc.png"
@@ -53,39 +53,26 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
     if config.images is not None:
         return run_images(config, config.images, out=out, seed=seed, base=base, redo=redo, progress=progress)
     pseudonyms = stage_pseudonyms(config, out=out, base=base, redo=redo, progress=progress)
+    recorded, vouched = config.recorded(), (parts.PARTS,)
     with (
-        open_sources(config, base=base, pseudonyms=pseudonyms, progress=progress) as (sources, progress),
-        open_stage(out, stage=STAGE, config=config.recorded(), seed=seed, inputs=sources.inputs, redo=redo) as stage,
+        open_crew(config) as crew,
+        open_sources(config, base=base, pseudonyms=pseudonyms, progress=progress, crew=crew) as (sources, progress),
+        open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, redo=redo, vouched=vouched) as stage,
     ):
         if stage.manifest is None:
-            cells = _cut_all(sources.plans, config, out=out, progress=progress)
-            _finish(stage, sources, cells, config, seed=seed, base=base, progress=progress)
+            with parts.without_leftovers(out):
+                failed = cut_all(sources.plans, config, out=out, contents=sources.inputs, crew=crew, progress=progress)
+            _finish(stage, sources.without(failed), config, crew, seed=seed, base=base, progress=progress)
         parts.remove_parts(out)
         assert stage.manifest is not None
         return stage.manifest
 
 
-def _cut_all(plans: Sequence[SlidePlan], config: TilesConfig, *, out: Path, progress: Progress) -> tuple[Cell, ...]:
-    """The cells of all slides, each slide's part on the disk."""
-    missing = [plan for plan in plans if not parts.is_whole(parts.part_folder(out, plan.entry.name))]
-    total = sum(len(plan.cells) for plan in plans)
-    progress.start("tiles", total=total, done=total - sum(len(plan.cells) for plan in missing))
-    try:
-        for plan in missing:
-            with closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
-                folder, scores = parts.part_folder(out, plan.entry.name), score_cells(slide, plan, config)
-                write_bytes(folder / parts.THUMBNAIL, encode_jpeg(thumbnail(scores.overview)))
-                parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, progress=progress))
-    finally:
-        progress.finish()
-    return tuple(cell for plan in plans for cell in parts.read_cells(parts.part_folder(out, plan.entry.name) / parts.CELLS))
-
-
 def _finish(
     stage: StageFolder,
     sources: Sources,
-    cells: Sequence[Cell],
     config: TilesConfig,
+    crew: Crew,
     *,
     seed: int,
     base: Path,
@@ -93,6 +80,7 @@ def _finish(
 ) -> None:
     """Joins the parts and writes what stands beside them."""
     out, choice, plans = stage.path, sources.choice, sources.plans
+    cells = tuple(cell for plan in plans for cell in parts.read_cells(parts.part_folder(out, plan.entry.name) / parts.CELLS))
     verdicts = Counter(cell.verdict for cell in cells)
     if not verdicts[KEPT]:
         raise _nothing_kept(plans, verdicts)
@@ -106,8 +94,8 @@ def _finish(
     parts.write_cells(out / parts.CELLS, cells)
     write_text(out / SLIDES, _slide_table(sources, dealt, cells, rows))
     write_text(out / CASES, dealt.table(rows))
-    with closing(TileArchive(out, SlideTiles(config, base=base, folder=out, contents=sources.inputs))) as archive:
-        write_png(out / QC, draw_sheet(archive, cells, {plan.entry.name: plan for plan in plans}, config, seed=seed))
+    archive = TileArchive(out, SlideTiles(config, base=base, folder=out, contents=sources.inputs))
+    write_png(out / QC, sheet(archive, cells, {plan.entry.name: plan for plan in plans}, config, crew, seed=seed, progress=progress))
     warnings = dealt.warnings(rows)
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
     for line in (*told(late), *warnings):

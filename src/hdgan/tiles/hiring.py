@@ -1,0 +1,33 @@
+"""The crew that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import INLINE, Crew, num_cores, stoppable
+from hdgan.tiles.pool import ProcessCrew
+
+
+@contextmanager
+def open_crew(config: TilesConfig) -> Iterator[Crew]:
+    """The crew that does the jobs of a stage; at the end, and at SIGTERM or SIGUSR1, its processes are ended.
+
+    One worker is a process of its own, too: the reader of a damaged slide may crash, and starting a process costs less than half a second.
+
+    Raises:
+        MissingExtra: a Dask cluster is asked for and `distributed` is not installed.
+        BadConfig: there is no scheduler at the address.
+    """
+    with stoppable():
+        if config.scheduler is not None:
+            from hdgan.tiles.cluster import open_cluster  # asks for an extra
+
+            with open_cluster(config.scheduler, num_workers=config.workers or num_cores()) as cluster:
+                yield cluster
+        elif config.workers == 0:
+            yield INLINE
+        else:
+            with ProcessCrew(config.workers or num_cores()) as crew:
+                yield crew

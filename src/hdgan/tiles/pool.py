@@ -1,0 +1,245 @@
+"""Jobs in child processes, so that a reader that crashes (a C library on a damaged slide) costs its slide and not the run.
+
+A worker that dies is replaced. Its job is tried once more, after all others: where memory was short, it then has most for itself. Workers are
+spawned, not forked: no thread or lock of the parent is copied. They end with their parent, however it ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from types import ModuleType, TracebackType
+from typing import Any
+
+from hdgan.errors import HdganError
+from hdgan.progress import SILENT, Progress
+from hdgan.tiles.crew import Crashed, Job, Outcome, Value
+
+NUM_TRIES = 2
+"""Times that a job is begun before a worker's death is blamed on its slide."""
+
+_TELL_EVERY_S = 0.2
+_ENDS_WITHIN_S = 10.0
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+class ProcessCrew:
+    """Does jobs in up to `num_workers` processes, which start when there is something to do. A context manager; leaving it ends them at once."""
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> ProcessCrew:
+        """The crew."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Ends the workers, whatever they are doing."""
+        self._dismiss(self._workers)
+
+    def run(self, jobs: Sequence[Job[Value]], *, progress: Progress = SILENT) -> Iterator[Outcome[Value]]:
+        """See `Crew.run`. Left before the end, it ends the workers that are still busy.
+
+        Raises:
+            HdganError: a worker could not start, or something that concerns every job.
+            OSError: something that concerns every job.
+        """
+        waiting = deque(_Task(index, job) for index, job in enumerate(jobs))
+        try:
+            while waiting or any(worker.task for worker in self._workers):
+                self._hire(len(waiting))
+                self._hand_out(waiting)
+                for pipe in wait([worker.pipe for worker in self._workers]):
+                    worker = next(worker for worker in self._workers if worker.pipe is pipe)
+                    outcome = self._hear(worker, waiting, progress)
+                    if outcome is not None:
+                        yield outcome
+        finally:
+            self._dismiss([worker for worker in self._workers if worker.task])
+
+    def _hire(self, num_waiting: int) -> None:
+        num_busy = sum(worker.task is not None for worker in self._workers)
+        while len(self._workers) < min(self.num_workers, num_busy + num_waiting):
+            self._workers.append(_hired())
+
+    def _hand_out(self, waiting: deque[_Task]) -> None:
+        for worker in self._workers:
+            if waiting and worker.is_ready and worker.task is None:
+                worker.task = waiting.popleft()
+                with suppress(OSError):  # it has died: the end of its pipe says so next
+                    worker.pipe.send(worker.task.job)
+
+    def _hear(self, worker: _Worker, waiting: deque[_Task], progress: Progress) -> Outcome[Any] | None:
+        """Takes one message of a worker; the outcome of its task, if that is over."""
+        try:
+            kind, *said = worker.pipe.recv()
+        except (EOFError, OSError):
+            return self._buried(worker, waiting, progress)
+        task = worker.task
+        if kind == "ready":
+            worker.is_ready = True
+        elif kind == "say":
+            progress.say(said[0])
+        elif kind == "raised":
+            raise said[0]
+        elif task is not None:
+            steps, note = said if kind == "advance" else (task.job.steps - task.num_steps, "")
+            progress.advance(steps, note=note)
+            task.num_steps += steps
+            if kind == "done":
+                worker.task = None
+                return Outcome(task.index, *said)
+        return None
+
+    def _buried(self, worker: _Worker, waiting: deque[_Task], progress: Progress) -> Outcome[Any] | None:
+        """Removes a worker that died; the outcome of its task, if that was the last try."""
+        worker.process.join(_ENDS_WITHIN_S)
+        code, task = worker.process.exitcode, worker.task
+        worker.task = None
+        self._dismiss([worker])
+        if not worker.is_ready and code is not None and code >= 0:
+            raise HdganError(f"a worker process could not start (it ended with {code}); tiles.workers = 0 does without")
+        if task is None:
+            return None
+        task.num_tries += 1
+        progress.advance(-task.num_steps)
+        task.num_steps = 0
+        if task.num_tries < NUM_TRIES:
+            progress.say(f"{task.job.where}: {_death(code)}; it is tried once more")
+            waiting.append(task)
+            return None
+        progress.advance(task.job.steps)
+        return Outcome(task.index, None, Crashed(task.job.where, f"{_death(code)}, {task.num_tries} times", _remedy(code)))
+
+    def _dismiss(self, workers: Sequence[_Worker]) -> None:
+        """Ends these workers at once."""
+        leaving = list(workers)
+        for worker in leaving:
+            worker.process.kill()
+        for worker in leaving:
+            worker.process.join(_ENDS_WITHIN_S)
+            worker.pipe.close()
+            self._workers.remove(worker)
+
+
+@dataclass
+class _Task:
+    """A job and how it stands."""
+
+    index: int
+    job: Job[Any]
+    num_tries: int = 0
+    num_steps: int = 0
+
+
+@dataclass
+class _Worker:
+    """A child and this end of the pipe to it."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection[Any, Any]
+    is_ready: bool = False
+    task: _Task | None = None
+
+
+def _hired() -> _Worker:
+    ours, theirs = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=serve, args=(theirs,), daemon=True, name="hdgan-tiles")
+    with _without_main():
+        process.start()
+    theirs.close()  # so that the pipe ends when the worker does
+    return _Worker(process, ours)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keeps a spawned child from running the caller's script again: our jobs need nothing of it, and a script without a guard would start anew."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        known = {number.value: number.name for number in signal.Signals}
+        return f"the process that read it was ended by signal {-code}" + (f" ({known[-code]})" if -code in known else "")
+    return f"the process that read it ended with {code}"
+
+
+def _remedy(code: int | None) -> str:
+    if code == -signal.SIGTERM or (hasattr(signal, "SIGKILL") and code == -signal.SIGKILL):
+        return "memory may have been short: try fewer --workers"
+    return 'its reader crashes: convert the slide or copy it again, or leave it out (broken_slides = "skip")'
+
+
+def serve(pipe: Connection[Any, Any]) -> None:
+    """Does the jobs that come through `pipe`, until it ends. Runs in a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, OSError):  # the parent has gone
+        pipe.send(("ready",))
+        while True:
+            job: Job[Any] = pipe.recv()
+            listener = _Telling(pipe)
+            try:
+                value, problem = job.attempt(listener)
+            except (HdganError, OSError) as error:
+                pipe.send(("raised", error))
+            else:
+                listener.flush()
+                pipe.send(("done", value, problem))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+class _Telling:
+    """Sends progress through the pipe, steps gathered."""
+
+    def __init__(self, pipe: Connection[Any, Any]) -> None:
+        self._pipe = pipe
+        self._num_steps = 0
+        self._note = ""
+        self._told = time.monotonic()
+
+    def start(self, label: str, *, total: int, done: int = 0) -> None:
+        """Ignored: the jobs together are one task."""
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        """`steps` more are done."""
+        self._num_steps += steps
+        self._note = note or self._note
+        if time.monotonic() - self._told >= _TELL_EVERY_S:
+            self.flush()
+
+    def finish(self) -> None:
+        """Ignored."""
+
+    def say(self, line: str) -> None:
+        """One line."""
+        self._pipe.send(("say", line))
+
+    def flush(self) -> None:
+        """Tells the steps that were not told yet."""
+        if self._num_steps:
+            self._pipe.send(("advance", self._num_steps, self._note))
+        self._num_steps, self._told = 0, time.monotonic()

@@ -1,0 +1,145 @@
+"""What is done with one slide: it is planned, and it is cut into its part of the stage, `parts/<slide>/`.
+
+A part is whole or absent. Its `status.json` says what it was made from; a part made from anything else is cut again. So the same
+job may be given to a process, to another machine, or twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+from hdgan.errors import BadInput, HdganError
+from hdgan.progress import SILENT, Progress
+from hdgan.slides.content import content_hash
+from hdgan.slides.pseudonyms import hidden_error
+from hdgan.slides.reader import open_slide
+from hdgan.store.atomic import replacing_folder, write_bytes
+from hdgan.store.hashing import hash_json
+from hdgan.tiles import parts
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import Crew, Job, in_order
+from hdgan.tiles.cut import cut_slide, score_cells
+from hdgan.tiles.parts import Status
+from hdgan.tiles.pictures import encode_jpeg, thumbnail
+from hdgan.tiles.plan import SlidePlan
+
+PART_FORMAT = 1
+"""Number of the way in which parts are written; another one makes every part stale."""
+
+_NOT_IN_PARTS = {
+    "slides",
+    "slide_mpp",
+    "num_folds",
+    "folds",
+    "min_stains_per_case",
+    "pseudonym_key",
+    "broken_slides",
+    "workers",
+    "scheduler",
+}
+"""Settings that change no byte of a part: which slides there are, what is decided after cutting, and who cuts."""
+_NOT_OF_THE_SLIDE = ("path", "called", "areas", "mpp", "diagnosis")
+"""Fields of a slide's entry that change no byte either: its content is hashed, areas have become cells, and the scale stands in the plan."""
+
+
+def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, progress: Progress = SILENT) -> Status:
+    """The status of the slide's part below the stage folder `out`, cut unless it is there. `content` is the hash of the slide's content.
+
+    The folder of the parts must exist: nothing is made in a stage that was finished or cleared in the meantime.
+
+    Raises:
+        BadInput: the slide cannot be opened, or its tiles cannot be copied.
+        OutOfSpace: the disk is full.
+    """
+    part, key = parts.part_folder(out, plan.entry.name), part_key(plan, config, content)
+    found = parts.whole_part(part, key)
+    if found is not None:
+        return found
+    since = time.monotonic()
+    with replacing_folder(part) as folder, closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
+        scores = score_cells(slide, plan, config)
+        write_bytes(folder / parts.THUMBNAIL, encode_jpeg(thumbnail(scores.overview)))
+        cells = parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, progress=progress))
+        status = Status(
+            key=key,
+            slide=plan.entry.name,
+            reader=slide.reader,
+            verdicts=dict(Counter(cell.verdict for cell in cells)),
+            sizes={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+            seconds=round(time.monotonic() - since, 3),
+            version=metadata.version("hdgan"),
+        )
+        parts.write_status(folder, status)
+    return status
+
+
+def part_key(plan: SlidePlan, config: TilesConfig, content: str) -> str:
+    """Hash of all that a part is made from: settings, the plan of the slide, its content, the version of this code."""
+    planned = asdict(plan)
+    planned["entry"] = {name: value for name, value in planned["entry"].items() if name not in _NOT_OF_THE_SLIDE}
+    settings = config.model_dump(mode="json", exclude=_NOT_IN_PARTS)
+    return hash_json(
+        {"format": PART_FORMAT, "version": metadata.version("hdgan"), "settings": settings, "plan": planned, "content": content}
+    )
+
+
+def cut_all(
+    plans: Sequence[SlidePlan], config: TilesConfig, *, out: Path, contents: Mapping[str, str], crew: Crew, progress: Progress
+) -> dict[str, BadInput]:
+    """What is wrong with the slides that could not be cut, by their names; each other one has its part on the disk. `contents` are the
+    inputs of the stage.
+
+    Raises:
+        BadInput: a slide could not be cut, and broken slides stop the job.
+        HdganError: the disk is full, or a worker runs another version of this code.
+    """
+    keys = {plan.entry.name: part_key(plan, config, contents[f"slide {plan.entry.name}"]) for plan in plans}
+    missing = [plan for plan in plans if parts.whole_part(parts.part_folder(out, plan.entry.name), keys[plan.entry.name]) is None]
+    if not missing:
+        return {}
+    (out / parts.PARTS).mkdir(exist_ok=True)
+    total = sum(len(plan.cells) for plan in plans)
+    jobs = [
+        Job(str(plan.entry.path), cut_part, (plan, config, out, contents[f"slide {plan.entry.name}"]), len(plan.cells)) for plan in missing
+    ]
+    problems: dict[str, BadInput] = {}
+    progress.start("tiles", total=total, done=total - sum(job.steps for job in jobs))
+    try:
+        for outcome in crew.run(jobs, progress=progress):
+            name = missing[outcome.index].entry.name
+            if outcome.problem is not None:
+                if config.broken_slides == "stop":
+                    raise outcome.problem
+                progress.say(f"left out: {outcome.problem}")
+                is_secret = config.pseudonym_key is not None  # what is kept of it goes into tables
+                problems[name] = hidden_error(outcome.problem, [missing[outcome.index].entry]) if is_secret else outcome.problem
+            elif outcome.value is not None and outcome.value.key != keys[name]:
+                ours = metadata.version("hdgan")
+                raise HdganError(f"a worker cut {name} with hdgan {outcome.value.version}, this is {ours}: install one version everywhere")
+    finally:
+        progress.finish()
+    return {plan.entry.name: problems[plan.entry.name] for plan in plans if plan.entry.name in problems}
+
+
+def contents_of(paths: Sequence[Path], crew: Crew) -> list[str]:
+    """Content hash of each file.
+
+    Raises:
+        BadInput: one cannot be read.
+    """
+    outcomes = in_order(crew.run([Job(str(path), _content, (path,)) for path in paths]))
+    for outcome in outcomes:
+        if outcome.problem is not None:
+            raise outcome.problem
+    return [str(outcome.value) for outcome in outcomes]
+
+
+def _content(path: Path, *, progress: Progress) -> str:
+    del progress
+    return content_hash(path)
