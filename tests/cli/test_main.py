@@ -21,7 +21,10 @@ FLAGS = {
     "doctor": [],
     "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
     "inspect": ["slides", "--mpp", "--slide-mpp", "--pictures", "--pseudonym-key"],
-    "tile": ["run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format"],
+    "tile": [
+        *("run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format"),
+        *("--workers", "-j", "--scheduler", "--shard", "--sbatch", "--shards"),
+    ],
     "train": ["run", "--config", "-c", "--plan", "--redo"],
     "sample": ["run", "--config", "-c", "--redo", "--interpolate", "--way"],
     "import-masks": ["run", "masks", "--config", "-c", "--redo"],

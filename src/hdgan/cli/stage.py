@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from hdgan.pipeline.run import Outcome
 
 
-def run_stage(stage: str, run: Path, *, config: Path | None, redo: bool, first: str | None = None) -> None:
-    """Runs `stage` of the run in folder `run`, or all from `first` to it, and says where the outputs are."""
+def run_stage(
+    stage: str, run: Path, *, config: Path | None, redo: bool, first: str | None = None, changes: Mapping[str, object] | None = None
+) -> None:
+    """Runs `stage` of the run in folder `run`, or all from `first` to it, and says where the outputs are. `changes` go before its settings."""
     from hdgan.cli.progress import showing, span
     from hdgan.pipeline.run import open_run, run_all, run_one
     from hdgan.progress import SILENT
@@ -22,7 +25,7 @@ def run_stage(stage: str, run: Path, *, config: Path | None, redo: bool, first: 
     if stage != "generator":
         refuse_company(stage)
     is_first = rank_of().is_first
-    opened = open_run(run, config=config)
+    opened = open_run(run, config=config).changed(stage, **(changes or {}))
     outcomes: tuple[Outcome, ...]
     with showing() if is_first else nullcontext(SILENT) as progress:
         if first is None:

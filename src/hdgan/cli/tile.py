@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,9 @@ import typer
 
 from hdgan.cli.options import Config, Redo, Run
 from hdgan.cli.stage import run_stage
+
+NUM_SHARDS = 8
+"""Shares of a job file, unless somebody says."""
 
 WhatIf = Annotated[
     bool, typer.Option("--what-if", help="Say how many of the tiles cut before would stay at other thresholds of background.")
@@ -22,6 +26,28 @@ Format = Annotated[
     str | None,
     typer.Option("--format", help="With --rebuild: png, jxl, jpeg, raw or none; that of the settings unless given.", show_default=False),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "-j",
+        min=0,
+        help="Processes that read slides; one for each core unless given. 0: none but this one.",
+        show_default=False,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Cut on a Dask cluster: tcp://ADDRESS of its scheduler, or local.", show_default=False),
+]
+Share = Annotated[
+    str | None, typer.Option("--shard", help="Cut a share of the slides, such as 3/8, and join nothing yet.", show_default=False)
+]
+Sbatch = Annotated[
+    Path | None,
+    typer.Option("--sbatch", help="Write a job file for Slurm that cuts in --shards shares and joins them.", show_default=False),
+]
+Shards = Annotated[int | None, typer.Option("--shards", min=1, max=999_999, help="With --sbatch: shares (8).", show_default=False)]
 
 
 def tile(
@@ -32,15 +58,47 @@ def tile(
     at: At = None,
     rebuild: Rebuild = False,
     format: Format = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    shard: Share = None,
+    sbatch: Sbatch = None,
+    shards: Shards = None,
 ) -> None:
     """Cut the slides into tiles of one size and scale."""
     _refuse(what_if, at, rebuild, format)
+    _refuse_mixed(what_if or rebuild, shard, sbatch, shards, scheduler)
+    changes = {name: value for name, value in (("workers", workers), ("scheduler", scheduler)) if value is not None}
     if what_if:
         _tell(run, at)
     elif rebuild:
         _store_again(run, config, format)
+    elif shard is not None or sbatch is not None:
+        _share(run, config, shard, sbatch, shards or NUM_SHARDS, redo=redo, changes=changes)
     else:
-        run_stage("tiles", run, config=config, redo=redo)
+        run_stage("tiles", run, config=config, redo=redo, changes=changes)
+
+
+def _refuse_mixed(is_reading: bool, shard: str | None, sbatch: Path | None, shards: int | None, scheduler: str | None) -> None:
+    if shards is not None and sbatch is None:
+        raise typer.BadParameter("goes with --sbatch", param_hint="--shards")
+    if sbatch is not None and (is_reading or shard is not None or scheduler is not None):
+        raise typer.BadParameter("writes a file and cuts nothing: give it alone", param_hint="--sbatch")
+    if shard is not None and (is_reading or scheduler is not None):
+        raise typer.BadParameter("cuts a share, here: give it without --what-if, --rebuild and --scheduler", param_hint="--shard")
+
+
+def _share(
+    run: Path, config: Path | None, shard: str | None, sbatch: Path | None, num_shards: int, *, redo: bool, changes: Mapping[str, object]
+) -> None:
+    from hdgan.cli.tile_shards import cut_share, write_sbatch
+    from hdgan.pipeline.run import open_run
+
+    opened = open_run(run, config=config).changed("tiles", **changes)
+    if sbatch is not None:
+        write_sbatch(opened, sbatch, num_shards=num_shards, redo=redo)
+    else:
+        assert shard is not None, "one of both was given"
+        cut_share(opened, shard, redo=redo)
 
 
 def _refuse(what_if: bool, at: list[float] | None, rebuild: bool, format: str | None) -> None:

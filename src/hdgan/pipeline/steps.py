@@ -55,6 +55,13 @@ class Run:
         found = {name: self.path(path) for name in ("class_map", "class_mapping") if (path := getattr(settings, name)) is not None}
         return settings.model_copy(update=found)
 
+    def changed(self, section: str, **settings: object) -> Run:
+        """The same run, with other values of some settings of a section."""
+        if not settings:
+            return self
+        changed = getattr(self.config, section).model_copy(update=settings)
+        return replace(self, config=self.config.model_copy(update={section: changed}))
+
     def with_masks(self, masks: Path) -> Run:
         """The same run, with masks from a folder instead of an oracle."""
         annotations = self.config.annotations.model_copy(update={"masks": masks.absolute()})

@@ -10,10 +10,11 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from hdgan.errors import BadInput, BadMask, OutOfSpace
 TEMPORARY_MARK = ".partial-"
 """Part of the name of every temporary file, by which leftovers are known."""
 
+_LEFTOVER_FOLDER = re.compile(rf"{re.escape(TEMPORARY_MARK)}\d+-[0-9a-f]{{8}}-(?:new|old)-(.+)")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MASK_MODES = ("L", "P", "1")
 _KEEPS_VALUES = ("L", "P", "1", "P;1", "P;2", "P;4")
@@ -210,6 +212,15 @@ def remove_leftovers(folder: Path) -> None:
     for path in sorted(folder.rglob(f"{TEMPORARY_MARK}*")):
         with suppress(OSError):
             _remove(path)
+
+
+def remove_leftover_folders(folder: Path, names: Container[str]) -> None:
+    """Removes temporary folders in `folder` that killed processes would have made folders of these names (`replacing_folder`)."""
+    for path in sorted(folder.glob(f"{TEMPORARY_MARK}*")):
+        meant = _LEFTOVER_FOLDER.fullmatch(path.name)
+        if meant is not None and meant[1] in names:
+            with suppress(OSError):
+                _remove(path)
 
 
 def sync_folder(folder: Path) -> None:

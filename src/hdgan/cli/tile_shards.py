@@ -1,0 +1,104 @@
+"""`hdgan tile RUN --shard 3/8` and `--sbatch FILE`: the slides of a run cut in shares, on a cluster with Slurm."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from hdgan.pipeline.steps import Run
+
+CPUS, HOURS = 4, 4
+"""What the file asks for each share; to be changed by who knows the cluster."""
+
+SBATCH = """#!/bin/bash
+# Cuts the slides of a run in {num} shares, then joins them. Hand in both jobs with
+#
+#     bash {file}
+#
+# The same again goes on with what is missing. Written by: hdgan tile RUN --sbatch {file} --shards {num}
+#SBATCH --job-name=hdgan-tile
+#SBATCH --array=1-{num}
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task={cpus}
+#SBATCH --mem-per-cpu=1G
+#SBATCH --time={hours:02d}:00:00
+#SBATCH --output=hdgan-tile-%A_%a.log
+#SBATCH --open-mode=append
+#SBATCH --requeue
+#SBATCH --signal=USR1@60
+set -u
+
+if [ -z "${{SLURM_ARRAY_TASK_ID:-}}" ]; then
+    array=$(sbatch --parsable "$0") || exit
+    # Task 0 of the second job joins. It waits until every share has ended well, and is withdrawn where one has not.
+    join=$(sbatch --parsable --array=0 --dependency="afterok:${{array%%;*}}" --kill-on-invalid-dep=yes "$0") || exit
+    echo "cutting: job ${{array%%;*}}, joining: job ${{join%%;*}}"
+    exit
+fi
+
+set --
+if [ "$SLURM_ARRAY_TASK_ID" -gt 0 ]; then
+    set -- --shard "$SLURM_ARRAY_TASK_ID/{num}"
+fi
+srun {command} --workers "${{SLURM_CPUS_PER_TASK:-1}}" {redo}"$@"
+code=$?
+
+# 75: stopped by a signal (the time limit is near), and the same command goes on.
+if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt 100 ]; then
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+fi
+exit "$code"
+"""
+
+
+def write_sbatch(run: Run, file: Path, *, num_shards: int, redo: bool) -> None:
+    """Writes the file and says what to do with it.
+
+    Raises:
+        BadInput: a file of that name is there and is not one of ours.
+    """
+    from hdgan.errors import BadInput
+    from hdgan.store.atomic import write_text
+
+    if file.exists() and "hdgan tile RUN --sbatch" not in file.read_text(encoding="utf-8", errors="replace"):
+        raise BadInput(file, "exists and was not written by this command", "choose another name")
+    root = run.folder.root.resolve()
+    text = SBATCH.format(
+        num=num_shards,
+        file=shlex.quote(file.name),
+        cpus=CPUS,
+        hours=HOURS,
+        command=shlex.join([sys.executable, "-m", "hdgan", "tile", str(root)]),
+        redo="--redo " if redo else "",
+    )
+    write_text(file, text)
+    typer.echo(f"{file}: cuts in {num_shards} shares and joins them; adapt what it asks for, then: bash {file}")
+
+
+def cut_share(run: Run, text: str, *, redo: bool) -> None:
+    """Cuts the share that `text` names and says how many slides are left.
+
+    Raises:
+        BadConfig: `text` names no share.
+        HdganError: whatever the stage refuses.
+    """
+    from hdgan.cli.progress import showing
+    from hdgan.tiles.shards import cut_shard, read_shard
+
+    shard = read_shard(text)
+    with showing() as progress:
+        done = cut_shard(
+            run.config.tiles, shard, out=run.stage("tiles"), seed=run.config.run.seed, base=run.base, redo=redo, progress=progress
+        )
+    if done.was_finished:
+        typer.echo(f"tiles: current, nothing to do ({run.stage('tiles')})")
+        return
+    left = f", {len(done.problems)} left out" if done.problems else ""
+    typer.echo(
+        f"tiles, share {text}: {done.num_slides - len(done.problems)} slides cut{left}; when all shares are: hdgan tile {run.folder.root}"
+    )

@@ -1,0 +1,125 @@
+"""A share of the slides of a stage, cut apart from the others: on another machine, at the same time, or later.
+
+A shard leaves the parts of its slides in the stage folder and seals nothing; `run_tiles` finds them and joins all. Which slides are whose
+depends on names alone, not on what is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdgan.errors import BadConfig, BadInput, StaleStage
+from hdgan.progress import SILENT, Progress
+from hdgan.slides.pseudonyms import HidingProgress, hiding
+from hdgan.slides.table import SlideEntry
+from hdgan.store.atomic import remove_leftover_folders
+from hdgan.store.hashing import hash_bytes
+from hdgan.store.stage import MANIFEST, begun_with, holding, sharing
+from hdgan.tiles import parts
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.hiring import open_crew
+from hdgan.tiles.keys import find_entries, stage_pseudonyms
+from hdgan.tiles.plan import plan_entries
+from hdgan.tiles.work import contents_of, cut_all
+
+_WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share `number` (from 1) of `of`."""
+
+    number: int
+    of: int
+
+    def deal(self, entries: Sequence[SlideEntry]) -> tuple[SlideEntry, ...]:
+        """Its slides, in the order of `entries`. In shuffled order, or the stains of a case, which follow each other, would each meet one shard."""
+        shuffled = sorted(entries, key=lambda entry: hash_bytes(entry.name.encode()))
+        mine = {entry.name for entry in shuffled[self.number - 1 :: self.of]}
+        return tuple(entry for entry in entries if entry.name in mine)
+
+
+def read_shard(text: str) -> Shard:
+    """The shard that `text` such as "3/8" names.
+
+    Raises:
+        BadConfig: it names none.
+    """
+    found = _WRITTEN.fullmatch(text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise BadConfig("--shard", f"{text!r} is no share", 'write number and count, such as "3/8": from 1/8 to 8/8')
+    return Shard(int(found[1]), int(found[2]))
+
+
+@dataclass(frozen=True)
+class ShardDone:
+    """What became of a shard."""
+
+    num_slides: int
+    problems: tuple[BadInput, ...]
+    """Why slides are without a part; whoever joins tries them again."""
+    was_finished: bool
+    """The whole stage was finished before, from the same settings and slides."""
+
+
+def cut_shard(
+    config: TilesConfig, shard: Shard, *, out: Path, seed: int, base: Path, redo: bool = False, progress: Progress = SILENT
+) -> ShardDone:
+    """Cuts the share of `shard` into parts below the stage folder `out`, where they are not there yet.
+
+    Raises:
+        BadInput: a slide is broken, and broken slides stop the job.
+        StaleStage: the stage was made or begun from something else and `redo` is false; the parts of a redo are joined by a redo.
+        Busy: somebody joins the stage or cuts it whole, or the same shard is at work.
+    """
+    if config.images is not None:
+        raise BadConfig("--shard", "is for slides; images that are cut already are taken in one go")
+    pseudonyms = stage_pseudonyms(config, out=out, base=base, redo=redo, progress=progress)
+    mine = shard.deal(find_entries(config, base=base, pseudonyms=pseudonyms))
+    if pseudonyms is not None:
+        progress = HidingProgress(progress, mine)
+    with nullcontext() if pseudonyms is None else hiding(mine), open_crew(config) as crew:
+        plans, problems = plan_entries(mine, config, crew=crew)
+        if problems and config.broken_slides == "stop":
+            raise problems[0]
+        for problem in problems:
+            progress.say(f"left out: {problem}")
+        contents = contents_of([plan.entry.path for plan in plans], crew)
+        inputs = {f"slide {plan.entry.name}": content for plan, content in zip(plans, contents, strict=True)}
+        folder = out / parts.PARTS
+        folder.mkdir(parents=True, exist_ok=True)
+        with sharing(out), holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):
+            if _is_finished(out, config, seed, inputs, redo=redo):
+                return ShardDone(len(mine), problems, was_finished=True)
+            names = {entry.name for entry in mine}
+            remove_leftover_folders(folder, names)
+            try:
+                crashed = cut_all(plans, config, out=out, contents=inputs, crew=crew, progress=progress)
+            finally:
+                remove_leftover_folders(folder, names)
+    return ShardDone(len(mine), (*problems, *crashed.values()), was_finished=False)
+
+
+def _is_finished(out: Path, config: TilesConfig, seed: int, inputs: dict[str, str], *, redo: bool) -> bool:
+    """Whether the stage is finished, as far as this shard can see.
+
+    Raises:
+        StaleStage: it was made or begun from something else, and `redo` is false.
+    """
+    begun = begun_with(out)
+    if begun is None:
+        return False
+    known = {name: begun["inputs"].get(name) for name in inputs}
+    now = {"config": json.loads(json.dumps(config.recorded())), "seed": seed, "inputs": inputs}
+    before = {"config": begun["config"], "seed": begun["seed"], "inputs": known}
+    if now == before:
+        return (out / MANIFEST).exists()
+    if not redo:
+        fields = ", ".join(name for name in now if now[name] != before[name])
+        raise StaleStage(f"{out}: made from other settings or inputs ({fields}); add --redo, to each shard and to the joining")
+    return False

@@ -1,0 +1,123 @@
+"""Jobs that go wrong, for workers to do: a worker imports what it is to do from here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from hdgan.errors import BadInput, OutOfSpace
+from hdgan.slides.reader import open_slide
+from hdgan.tiles import plan, work
+
+cut_part = work.cut_part
+plan_entry = plan.plan_entry
+
+
+def double(number, *, progress):
+    progress.advance()
+    return 2 * number
+
+
+def tell_process(folder, *, progress):
+    (Path(folder) / str(os.getpid())).touch()
+    progress.say("here")
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def sleep_long(folder, *, progress):
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def die(number, *, progress):
+    progress.advance(3)
+    progress.__dict__["_told"] = 0.0
+    progress.advance()
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def die_once(mark, *, progress):
+    progress.advance(2)
+    if not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+    return "done"
+
+
+def leave(code, *, progress):
+    os._exit(code)
+
+
+def refuse(kind, *, progress):
+    if kind == "input":
+        raise BadInput("a.svs", "is broken", "mend it")
+    if kind == "full":
+        raise OutOfSpace("/x: no space left")
+    if kind == "folder":
+        raise PermissionError(errno.EACCES, "Permission denied", "/x")
+    raise ZeroDivisionError("never")
+
+
+def serve_not(pipe):
+    """A worker that cannot start."""
+    sys.exit(3)
+
+
+def cut_but_for_bad(plan, config, out, content, *, progress):
+    """Cuts; in slides called bad... the reader crashes at its third region."""
+    with crashing("hdgan.tiles.work.open_slide", after=2):
+        return cut_part(plan, config, out, content, progress=progress)
+
+
+def plan_but_for_bad(entry, config, *, progress):
+    """Plans; the reader crashes when it opens slides called bad..."""
+    with crashing("hdgan.tiles.plan.open_slide", after=-1):
+        return plan_entry(entry, config, progress=progress)
+
+
+def cut_until_full(plan, config, out, content, *, progress):
+    """Cuts; the disk is full when the part of bad... is written."""
+    if plan.entry.name.startswith("bad"):
+        raise OutOfSpace(f"{out}: no space left to write it; free some and run the same command again")
+    return cut_part(plan, config, out, content, progress=progress)
+
+
+@contextmanager
+def crashing(where, *, after):
+    def opened(path, **settings):
+        slide = open_slide(path, **settings)
+        return Crashing(slide, after) if path.name.startswith("bad") else slide
+
+    with patch(where, opened):
+        yield
+
+
+class Crashing:
+    """A slide whose reader ends the process as a wild pointer in a C library does."""
+
+    def __init__(self, slide, after):
+        self._slide = slide
+        self._left = after
+        self._count()
+
+    def __getattr__(self, name):
+        return getattr(self._slide, name)
+
+    def read(self, *args, **kwargs):
+        self._count()
+        return self._slide.read(*args, **kwargs)
+
+    def _count(self):
+        self._left -= 1
+        if self._left < -1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(60)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hdgan.errors import BadInput, HdganError, OutOfSpace
+from hdgan.progress import Silent
+from hdgan.tiles import pool
+from hdgan.tiles.crew import INLINE, Crashed, Job, in_order
+from hdgan.tiles.pool import ProcessCrew
+from tests.tiles import faults
+
+ROOT = Path(__file__).parents[2]
+
+
+class Listening(Silent):
+    def __init__(self):
+        self.steps = 0
+        self.lines = []
+
+    def advance(self, steps=1, *, note=""):
+        self.steps += steps
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def crew():
+    with ProcessCrew(2) as found:
+        yield found
+
+
+def job(work, *arguments, steps=0, where="a.svs"):
+    return Job(where, work, arguments, steps)
+
+
+def has_ended(process: int) -> bool:
+    for _ in range(200):
+        try:
+            os.kill(process, 0)
+            if Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_every_job_is_done_once_and_as_it_is_without_workers(crew):
+    jobs = [job(faults.double, n, steps=1) for n in range(20)]
+    heard = Listening(), Listening()
+    found = [in_order(each.run(jobs, progress=ear)) for each, ear in zip((crew, INLINE), heard, strict=True)]
+    assert found[0] == found[1]
+    assert [outcome.value for outcome in found[0]] == [2 * n for n in range(20)]
+    assert [ear.steps for ear in heard] == [20, 20]
+
+
+def test_the_workers_work_at_the_same_time_and_what_they_say_is_heard(crew, tmp_path):
+    ear = Listening()
+    values = {outcome.value for outcome in crew.run([job(faults.tell_process, tmp_path) for _ in range(8)], progress=ear)}
+    assert len(values) == 2
+    assert os.getpid() not in values
+    assert ear.lines == ["here"] * 8
+
+
+def test_no_more_workers_start_than_there_are_jobs(tmp_path):
+    with ProcessCrew(8) as many:
+        (outcome,) = many.run([job(faults.tell_process, tmp_path)])
+    assert has_ended(outcome.value)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_worker_that_is_killed_costs_no_job(crew, tmp_path):
+    ear = Listening()
+    jobs = [job(faults.die_once, tmp_path / "mark", steps=2), *(job(faults.double, n, steps=1) for n in range(3))]
+    assert [outcome.value for outcome in in_order(crew.run(jobs, progress=ear))] == ["done", 0, 2, 4]
+    assert ear.lines == ["a.svs: the process that read it was ended by signal 9 (SIGKILL); it is tried once more"]
+    assert ear.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("work", "argument", "death", "remedy"),
+    [
+        (faults.die, signal.SIGSEGV, "was ended by signal 11 (SIGSEGV), 2 times", "its reader crashes"),
+        (faults.die, signal.SIGKILL, "was ended by signal 9 (SIGKILL), 2 times", "memory may have been short"),
+        (faults.leave, 7, "ended with 7, 2 times", "its reader crashes"),
+    ],
+)
+def test_a_job_that_ends_its_process_each_time_is_the_only_one_that_fails(crew, work, argument, death, remedy):
+    ear = Listening()
+    outcomes = in_order(crew.run([job(work, argument, steps=9, where="bad.svs"), job(faults.double, 4, steps=1)], progress=ear))
+    assert outcomes[1].value == 8
+    problem = outcomes[0].problem
+    assert isinstance(problem, Crashed)
+    assert problem.where == "bad.svs"
+    assert death in str(problem)
+    assert remedy in problem.remedy
+    assert ear.steps == 10
+
+
+@pytest.mark.parametrize("each", ["crew", "inline"])
+def test_what_is_wrong_with_a_slide_comes_back_as_it_was_raised(crew, each):
+    (outcome,) = (crew if each == "crew" else INLINE).run([job(faults.refuse, "input")])
+    assert type(outcome.problem) is BadInput
+    assert (outcome.problem.where, outcome.problem.what, outcome.problem.remedy) == ("a.svs", "is broken", "mend it")
+
+
+@pytest.mark.parametrize("each", ["crew", "inline"])
+def test_what_nobody_foresaw_costs_the_slide_too_and_says_where(crew, each):
+    (outcome,) = (crew if each == "crew" else INLINE).run([job(faults.refuse, "else")])
+    assert "fails in an unforeseen way (ZeroDivisionError('never') at faults.py:" in str(outcome.problem)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("full", OutOfSpace), ("folder", PermissionError)])
+def test_what_concerns_all_ends_all(crew, kind, expected, tmp_path):
+    jobs = [job(faults.refuse, kind), job(faults.sleep_long, tmp_path)]
+    began = time.monotonic()
+    with pytest.raises(expected):
+        list(crew.run(jobs))
+    assert time.monotonic() - began < 30
+    assert all(has_ended(int(entry.name)) for entry in tmp_path.iterdir())
+    assert next(crew.run([job(faults.double, 1)])).value == 2
+
+
+def test_workers_that_are_busy_end_when_nobody_waits_for_them(tmp_path):
+    with ProcessCrew(2) as crew:
+        outcomes = crew.run([job(faults.double, 1), job(faults.sleep_long, tmp_path)])
+        assert next(outcomes).value == 2
+        while not list(tmp_path.iterdir()):
+            time.sleep(0.02)
+        outcomes.close()
+        (process,) = (int(entry.name) for entry in tmp_path.iterdir())
+        assert has_ended(process)
+
+
+def test_workers_that_cannot_start_are_no_fault_of_the_slide(monkeypatch):
+    monkeypatch.setattr(pool, "serve", faults.serve_not)
+    with ProcessCrew(1) as crew, pytest.raises(HdganError, match="could not start"):
+        list(crew.run([job(faults.double, 1)]))
+
+
+SCRIPT = """
+import sys
+from hdgan.tiles.crew import Job
+from hdgan.tiles.pool import ProcessCrew
+from tests.tiles import faults
+open(sys.argv[1] + ".runs", "a").write("x")
+with ProcessCrew(2) as crew:
+    print([outcome.value for outcome in crew.run([Job("a", faults.double, (4,))])], flush=True)
+    list(crew.run([Job("a", faults.sleep_long, (sys.argv[1],))] * 2))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_parent_and_a_script_needs_no_guard(tmp_path, number):
+    script, folder = tmp_path / "script.py", tmp_path / "processes"
+    script.write_text(SCRIPT)
+    folder.mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    with subprocess.Popen([sys.executable, script, folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"[8]\n"
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.02)
+        parent.send_signal(number)
+        parent.wait(20)
+    assert all(has_ended(int(entry.name)) for entry in folder.iterdir())
+    assert Path(f"{folder}.runs").read_text() == "x"
