@@ -25,6 +25,7 @@ class Listening(Silent):
         self.lines = []
 
     def advance(self, steps=1, *, note=""):
+        assert steps, "a line for nothing"
         self.steps += steps
 
     def say(self, line):

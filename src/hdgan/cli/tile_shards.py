@@ -100,5 +100,5 @@ def cut_share(run: Run, text: str, *, redo: bool) -> None:
         return
     left = f", {len(done.problems)} left out" if done.problems else ""
     typer.echo(
-        f"tiles, share {text}: {done.num_slides - len(done.problems)} slides cut{left}; when all shares are: hdgan tile {run.folder.root}"
+        f"tiles, share {text}: {done.num_slides - len(done.problems)} slides cut{left}; when all shares are, join them: hdgan tile {run.folder.root}"
     )

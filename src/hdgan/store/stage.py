@@ -310,6 +310,15 @@ def holding(lock: Path) -> Iterator[None]:
         yield
 
 
+def is_held(lock: Path) -> bool:
+    """Whether a process holds the lock file."""
+    try:
+        with _locked(lock):
+            return False
+    except Busy:
+        return True
+
+
 @contextmanager
 def _locked(lock: Path, *, is_shared: bool = False) -> Iterator[None]:
     """Holds a lock file; the operating system frees it when the process dies."""

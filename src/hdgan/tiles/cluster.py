@@ -14,7 +14,7 @@ from typing import Any
 from hdgan.errors import BadConfig, BadInput, Interrupted
 from hdgan.optional import require
 from hdgan.progress import SILENT, Progress
-from hdgan.tiles.crew import Crashed, Job, Outcome, Value
+from hdgan.tiles.crew import Crashed, Job, Outcome, Value, advance
 
 LOCAL = "local"
 EXTRA = "cluster"
@@ -64,7 +64,7 @@ class ClusterCrew:
             for future in distributed.as_completed(list(futures)):
                 index = futures[future]
                 value, problem = self._result(future, jobs[index], progress)
-                progress.advance(jobs[index].steps)
+                advance(progress, jobs[index].steps)
                 yield Outcome(index, value, problem)
         finally:
             self.client.cancel(list(futures))

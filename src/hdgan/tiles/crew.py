@@ -94,7 +94,7 @@ class InlineCrew:
         for index, job in enumerate(jobs):
             listener = Counting(progress)
             value, problem = job.attempt(listener)
-            progress.advance(job.steps - listener.num_steps)
+            advance(progress, job.steps - listener.num_steps)
             yield Outcome(index, value, problem)
 
 
@@ -122,6 +122,12 @@ class Counting:
     def say(self, line: str) -> None:
         """One line."""
         self._progress.say(line)
+
+
+def advance(progress: Progress, steps: int, *, note: str = "") -> None:
+    """Tells of `steps`, if there are any: jobs without are done while no task is shown."""
+    if steps:
+        progress.advance(steps, note=note)
 
 
 def in_order(outcomes: Iterator[Outcome[Value]]) -> list[Outcome[Value]]:

@@ -17,7 +17,7 @@ import shapely
 from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader, best_level
-from hdgan.slides.pseudonyms import Pseudonyms, hidden_error, hiding
+from hdgan.slides.pseudonyms import HidingProgress, Pseudonyms, hidden_error, hiding
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.table import Area, SlideEntry
 from hdgan.tiles.cases import cut_slides, gather, lacking_stains
@@ -30,6 +30,8 @@ from hdgan.tiles.raw_copy import raw_grid, snapped
 MPP_TOLERANCE = 0.02
 """Relative difference of two scales that counts as none: less than the error of most calibrations."""
 
+_MANY = 50
+"""Slides whose opening takes long enough to be shown."""
 _BYTES_PER_PX = {"png": 1.7, "jxl": 1.2, "jpeg": 0.5, "raw": 0.3, "none": 0.0}
 _SECONDS_PER_READ_PX = 4e-8
 _SECONDS_PER_STORED_PX = {"png": 1.2e-7, "jxl": 6e-9, "jpeg": 2e-8, "raw": 4e-9, "none": 0.0}
@@ -109,7 +111,7 @@ def plan_entry(entry: SlideEntry, config: TilesConfig, *, progress: Progress = S
 
 
 def plan_slides(
-    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None = None, crew: Crew = INLINE
+    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None = None, crew: Crew = INLINE, progress: Progress = SILENT
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
     """Plans of the slides that can be cut, in the order of their names, and what is wrong with the others, whose names are pseudonyms
     where there are. `crew` opens them.
@@ -117,16 +119,25 @@ def plan_slides(
     Raises:
         BadInput: the sources themselves cannot be read.
     """
-    return plan_entries(find_entries(config, base=base, pseudonyms=pseudonyms), config, crew=crew)
+    return plan_entries(find_entries(config, base=base, pseudonyms=pseudonyms), config, crew=crew, progress=progress)
 
 
 def plan_entries(
-    entries: Sequence[SlideEntry], config: TilesConfig, *, crew: Crew = INLINE
+    entries: Sequence[SlideEntry], config: TilesConfig, *, crew: Crew = INLINE, progress: Progress = SILENT
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
     """Plans of those slides that can be cut, in their order, and what is wrong with the others."""
-    is_secret = config.pseudonym_key is not None
-    with hiding(entries) if is_secret else nullcontext():
-        outcomes = in_order(crew.run([Job(str(entry.path), plan_entry, (entry, config)) for entry in entries]))
+    is_secret, is_long = config.pseudonym_key is not None, len(entries) >= _MANY
+    if is_secret:
+        progress = HidingProgress(progress, entries)
+    if is_long:
+        progress.start("slides opened", total=len(entries))
+    try:
+        with hiding(entries) if is_secret else nullcontext():
+            jobs = [Job(str(entry.path), plan_entry, (entry, config), int(is_long)) for entry in entries]
+            outcomes = in_order(crew.run(jobs, progress=progress))
+    finally:
+        if is_long:
+            progress.finish()
     plans = tuple(outcome.value for outcome in outcomes if outcome.value is not None)
     problems = [(outcome.problem, entries[outcome.index]) for outcome in outcomes if outcome.problem is not None]
     return plans, tuple(hidden_error(problem, [entry]) if is_secret else problem for problem, entry in problems)

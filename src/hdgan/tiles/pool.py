@@ -22,7 +22,7 @@ from typing import Any
 
 from hdgan.errors import HdganError
 from hdgan.progress import SILENT, Progress
-from hdgan.tiles.crew import Crashed, Job, Outcome, Value
+from hdgan.tiles.crew import Crashed, Job, Outcome, Value, advance
 
 NUM_TRIES = 2
 """Times that a job is begun before a worker's death is blamed on its slide."""
@@ -94,7 +94,7 @@ class ProcessCrew:
             raise said[0]
         elif task is not None:
             steps, note = said if kind == "advance" else (task.job.steps - task.num_steps, "")
-            progress.advance(steps, note=note)
+            advance(progress, steps, note=note)
             task.num_steps += steps
             if kind == "done":
                 worker.task = None
@@ -112,13 +112,13 @@ class ProcessCrew:
         if task is None:
             return None
         task.num_tries += 1
-        progress.advance(-task.num_steps)
+        advance(progress, -task.num_steps)
         task.num_steps = 0
         if task.num_tries < NUM_TRIES:
             progress.say(f"{task.job.where}: {_death(code)}; it is tried once more")
             waiting.append(task)
             return None
-        progress.advance(task.job.steps)
+        advance(progress, task.job.steps)
         return Outcome(task.index, None, Crashed(task.job.where, f"{_death(code)}, {task.num_tries} times", _remedy(code)))
 
     def _dismiss(self, workers: Sequence[_Worker]) -> None:

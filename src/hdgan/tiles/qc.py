@@ -49,7 +49,7 @@ def sheet(
         BadInput: a tile that is not stored cannot be read from its slide.
     """
     arguments = (archive, cells, plans, config, seed)
-    ((outcome),) = crew.run([Job("the sheet of tiles", _drawn, arguments)], progress=progress)
+    ((outcome),) = crew.run([Job("the sheet of tiles", drawn, arguments)], progress=progress)
     if isinstance(outcome.problem, Crashed):
         progress.say(f"{outcome.problem}; tiles that must be read from slides are grey on it")
         return draw_sheet(TileArchive(archive.folder, _grey), cells, plans, config, seed=seed, is_reading=False)
@@ -95,9 +95,10 @@ def _some(things: Sequence[Thing], *, num: int, seed: int, name: str) -> list[Th
     return [things[int(i)] for i in sorted(chosen)]
 
 
-def _drawn(
+def drawn(
     archive: TileArchive, cells: Sequence[Cell], plans: Mapping[str, SlidePlan], config: TilesConfig, seed: int, *, progress: Progress
 ) -> np.ndarray:
+    """The sheet, as a job for a crew."""
     del progress
     with closing(archive):
         return draw_sheet(archive, cells, plans, config, seed=seed)

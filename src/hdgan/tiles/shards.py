@@ -13,13 +13,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from hdgan.errors import BadConfig, BadInput, StaleStage
+from hdgan.errors import BadConfig, BadInput, Busy, StaleStage
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.pseudonyms import HidingProgress, hiding
 from hdgan.slides.table import SlideEntry
 from hdgan.store.atomic import remove_leftover_folders
 from hdgan.store.hashing import hash_bytes
-from hdgan.store.stage import MANIFEST, begun_with, holding, sharing
+from hdgan.store.stage import MANIFEST, begun_with, holding, is_held, sharing
 from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hiring import open_crew
@@ -75,7 +75,7 @@ def cut_shard(
     Raises:
         BadInput: a slide is broken, and broken slides stop the job.
         StaleStage: the stage was made or begun from something else and `redo` is false; the parts of a redo are joined by a redo.
-        Busy: somebody joins the stage or cuts it whole, or the same shard is at work.
+        Busy: somebody joins the stage or cuts it whole, or the same shard or one of another count is at work.
     """
     if config.images is not None:
         raise BadConfig("--shard", "is for slides; images that are cut already are taken in one go")
@@ -84,7 +84,7 @@ def cut_shard(
     if pseudonyms is not None:
         progress = HidingProgress(progress, mine)
     with nullcontext() if pseudonyms is None else hiding(mine), open_crew(config) as crew:
-        plans, problems = plan_entries(mine, config, crew=crew)
+        plans, problems = plan_entries(mine, config, crew=crew, progress=progress)
         if problems and config.broken_slides == "stop":
             raise problems[0]
         for problem in problems:
@@ -94,6 +94,7 @@ def cut_shard(
         folder = out / parts.PARTS
         folder.mkdir(parents=True, exist_ok=True)
         with sharing(out), holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):
+            _refuse_others(folder, shard)
             if _is_finished(out, config, seed, inputs, redo=redo):
                 return ShardDone(len(mine), problems, was_finished=True)
             names = {entry.name for entry in mine}
@@ -103,6 +104,17 @@ def cut_shard(
             finally:
                 remove_leftover_folders(folder, names)
     return ShardDone(len(mine), (*problems, *crashed.values()), was_finished=False)
+
+
+def _refuse_others(folder: Path, shard: Shard) -> None:
+    """Shares of one count have no slide in common: what is half-written of theirs is nobody else's. Those of two counts have.
+
+    Raises:
+        Busy: one of another count is at work.
+    """
+    for lock in folder.glob(".shard-*.lock"):
+        if not lock.name.endswith(f"-of-{shard.of}.lock") and is_held(lock):
+            raise Busy(f"{folder.parent}: shares of another count than {shard.of} are being cut there; wait for them or stop them")
 
 
 def _is_finished(out: Path, config: TilesConfig, seed: int, inputs: dict[str, str], *, redo: bool) -> bool:

@@ -59,7 +59,7 @@ def open_sources(
     Raises:
         BadInput: a slide is missing, damaged, without scale or there twice, none holds a tile, or no case has what is asked for.
     """
-    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms, crew=crew)
+    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms, crew=crew, progress=progress)
     entries = [plan.entry for plan in plans]
     if pseudonyms is not None:
         progress = HidingProgress(progress, entries)
