@@ -10,7 +10,7 @@ STAMP := $(VENV)/.ready
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "hdgan needs Python 3.11 or newer; set PYTHON=/path/to/one"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gan,onnx,test,lint,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gan,onnx,cluster,test,lint,docs]'
 	touch $@
 
 demo: $(STAMP)  ## the main job on what ships: about five minutes on two cores

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -128,3 +129,8 @@ def draw_but_for_bad(*arguments, progress):
     """Draws the sheet; the reader crashes where it shows slides called bad..."""
     with crashing("hdgan.tiles.qc.open_slide", after=-1):
         return drawn(*arguments, progress=progress)
+
+
+def cut_as_another_version(plan, config, out, content, *, progress):
+    """Cuts; the status is that of a worker with another version of hdgan."""
+    return replace(cut_part(plan, config, out, content, progress=progress), key="another", version="0.0.9")

@@ -52,6 +52,8 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
     """
     if config.images is not None:
         return run_images(config, config.images, out=out, seed=seed, base=base, redo=redo, progress=progress)
+    if config.scheduler is not None:  # its workers may stand in other folders
+        out, base = out.absolute(), base.absolute()
     pseudonyms = stage_pseudonyms(config, out=out, base=base, redo=redo, progress=progress)
     recorded, vouched = config.recorded(), (parts.PARTS,)
     with (

@@ -1,0 +1,105 @@
+"""Seconds of a whole `hdgan tile` job with one worker and with two, and the peak memory of a worker.
+
+    python benchmarks/tiles/workers.py --cache CACHE [--slides 4] [--edge 8192] [--tile-px 4096] [--format jxl] [--rounds 3]
+
+Jobs with one and two workers take turns, so that what else the machine does meets both; the least of the rounds is shown. Joining, hashing and
+the report are the parent's and run on one core; "cutting" leaves them out. The peak is the largest of any worker's, read from /proc while it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from kills import children
+from painted_slide import MPP, painted_slide
+
+JOB = """
+import sys, time
+from pathlib import Path
+from hdgan.progress import Silent
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.stage import run_tiles
+class Clock(Silent):
+    def start(self, label, *, total, done=0):
+        self.began = time.monotonic()
+    def finish(self):
+        self.seconds = time.monotonic() - self.began
+clock = Clock()
+run_tiles(TilesConfig.model_validate_json(sys.argv[1]), out=Path(sys.argv[2]), seed=0, base=Path(sys.argv[3]), progress=clock)
+print(clock.seconds)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the painted slides")
+    parser.add_argument("--slides", type=int, default=4)
+    parser.add_argument("--edge", type=int, default=8192, help="edge of a painted slide, px")
+    parser.add_argument("--tile-px", type=int, default=4096)
+    parser.add_argument("--format", default="jxl")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="rows as JSON")
+    options = parser.parse_args()
+    folder = options.cache.absolute() / f"workers-{options.edge}"
+    for seed in range(options.slides):
+        painted_slide(folder, edge_px=options.edge, seed=seed)
+    rows: dict[int, dict[str, float]] = {}
+    for _ in range(options.rounds):
+        for num in (1, 2):
+            now, before = measured(folder, num, options), rows.get(num, {})
+            rows[num] = {name: (max if name == "peak_mb" else min)(value, before.get(name, value)) for name, value in now.items()}
+    print(
+        f"{options.slides} slides of {options.edge} px, tiles of {options.tile_px} px as {options.format}, least of {options.rounds} rounds"
+    )
+    print("| workers | seconds | cutting, seconds | peak of a worker, MB |\n|---|---|---|---|")
+    for num, row in rows.items():
+        print(f"| {num} | {row['seconds']:.2f} | {row['cutting']:.2f} | {row['peak_mb']:.0f} |")
+    ratios = {name: rows[1][name] / rows[2][name] for name in ("seconds", "cutting")}
+    print(f"two workers: {ratios['seconds']:.2f} times as fast, cutting {ratios['cutting']:.2f} times")
+    if options.out:
+        options.out.write_text(json.dumps({"rows": rows, "ratios": ratios}))
+
+
+def measured(folder: Path, num_workers: int, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of one job, of its cutting, and the peak memory of a worker (MB)."""
+    settings = {
+        "slides": ["*.tif"],
+        "mpp": MPP,
+        "tile_px": options.tile_px,
+        "num_folds": 1,
+        "format": options.format,
+        "workers": num_workers,
+    }
+    out = folder / f"job-{num_workers}"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, "-c", JOB, json.dumps(settings), str(out), str(folder)]
+    began, peak = time.monotonic(), 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as job:
+        while job.poll() is None:
+            peak = max([peak, *map(peak_mb, children(job.pid))])
+            time.sleep(0.05)
+        seconds = time.monotonic() - began
+        assert job.stdout is not None
+        cutting = float(job.stdout.read())
+    shutil.rmtree(out)
+    return {"seconds": seconds, "cutting": cutting, "peak_mb": peak}
+
+
+def peak_mb(process: int) -> float:
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
+    except OSError:  # it has ended
+        return 0.0
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
+
+
+if __name__ == "__main__":
+    main()
