@@ -65,7 +65,8 @@ def killed(out: Path, slides: Path, whole: dict[str, bytes], seconds: float, opt
     counts = dict.fromkeys(("job", "worker", "jobs", "identical", "leftovers"), 0)
     while counts["job"] + counts["worker"] < options.kills:
         shutil.rmtree(out, ignore_errors=True)
-        while not (out / "manifest.json").exists():
+        victim = "job"
+        while victim == "job":  # until the command comes to its end
             is_enough = counts["job"] + counts["worker"] >= options.kills
             victim = once(out, slides, options.workers, delay=np.inf if is_enough else rng.uniform(0, seconds), rng=rng)
             if victim:
