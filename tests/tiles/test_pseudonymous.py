@@ -14,10 +14,12 @@ from hdgan.errors import BadConfig, BadInput, HdganError, StaleStage
 from hdgan.progress import Silent
 from hdgan.slides.pseudonyms import make_key, open_key
 from hdgan.store.archive import TileArchive
-from hdgan.tiles import parts, work
+from hdgan.tiles import parts, plan, work
 from hdgan.tiles.plan import estimate
+from hdgan.tiles.shards import Shard, cut_shard
 from hdgan.tiles.stage import run_tiles
 from tests.slides.painting import paint, write_slide
+from tests.tiles import faults
 
 CANARY = "Zebedee"
 """Part of every true name here: patients, slides, files and the folder they lie in."""
@@ -193,6 +195,34 @@ def test_a_failure_while_cutting_names_nobody_and_leaves_no_name_behind(tmp_path
     assert CANARY not in "\n".join(listener.lines)
     assert (tmp_path / "out" / parts.PARTS).exists()
     assert holding(tmp_path / "out", CANARY) == []
+
+
+@pytest.mark.parametrize(("module", "name", "fault"), [(work, "cut_part", "cut_but_for_bad"), (plan, "plan_entry", "plan_but_for_bad")])
+def test_a_reader_that_crashes_names_nobody(tmp_path, clinic, asked, monkeypatch, module, name, fault):
+    write_slide(clinic / f"{CANARY}-folder" / f"bad-{CANARY}.tif", paint(seed=9))
+    with (clinic / "slides.csv").open("a") as table:
+        table.write(f"{CANARY}-folder/bad-{CANARY}.tif,{CANARY}-3,Rome,PAS,MN\n")
+    monkeypatch.setattr(module, name, getattr(faults, fault))
+    listener, workers = Listener(), {"workers": 2}
+    with pytest.raises(BadInput, match="ended by signal 11") as caught:
+        run(asked.model_copy(update=workers), clinic, tmp_path / "out", listener)
+    assert CANARY not in str(caught.value)
+    run(asked.model_copy(update=workers | {"broken_slides": "skip"}), clinic, tmp_path / "out", listener, redo=True)
+    assert any("it is tried once more" in line for line in listener.lines)
+    assert CANARY not in "\n".join(listener.lines)
+    assert "ended by signal 11" in (tmp_path / "out" / "slides.csv").read_text()
+    assert holding(tmp_path / "out", CANARY) == []
+
+
+def test_shares_are_cut_under_pseudonyms_and_joined(tmp_path, clinic, asked):
+    listener = Listener()
+    for number in (1, 2):
+        cut_shard(asked, Shard(number, 2), out=tmp_path / "out", seed=0, base=clinic, progress=listener)
+        assert holding(tmp_path / "out", CANARY) == []
+    run(asked, clinic, tmp_path / "out", listener)
+    run(asked, clinic, tmp_path / "whole")
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == (tmp_path / "whole" / "manifest.json").read_bytes()
+    assert CANARY not in "\n".join(listener.lines)
 
 
 def test_the_same_slide_twice_is_refused_without_its_name(tmp_path, clinic, asked):
