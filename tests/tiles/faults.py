@@ -18,7 +18,7 @@ from hdgan.tiles import plan, qc, work
 
 cut_part = work.cut_part
 plan_entry = plan.plan_entry
-drawn = qc.drawn
+dropped_thumbs = qc.dropped_thumbs
 
 
 def double(number, *, progress):
@@ -125,10 +125,10 @@ class Crashing:
             time.sleep(60)
 
 
-def draw_but_for_bad(*arguments, progress):
-    """Draws the sheet; the reader crashes where it shows slides called bad..."""
+def show_but_for_bad(cells, plans, config, *, progress):
+    """Reads dropped tiles for the sheet; the reader crashes when it opens slides called bad..."""
     with crashing("hdgan.tiles.qc.open_slide", after=-1):
-        return drawn(*arguments, progress=progress)
+        return dropped_thumbs(cells, plans, config, progress=progress)
 
 
 def cut_as_another_version(plan, config, out, content, *, progress):

@@ -46,8 +46,8 @@ def has_ended(process: int) -> bool:
     for _ in range(200):
         try:
             os.kill(process, 0)
-            if Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return True
+            if Path("/proc/self").exists() and Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True  # a zombie, whom nobody has waited for yet
         except (ProcessLookupError, FileNotFoundError):
             return True
         time.sleep(0.05)

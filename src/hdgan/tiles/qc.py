@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -16,13 +15,14 @@ from hdgan.randomness import stream
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.crew import Crashed, Crew, Job
+from hdgan.tiles.crew import INLINE, Crashed, Crew, Job, in_order
 from hdgan.tiles.cut import BACKGROUND, KEPT, Cell
 from hdgan.tiles.plan import SlidePlan
 
 NUM_SHOWN = 30
 """Tiles of each kind on the sheet."""
 
+_GROUP = 8
 _THUMB_PX = 128
 _COLUMNS = 10
 _LABEL_PX = 32
@@ -33,31 +33,6 @@ _KEPT_INK, _DROPPED_INK, _INK, _PAPER = (0, 110, 60), (180, 40, 30), (40, 40, 40
 Thing = TypeVar("Thing")
 
 
-def sheet(
-    archive: TileArchive,
-    cells: Sequence[Cell],
-    plans: Mapping[str, SlidePlan],
-    config: TilesConfig,
-    crew: Crew,
-    *,
-    seed: int,
-    progress: Progress = SILENT,
-) -> np.ndarray:
-    """The sheet, drawn by the crew, for it reads slides; where a reader crashes on one, without what is read from them.
-
-    Raises:
-        BadInput: a tile that is not stored cannot be read from its slide.
-    """
-    arguments = (archive, cells, plans, config, seed)
-    ((outcome),) = crew.run([Job("the sheet of tiles", drawn, arguments)], progress=progress)
-    if isinstance(outcome.problem, Crashed):
-        progress.say(f"{outcome.problem}; tiles that must be read from slides are grey on it")
-        return draw_sheet(TileArchive(archive.folder, _grey), cells, plans, config, seed=seed, is_reading=False)
-    if outcome.value is None:
-        raise outcome.problem or AssertionError("neither value nor problem")
-    return outcome.value
-
-
 def draw_sheet(
     archive: TileArchive,
     cells: Sequence[Cell],
@@ -65,11 +40,15 @@ def draw_sheet(
     config: TilesConfig,
     *,
     seed: int,
-    is_reading: bool = True,
+    crew: Crew = INLINE,
+    progress: Progress = SILENT,
 ) -> np.ndarray:
     """The sheet, `[H, W, 3]` uint8. Kept tiles are drawn by `seed`, of the dropped ones half; the other half are those nearest the threshold.
 
-    Unless it `is_reading`, no slide is opened, and dropped tiles are grey.
+    `crew` reads them; those that a reader crashes on are grey.
+
+    Raises:
+        BadInput: a kept tile cannot be read.
     """
     kept = [i for i, cell in enumerate(cells) if cell.verdict == KEPT]
     dropped = [cell for cell in cells if cell.verdict == BACKGROUND]
@@ -77,9 +56,15 @@ def draw_sheet(
     nearest = sorted(dropped, key=lambda cell: cell.background)[: NUM_SHOWN // 2]  # where the threshold decides
     others = [cell for cell in dropped if cell not in nearest]
     shown_cells = nearest + _some(others, num=NUM_SHOWN - len(nearest), seed=seed, name="tiles.qc.dropped")
-    stayed = [(_thumb(archive.read(i)), _label(archive.rows[i].slide, archive.rows[i].background)) for i in shown_rows]
-    look = partial(_read_again, config=config) if is_reading else _grey
-    gone = [(_thumb(look(cell, plans[cell.slide])), _label(cell.slide, cell.background)) for cell in shown_cells]
+    jobs = [Job("the sheet of tiles", kept_thumbs, (group, archive)) for group in _groups(shown_rows)]
+    jobs += [
+        Job("the sheet of tiles", dropped_thumbs, (group, [plans[cell.slide] for cell in group], config)) for group in _groups(shown_cells)
+    ]
+    thumbs = [thumb for group in _done(jobs, crew, progress) for thumb in group]
+    labels = [_label(archive.rows[i].slide, archive.rows[i].background) for i in shown_rows]
+    labels += [_label(cell.slide, cell.background) for cell in shown_cells]
+    shown = list(zip(thumbs, labels, strict=True))
+    stayed, gone = shown[: len(shown_rows)], shown[len(shown_rows) :]
     head = f"{config.stored_px} px at {config.mpp:g} um/px"
     rule = f"more than {config.max_background:.0%} background"
     blocks = [
@@ -89,22 +74,49 @@ def draw_sheet(
     return np.concatenate(blocks)
 
 
+def kept_thumbs(indices: Sequence[int], archive: TileArchive, *, progress: Progress = SILENT) -> list[np.ndarray]:
+    """Tiles of the archive, `[128, 128, 3]` uint8.
+
+    Raises:
+        BadInput: one cannot be read.
+    """
+    del progress
+    with closing(archive):
+        return [_thumb(archive.read(index)) for index in indices]
+
+
+def dropped_thumbs(
+    cells: Sequence[Cell], plans: Sequence[SlidePlan], config: TilesConfig, *, progress: Progress = SILENT
+) -> list[np.ndarray]:
+    """Those cells, each with the plan of its slide, `[128, 128, 3]` uint8; grey where they cannot be decoded."""
+    del progress
+    return [_thumb(_read_again(cell, plan, config)) for cell, plan in zip(cells, plans, strict=True)]
+
+
+def _done(jobs: Sequence[Job[list[np.ndarray]]], crew: Crew, progress: Progress) -> Iterator[list[np.ndarray]]:
+    """The thumbs of each group, in order."""
+    for outcome in in_order(crew.run(jobs, progress=progress)):
+        if isinstance(outcome.problem, Crashed):
+            progress.say(f"{outcome.problem}; some tiles are grey on it")
+            yield [_grey()] * len(jobs[outcome.index].arguments[0])  # as many as it was given
+        elif outcome.problem is not None:
+            raise outcome.problem
+        else:
+            yield outcome.value or []
+
+
+def _groups(things: Sequence[Thing]) -> list[Sequence[Thing]]:
+    """Enough at once to make up for opening the archive, and the same groups whoever reads them."""
+    return [things[start : start + _GROUP] for start in range(0, len(things), _GROUP)]
+
+
 def _some(things: Sequence[Thing], *, num: int, seed: int, name: str) -> list[Thing]:
     """Up to `num` of them, in their order."""
     chosen = stream(seed, name).permutation(len(things))[:num]
     return [things[int(i)] for i in sorted(chosen)]
 
 
-def drawn(
-    archive: TileArchive, cells: Sequence[Cell], plans: Mapping[str, SlidePlan], config: TilesConfig, seed: int, *, progress: Progress
-) -> np.ndarray:
-    """The sheet, as a job for a crew."""
-    del progress
-    with closing(archive):
-        return draw_sheet(archive, cells, plans, config, seed=seed)
-
-
-def _grey(*_: object) -> np.ndarray:
+def _grey() -> np.ndarray:
     return np.full((_THUMB_PX, _THUMB_PX, 3), 128, np.uint8)
 
 
@@ -119,10 +131,10 @@ def _read_again(cell: Cell, plan: SlidePlan, config: TilesConfig) -> np.ndarray:
         return _grey()
 
 
-def _thumb(pixels: np.ndarray) -> Image.Image:
+def _thumb(pixels: np.ndarray) -> np.ndarray:
     image = Image.fromarray(pixels)
     is_larger = image.width > _THUMB_PX
-    return image.resize((_THUMB_PX, _THUMB_PX), Image.Resampling.LANCZOS if is_larger else Image.Resampling.NEAREST)
+    return np.asarray(image.resize((_THUMB_PX, _THUMB_PX), Image.Resampling.LANCZOS if is_larger else Image.Resampling.NEAREST))
 
 
 def _label(slide: str, background: float) -> str:
@@ -130,7 +142,7 @@ def _label(slide: str, background: float) -> str:
     return f"{short}\nbackground {background:.0%}"
 
 
-def _block(thumbs: Sequence[tuple[Image.Image, str]], title: str, ink: tuple[int, int, int]) -> np.ndarray:
+def _block(thumbs: Sequence[tuple[np.ndarray, str]], title: str, ink: tuple[int, int, int]) -> np.ndarray:
     lines = -(-len(thumbs) // _COLUMNS)
     width = _COLUMNS * (_THUMB_PX + _GAP_PX) + _GAP_PX
     sheet = Image.new("RGB", (width, _HEADER_PX + lines * (_THUMB_PX + _LABEL_PX + _GAP_PX)), _PAPER)
@@ -140,7 +152,7 @@ def _block(thumbs: Sequence[tuple[Image.Image, str]], title: str, ink: tuple[int
     for i, (thumb, label) in enumerate(thumbs):
         x = _GAP_PX + i % _COLUMNS * (_THUMB_PX + _GAP_PX)
         y = _HEADER_PX + i // _COLUMNS * (_THUMB_PX + _LABEL_PX + _GAP_PX)
-        sheet.paste(thumb, (x, y))
+        sheet.paste(Image.fromarray(thumb), (x, y))
         draw.rectangle((x - 1, y - 1, x + _THUMB_PX, y + _THUMB_PX), outline=ink)
         draw.multiline_text((x, y + _THUMB_PX + 2), label, fill=_INK, font=font, spacing=1)
     return np.asarray(sheet)

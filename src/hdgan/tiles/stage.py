@@ -32,7 +32,7 @@ from hdgan.tiles.images import run_images
 from hdgan.tiles.keys import stage_pseudonyms
 from hdgan.tiles.live import SlideTiles
 from hdgan.tiles.plan import SlidePlan
-from hdgan.tiles.qc import sheet
+from hdgan.tiles.qc import draw_sheet
 from hdgan.tiles.report import write_report
 from hdgan.tiles.sources import Sources, open_sources
 from hdgan.tiles.work import cut_all
@@ -97,7 +97,8 @@ def _finish(
     write_text(out / SLIDES, _slide_table(sources, dealt, cells, rows))
     write_text(out / CASES, dealt.table(rows))
     archive = TileArchive(out, SlideTiles(config, base=base, folder=out, contents=sources.inputs))
-    write_png(out / QC, sheet(archive, cells, {plan.entry.name: plan for plan in plans}, config, crew, seed=seed, progress=progress))
+    by_name = {plan.entry.name: plan for plan in plans}
+    write_png(out / QC, draw_sheet(archive, cells, by_name, config, seed=seed, crew=crew, progress=progress))
     warnings = dealt.warnings(rows)
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
     for line in (*told(late), *warnings):
