@@ -14,7 +14,7 @@ from hdgan.tiles.pool import ProcessCrew
 def open_crew(config: TilesConfig) -> Iterator[Crew]:
     """The crew that does the jobs of a stage; at the end, and at SIGTERM or SIGUSR1, its processes are ended.
 
-    One worker is a process of its own, too: the reader of a damaged slide may crash, and starting a process costs less than half a second.
+    One worker is a process of its own, too: the reader of a damaged slide may crash, and starting a process costs little beside it.
 
     Raises:
         MissingExtra: a Dask cluster is asked for and `distributed` is not installed.
