@@ -85,7 +85,7 @@ class Codec:
         )
 
     def _jpeg2000(self, data: bytes, out: np.ndarray) -> np.ndarray:
-        _check_jpeg2000(data)
+        _check_jpeg2000(data, out.shape)
         pixels = np.asarray(imagecodecs.jpeg2k_decode(data, planar=False, numthreads=1))
         if pixels.shape != out.shape or pixels.dtype != np.uint8:
             raise DamagedTileError(f"decodes to {pixels.shape} {pixels.dtype}, not to {out.shape} uint8")
@@ -130,9 +130,12 @@ def _scan_start(data: bytes) -> int:
     raise DamagedTileError("has no JPEG scan")
 
 
-def _check_jpeg2000(data: bytes) -> None:
+def _check_jpeg2000(data: bytes, shape: tuple[int, ...]) -> None:
     if data[:4] != b"\xff\x4f\xff\x51":
         raise DamagedTileError("does not begin as a JPEG 2000 codestream")
+    x1, y1, x0, y0 = (int.from_bytes(data[place : place + 4], "big") for place in (8, 12, 16, 20))
+    if (y1 - y0, x1 - x0) != shape[:2]:  # before memory is taken for them
+        raise DamagedTileError(f"is a JPEG 2000 image of {x1 - x0} x {y1 - y0} px, not of {shape[1]} x {shape[0]}")
     start, end = data.find(b"\xff\x93"), data.rfind(_END)
     if start < 0 or end < start:
         raise DamagedTileError("has no end of the JPEG 2000 codestream")

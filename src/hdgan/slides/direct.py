@@ -14,14 +14,16 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from hdgan.errors import BadInput
-from hdgan.slides.codecs import DamagedTileError
+from hdgan.slides.codecs import JPEG, DamagedTileError
+from hdgan.slides.jpeg_check import jpeg_complaint
 from hdgan.slides.memory import RegionMemory, TileCache
-from hdgan.slides.protocol import WHITE, Level, read_scaled, undecodable
+from hdgan.slides.protocol import WHITE, Level, UndecodableRegion, read_scaled
 from hdgan.slides.tiff import TiledLevel
 from hdgan.types import Mpp
 
@@ -54,6 +56,7 @@ class DirectSlide:
         self._file = _File(path)
         self._cache = TileCache(CACHE_BYTES)
         self._regions = RegionMemory()
+        self._complaints: dict[tuple[int, int], str] = {}
 
     def read(self, xy: tuple[int, int], *, level0_size: int | tuple[int, int], out_px: int | tuple[int, int]) -> np.ndarray:
         """A region at a scale; see `SlideReader.read`."""
@@ -70,13 +73,37 @@ class DirectSlide:
         except (DamagedTileError, OSError) as error:
             factor = self.levels[level].downsample
             origin = (round(xy[0] * factor), round(xy[1] * factor))
-            raise undecodable(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
+            raise UndecodableRegion(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
 
     def close(self) -> None:
         """Lets go of the file."""
         self._file.close()
         self._cache.clear()
         self._regions.clear()
+
+    def complaint(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> str:
+        """What the decoder itself finds wrong with tiles that the region touches (as `read_level` takes it): a line, empty when nothing.
+
+        Only JPEG tiles can be asked; see `hdgan.slides.jpeg_check`. A tile is asked once, however many regions touch it.
+        """
+        tiles = self.tiles[level]
+        if tiles.codec.compression != JPEG:
+            return ""
+        for index in _touched(tiles, xy, size):
+            if (level, index) not in self._complaints:
+                self._complaints[level, index] = self._asked(tiles, index)
+            if self._complaints[level, index]:
+                return f"tile {index}: {self._complaints[level, index]}"
+        return ""
+
+    def _asked(self, tiles: TiledLevel, index: int) -> str:
+        if int(tiles.counts[index]) == 0:
+            return ""
+        try:
+            data = self._compressed(tiles, index)
+        except DamagedTileError as error:
+            return str(error)
+        return jpeg_complaint(data, tables=tiles.codec.tables, tile_px=tiles.tile_px)
 
     def _assemble(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
         tiles = self.tiles[level]
@@ -116,9 +143,7 @@ class DirectSlide:
         count = int(tiles.counts[index])
         if count == 0:
             return None
-        data = self._file.read(int(tiles.offsets[index]), count)
-        if data is None:
-            raise DamagedTileError(f"the file ends inside tile {index}")
+        data = self._compressed(tiles, index)
         try:
             if scratch is not None:
                 return tiles.codec.decode(data, out=scratch)
@@ -127,6 +152,24 @@ class DirectSlide:
             raise DamagedTileError(f"tile {index} {error}") from error
         self._cache.put((level, index), tile)
         return tile
+
+    def _compressed(self, tiles: TiledLevel, index: int) -> bytes:
+        count = int(tiles.counts[index])
+        if count > tiles.most_bytes:  # a damaged count would have the whole file read for one tile
+            raise DamagedTileError(f"tile {index} is said to take {count} bytes")
+        data = self._file.read(int(tiles.offsets[index]), count)
+        if data is None:
+            raise DamagedTileError(f"the file ends inside tile {index}")
+        return data
+
+
+def _touched(tiles: TiledLevel, xy: tuple[int, int], size: tuple[int, int]) -> Iterator[int]:
+    """Indices of the tiles that a region touches, row by row; `xy` and `size` in px of the level."""
+    (left, top), (width, height), (tile_width, tile_height) = xy, size, tiles.tile_px
+    right, bottom = min(left + width, tiles.size_px[0]), min(top + height, tiles.size_px[1])
+    for row in range(max(top, 0) // tile_height, -(-bottom // tile_height)):
+        for column in range(max(left, 0) // tile_width, -(-right // tile_width)):
+            yield row * tiles.num_across + column
 
 
 def _tile_buffer(tiles: TiledLevel) -> np.ndarray:

@@ -80,10 +80,18 @@ class SlideReader(Protocol):
         """Lets go of the file."""
 
 
-def undecodable(path: Path, *, reader: str, xy: tuple[int, int], level: int, size: tuple[int, int], error: Exception) -> BadInput:
-    """The refusal of a region at `xy` (level-0 px) of `size` (px of `level`) that `reader` could not decode."""
-    what = f"region at x {xy[0]}, y {xy[1]} (level-0 px), level {level}, {size[0]} x {size[1]} px cannot be decoded ({reader}: {error})"
-    return BadInput(path, what, "the file is damaged there: copy it again from its source")
+class UndecodableRegion(BadInput):
+    """A region at `xy` (level-0 px) of `size` (px of `level`) that `reader` could not decode; `reason` is what it said, one line."""
+
+    def __init__(self, path: Path, *, reader: str, xy: tuple[int, int], level: int, size: tuple[int, int], error: Exception) -> None:
+        self.reader, self.xy, self.level, self.size = reader, xy, level, size
+        self.reason = " ".join(str(error).split())
+        what = f"region at x {xy[0]}, y {xy[1]} (level-0 px), level {level}, {size[0]} x {size[1]} px cannot be decoded ({reader}: {self.reason})"
+        super().__init__(path, what, "the file is damaged there: copy it again from its source")
+
+    def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
+        """Passes from one process to another as the plain refusal."""
+        return (BadInput, (self.where, self.what, self.remedy))
 
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:

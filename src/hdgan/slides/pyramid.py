@@ -13,7 +13,7 @@ import numpy as np
 import openslide
 
 from hdgan.errors import BadInput
-from hdgan.slides.protocol import WHITE, Level, read_scaled, undecodable
+from hdgan.slides.protocol import WHITE, Level, UndecodableRegion, read_scaled
 from hdgan.types import Mpp
 
 ALLOWED = frozenset(
@@ -64,7 +64,7 @@ class PyramidSlide:
             # After one error every later read of the handle fails too (OpenSlide's "latching"): without a fresh one, one bad tile costs the slide.
             self._slide.close()
             self._slide = _open(self.path)
-            raise undecodable(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
+            raise UndecodableRegion(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
 
 
 def knows(path: Path) -> bool:

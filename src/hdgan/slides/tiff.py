@@ -49,6 +49,11 @@ class TiledLevel:
         return -(-self.size_px[1] // self.tile_px[1])
 
     @property
+    def most_bytes(self) -> int:
+        """What a tile can take at most: no codec makes noise twice as large; headers and tables take no more than the rest."""
+        return 2 * 3 * self.tile_px[0] * self.tile_px[1] + (1 << 16)
+
+    @property
     def tile_shape(self) -> tuple[int, int, int]:
         """`[H, W, 3]` of a tile."""
         return (self.tile_px[1], self.tile_px[0], 3)
