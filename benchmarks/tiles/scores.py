@@ -29,7 +29,8 @@ from hdgan.slides.table import read_areas
 from hdgan.store.atomic import encode_png
 from hdgan.testing.painter import paint
 from hdgan.testing.stains import STAINS
-from hdgan.tiles.background import is_background, is_background_plain, take_overview, to_lab, white_point
+from hdgan.tiles.background import is_background, is_background_plain, to_lab, white_point
+from hdgan.tiles.overview import take_overview
 from hdgan.tiles.scores import is_pen, luma, measure_detail
 
 WHITE_DISTANCE = 8.0

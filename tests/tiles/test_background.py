@@ -5,10 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdgan.slides.reader import open_slide
-from hdgan.tiles import background
-from hdgan.tiles.background import density, is_background, is_background_plain, overview_mpp, shares, take_overview, to_lab, white_point
-from tests.slides.painting import damage, halved, paint, write_slide
+from hdgan.tiles.background import density, is_background, is_background_plain, overview_mpp, shares, to_lab, white_point
 
 
 def glass_with(tissue, *, glass=(241, 240, 242), share=0.5):
@@ -86,26 +83,6 @@ def test_shares_equal_the_means_of_the_boxes(seed, width, height):
 def test_a_box_thinner_than_a_pixel_takes_the_one_it_lies_in():
     mask = np.array([[False, True]])
     assert shares(mask, np.array([[1.0, 0.2, 1.1, 0.3], [5.0, 5.0, 6.0, 6.0]])) == pytest.approx([1.0, 1.0])
-
-
-def test_an_overview_in_blocks_equals_one_in_a_piece(tmp_path, monkeypatch):
-    pixels = paint()
-    slide = open_slide(write_slide(tmp_path / "a.tif", pixels))
-    whole = take_overview(slide, step_px=4).pixels
-    assert np.array_equal(whole, halved(halved(pixels)))
-    monkeypatch.setattr(background, "_BLOCK_LEVEL_PX", 50)
-    assert np.array_equal(take_overview(slide, step_px=4).pixels, whole)
-
-
-def test_only_the_damaged_part_of_an_overview_is_marked(tmp_path):
-    pixels = paint(1280, 640)
-    path = write_slide(tmp_path / "a.tif", pixels, levels=1)
-    damage(path, tile_index=1)
-    overview = take_overview(open_slide(path), step_px=4)
-    assert overview.is_unreadable[:32, 32:64].all()
-    assert overview.is_unreadable.sum() <= 4 * 32 * 32
-    good = ~overview.is_unreadable
-    assert np.abs(overview.pixels[good].astype(int) - halved(halved(pixels))[good]).max() <= 1  # rounded twice there
 
 
 def test_the_overview_is_fine_enough_for_small_tiles_and_never_finer_than_the_slide():

@@ -9,8 +9,8 @@ from PIL import Image
 from hdgan.progress import Silent
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import cut
-from hdgan.tiles.background import take_overview
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNREADABLE, Cell, cut_slide, score_cells, verdict_of
+from hdgan.tiles.overview import take_overview
 from hdgan.tiles.plan import plan_slides
 from hdgan.tiles.scores import Limits
 from tests.slides.painting import damage, halved, paint, write_slide
@@ -65,8 +65,9 @@ def test_a_damaged_region_costs_its_tiles_and_is_told(tmp_path, cohort, config):
     assert all(cells[xy][1] is None for xy in touching)
     assert UNREADABLE not in {cell.verdict for xy, (cell, _) in cells.items() if xy not in touching}
     assert {cell.verdict for cell, _ in cells.values()} == {KEPT, BACKGROUND, UNREADABLE}
-    assert len(said) == len(touching)
-    assert "cannot be decoded" in said[0]
+    assert len(said) == 1 + len(touching)
+    assert "level 0 cannot be decoded at" in said[0]
+    assert all("dropped, undecodable: tile 0" in line for line in said[1:])
 
 
 def test_a_cell_whose_overview_is_damaged_is_scored_on_its_own_pixels(cohort, config, monkeypatch):

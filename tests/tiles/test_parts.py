@@ -47,7 +47,7 @@ def test_tiles_without_a_fold_are_left_out(tmp_path):
 
 def status(part):
     sizes = {file.name: file.stat().st_size for file in sorted(part.iterdir())}
-    return Status("key", "a", "painted", {KEPT: 1, BACKGROUND: 1}, sizes, 0.5, "0.1.0")
+    return Status("key", "a", "painted", "asked for", {KEPT: 1, BACKGROUND: 1}, sizes, 0.5, "0.1.0")
 
 
 def test_a_part_is_whole_with_its_status_its_key_and_all_its_files(tmp_path):

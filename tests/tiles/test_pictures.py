@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdgan.tiles.background import Overview
 from hdgan.tiles.cut import BLUR, KEPT, LEFT_OUT, REASONS, Cell
+from hdgan.tiles.overview import Overview
 from hdgan.tiles.pictures import COLOURS, LARGEST_PX, composed, draw_cells, encode_jpeg, encode_overlay, thumbnail
 
 

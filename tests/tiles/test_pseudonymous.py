@@ -179,8 +179,8 @@ def test_a_plan_makes_no_key_and_names_nobody(tmp_path, clinic, asked):
 def test_a_failure_while_cutting_names_nobody_and_leaves_no_name_behind(tmp_path, clinic, asked, monkeypatch):
     plain = work.cut_slide
 
-    def failing(slide, plan, config, *, scores, progress):
-        for number, pair in enumerate(plain(slide, plan, config, scores=scores, progress=progress)):
+    def failing(slide, plan, config, *, progress, **given):
+        for number, pair in enumerate(plain(slide, plan, config, progress=progress, **given)):
             if number == 3:
                 progress.say(f"{slide.path}: a region cannot be decoded")
                 raise BadInput(slide.path, f"{slide.path.name} fell off the disk {slide.path.parent}/x")

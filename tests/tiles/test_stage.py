@@ -37,7 +37,7 @@ def test_slides_become_an_archive_with_index_folds_and_sheet(tmp_path, cohort, c
     manifest = run(config, cohort, tmp_path / "out")
     archive = TileArchive(tmp_path / "out")
     pictures = {f"report/{slide}{ending}" for slide in ("a1", "a2", "b1") for ending in (".jpg", ".cells.png")}
-    tables = {"tiles.csv", "cells.csv", "slides.csv", "cases.csv"}
+    tables = {"tiles.csv", "cells.csv", "unread.csv", "slides.csv", "cases.csv"}
     assert set(manifest.outputs) == {"tiles.zip", "qc.png", "report.html"} | tables | pictures
     assert verify(tmp_path / "out") == []
     assert len(archive) == manifest.counts["tiles"] > 20

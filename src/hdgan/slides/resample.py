@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_SAMPLED_PX = 32
+
 
 def area_resample(pixels: np.ndarray, *, box: tuple[float, float, float, float], out_px: tuple[int, int]) -> np.ndarray:
     """`[out_height, out_width, 3]` uint8: means over the cells of an even grid on `box`.
@@ -22,6 +24,20 @@ def area_resample(pixels: np.ndarray, *, box: tuple[float, float, float, float],
     rows = _pool(pixels, start=top, step=(bottom - top) / out_height, num=out_height)
     columns = _pool(rows.swapaxes(0, 1), start=left, step=(right - left) / out_width, num=out_width)
     return np.clip(np.floor(columns.swapaxes(0, 1) + 0.5), 0, 255).astype(np.uint8)
+
+
+def sampled_blocks(pixels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean, float64, and spread (largest less smallest level), int16, in each of `num` x `num` blocks of an even grid on `pixels`: `[num, num, 3]`.
+
+    Of each block at least 32 x 32 px, or all there are, are looked at. `num` is at most the shorter edge.
+    """
+    stride = max(1, min(pixels.shape[:2]) // (num * _SAMPLED_PX))
+    sample = pixels[::stride, ::stride]
+    rows, columns = (np.arange(num) * edge // num for edge in sample.shape[:2])
+    heights, widths = (np.diff(starts, append=edge) for starts, edge in ((rows, sample.shape[0]), (columns, sample.shape[1])))
+    sums = np.add.reduceat(np.add.reduceat(sample, rows, axis=0, dtype=np.int64), columns, axis=1)
+    highest, lowest = (of.reduceat(of.reduceat(sample, rows, axis=0), columns, axis=1).astype(np.int16) for of in (np.maximum, np.minimum))
+    return sums / (heights[:, None, None] * widths[None, :, None]), highest - lowest
 
 
 def _whole_factors(pixels: np.ndarray, box: tuple[float, float, float, float], out_px: tuple[int, int]) -> tuple[int, int] | None:

@@ -16,7 +16,10 @@ from hdgan.slides.direct import DirectSlide
 from hdgan.slides.probe import direct_twin, is_aligned
 from hdgan.slides.protocol import SlideReader, level_region
 from hdgan.slides.pyramid import PyramidSlide
+from hdgan.slides.resample import sampled_blocks
 from hdgan.slides.tiff import UnsuitedError
+
+BLOCK_PX = 32
 
 Verdict = Literal["same", "differ", "first fails", "second fails", "both fail", "not comparable"]
 
@@ -29,6 +32,8 @@ class CrossCheck:
     """"not comparable": both decode it, and OpenSlide blends neighbouring pixels there."""
     detail: str = ""
     """The errors, or the largest difference in grey levels."""
+    mean_gap: float = 0.0
+    """The largest difference of means, grey levels, over blocks of about `BLOCK_PX`: next to nothing where neighbouring pixels were blended."""
 
     @property
     def is_trusted(self) -> bool:
@@ -58,9 +63,17 @@ def second_reader(slide: SlideReader) -> SlideReader | None:
 
 
 def cross_check(
-    first: SlideReader, second: SlideReader, xy: tuple[int, int], *, level0_size: int | tuple[int, int], out_px: int | tuple[int, int]
+    first: SlideReader,
+    second: SlideReader,
+    xy: tuple[int, int],
+    *,
+    level0_size: int | tuple[int, int],
+    out_px: int | tuple[int, int],
+    seen: np.ndarray | BadInput | None = None,
 ) -> CrossCheck:
     """How the two compare on the region that `SlideReader.read` takes with the same arguments; neither fails for it.
+
+    `seen` is what the first gave, `[H, W, 3]` or its error, where that is known; it is not read again then.
 
     Raises:
         BadInput: more pixels are asked for than there are.
@@ -71,7 +84,12 @@ def cross_check(
     failing: list[str] = []
     for name, reader in (("first", first), ("second", second)):
         try:
-            found.append(reader.read(xy, level0_size=level0_size, out_px=out_px))
+            if name == "first" and isinstance(seen, BadInput):
+                raise seen
+            if name == "first" and isinstance(seen, np.ndarray):
+                found.append(seen)
+            else:
+                found.append(reader.read(xy, level0_size=level0_size, out_px=out_px))
         except BadInput as error:
             failing.append(name)
             errors.append(str(error))
@@ -82,6 +100,8 @@ def cross_check(
     if np.array_equal(found[0], found[1]):
         return CrossCheck("same")
     difference = f"up to {int(np.abs(found[0].astype(np.int16) - found[1]).max())} grey levels"
+    num = max(1, min(found[0].shape[:2]) // BLOCK_PX)
+    gap = float(np.abs(sampled_blocks(found[0], num)[0] - sampled_blocks(found[1], num)[0]).max())
     if {first.reader, second.reader} == {"direct", "openslide"} and not is_aligned(first.levels[level].downsample, corner):
-        return CrossCheck("not comparable", difference)
-    return CrossCheck("differ", difference)
+        return CrossCheck("not comparable", difference, gap)
+    return CrossCheck("differ", difference, gap)

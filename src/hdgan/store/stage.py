@@ -69,11 +69,11 @@ class StageFolder:
         """Whether the folder is finished, from the same settings and inputs."""
         return self.manifest is not None
 
-    def seal(self, *, counts: dict[str, Any], keep_out: tuple[str, ...] = ()) -> Manifest:
-        """Finishes the stage: hashes every file and writes the manifest last; `keep_out` names files left unlisted."""
+    def seal(self, *, counts: dict[str, Any], keep_out: tuple[str, ...] = (), also: Mapping[str, Any] | None = None) -> Manifest:
+        """Finishes the stage: hashes every file and writes the manifest last; `keep_out` names files left unlisted. `also` goes into the provenance."""
         outputs = {name: hash_file(self.path / name) for name in _files(self.path) if not _is_below(name, keep_out)}
         manifest = Manifest(schema=SCHEMA, outputs=outputs, counts=counts, **self._begun)
-        write_json(self.path / PROVENANCE, _provenance(self._since))
+        write_json(self.path / PROVENANCE, _provenance(self._since) | dict(also or {}))
         write_json(self.path / MANIFEST, asdict(manifest))
         (self.path / INPROGRESS).unlink(missing_ok=True)
         self.manifest = manifest

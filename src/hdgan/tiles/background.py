@@ -14,22 +14,14 @@ write where there is no scan; where under 0.2 % of a slide is like that it is ta
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
-
-from hdgan.errors import BadInput
-from hdgan.slides.protocol import SlideReader, best_level
 
 OVERVIEW_MPP = 8.0
 """Scale of the overview at large tiles, um/px; small tiles get a finer one."""
 
 _ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
-_BLOCK_LEVEL_PX = 4096
-"""Edge of the largest region that is decoded at once: 64 MB as RGBA."""
 _OVERVIEW_PX_PER_TILE = 64
-_SMALLEST_PX = 16
-"""Edge of the smallest block of an overview that is given up for one that cannot be decoded."""
 _ROWS_AT_ONCE = 128
 
 # sRGB (IEC 61966-2-1) to XYZ, and the D65 white.
@@ -37,34 +29,9 @@ _XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072
 _D65 = np.array([0.95047, 1.0, 1.08883])
 
 
-@dataclass(frozen=True)
-class Overview:
-    """A slide at low resolution."""
-
-    pixels: np.ndarray
-    """`[H, W, 3]` uint8."""
-    step_px: float
-    """Level-0 px for one of its pixels."""
-    is_unreadable: np.ndarray
-    """`[H, W]` bool: could not be decoded. A cell that touches such a pixel is scored on its own pixels."""
-
-
 def overview_mpp(tile_um: float, *, slide_mpp: float) -> float:
     """Scale of the overview, um/px: 64 px across a tile, at most 8 um/px, never finer than the slide."""
     return max(min(OVERVIEW_MPP, tile_um / _OVERVIEW_PX_PER_TILE), slide_mpp)
-
-
-def take_overview(slide: SlideReader, *, step_px: float) -> Overview:
-    """The slide with `step_px` (>= 1) level-0 px in each pixel, read in blocks of bounded memory."""
-    width, height = (max(1, int(edge / step_px)) for edge in slide.size_px)
-    pixels = np.full((height, width, 3), 255, np.uint8)
-    is_unreadable = np.zeros((height, width), bool)
-    downsample = slide.levels[best_level(slide.levels, step_px)].downsample
-    block = max(1, int(_BLOCK_LEVEL_PX * downsample / step_px))
-    for top in range(0, height, block):
-        for left in range(0, width, block):
-            _fill(slide, pixels, is_unreadable, box=(left, top, min(left + block, width), min(top + block, height)), step_px=step_px)
-    return Overview(pixels, step_px, is_unreadable)
 
 
 def white_point(pixels: np.ndarray) -> np.ndarray:
@@ -136,23 +103,6 @@ def shares(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     right, bottom = np.clip(right, left + 1, width), np.clip(bottom, top + 1, height)
     inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     return np.asarray(inside / ((right - left) * (bottom - top)))
-
-
-def _fill(slide: SlideReader, pixels: np.ndarray, is_unreadable: np.ndarray, *, box: tuple[int, int, int, int], step_px: float) -> None:
-    """Reads a block (left, top, right, bottom in overview px) into `pixels`; where that fails its quarters, down to `_SMALLEST_PX`."""
-    left, top, right, bottom = box
-    xy = (round(left * step_px), round(top * step_px))
-    size = (max(right - left, round(right * step_px) - xy[0]), max(bottom - top, round(bottom * step_px) - xy[1]))
-    try:
-        pixels[top:bottom, left:right] = slide.read(xy, level0_size=size, out_px=(right - left, bottom - top))
-    except BadInput:  # marked, not raised: whoever cuts a tile there meets the error again and reports it
-        if max(right - left, bottom - top) <= _SMALLEST_PX:
-            is_unreadable[top:bottom, left:right] = True
-            return
-        across, down = (left + right + 1) // 2, (top + bottom + 1) // 2
-        for part in ((left, top, across, down), (across, top, right, down), (left, down, across, bottom), (across, down, right, bottom)):
-            if part[0] < part[2] and part[1] < part[3]:
-                _fill(slide, pixels, is_unreadable, box=part, step_px=step_px)
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,7 +12,18 @@ from hdgan.store.codec import Format
 from hdgan.tiles.images_config import ImagesConfig
 from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
 
-_LATER = ("images", "min_density", "max_pen", "max_black", "max_blur", "min_compartment", "folds", "min_stains_per_case")
+_LATER = (
+    "images",
+    "min_density",
+    "max_pen",
+    "max_black",
+    "max_blur",
+    "min_compartment",
+    "folds",
+    "min_stains_per_case",
+    "max_disagreement",
+    "strict",
+)
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 _WHO = {"workers", "scheduler"}
 """Fields that say who cuts, not what."""
@@ -60,6 +71,14 @@ class TilesConfig(BaseModel):
 
     min_compartment: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     """A tile whose compartment score is lower is dropped: the densest 128 um of it, 0 to 1 full of dark structure. For tiles of at most 2 um/px."""
+
+    max_disagreement: float = Field(default=48.0, gt=0, le=255, allow_inf_nan=False)
+    """A tile that differs from the slide's overview by more than this is suspect and dropped: grey levels, the mean of a block of 8 overview px, the
+    worst of three channels. 255 turns this off, for scanners whose coarser levels show something else."""
+
+    strict: bool = False
+    """Every tile is read by both readers, and its JPEG data are asked for what the decoder complains of: about five times the time for reading. See
+    docs/formats/tiles.md for what this cannot see."""
 
     num_folds: int = Field(default=5, ge=1, le=100)
     """Folds (5 in the paper); with `folds = "centre"` there are as many as centres."""

@@ -16,18 +16,24 @@ from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.resample import area_resample
 from hdgan.store.archive import TileRow
-from hdgan.tiles.background import OVERVIEW_MPP, Overview, is_background, overview_mpp, shares, take_overview, white_point
+from hdgan.tiles.background import OVERVIEW_MPP, is_background, overview_mpp, shares, white_point
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.encode import tile_source
+from hdgan.tiles.overview import Overview, bounded_step, take_overview
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.scores import Limits, dark_level, is_black, is_pen, luma, measure_detail
+from hdgan.tiles.unread import Unread
+from hdgan.tiles.witness import Witness
 
 KEPT, BACKGROUND, UNREADABLE = "kept", "background", "unreadable"
+SUSPECT = "suspect"
 PEN, BLACK, BLUR, COMPARTMENT = "pen", "black", "blur", "compartment"
-REASONS = (BACKGROUND, PEN, BLACK, UNREADABLE, BLUR, COMPARTMENT)
+REASONS = (BACKGROUND, PEN, BLACK, UNREADABLE, SUSPECT, BLUR, COMPARTMENT)
 """Why a cell gives no tile, in the order in which it is asked."""
 LEFT_OUT = "left out"
 """Verdict of a cell that would stay, of a case that does not."""
+UNUSABLE = (UNREADABLE, SUSPECT)
+"""Verdicts on pixels that are not to be had, whatever the scores."""
 UNASSIGNED = -1
 """The fold of a tile before all slides are cut."""
 
@@ -84,7 +90,7 @@ class Scores:
 def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> Scores:
     """The scores of the slide and of the cells of the plan."""
     tile_um = plan.level0_px * plan.slide_mpp
-    step_px = max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp)
+    step_px = bounded_step(max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp), slide.size_px)
     overview = take_overview(slide, step_px=step_px)
     white = white_point(overview.pixels[~overview.is_unreadable])
     corners = np.array(plan.cells, np.float64).reshape(-1, 2)
@@ -102,27 +108,45 @@ def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> Sco
 
 
 def cut_slide(
-    slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, scores: Scores | None = None, progress: Progress = SILENT
+    slide: SlideReader,
+    plan: SlidePlan,
+    config: TilesConfig,
+    *,
+    scores: Scores | None = None,
+    unread: list[Unread] | None = None,
+    progress: Progress = SILENT,
 ) -> Iterator[tuple[Cell, CutTile | None]]:
-    """Each cell of the plan with its tile, None where it was dropped; one step of progress each. `scores` are those of `score_cells`."""
+    """Each cell of the plan with its tile, None where it was dropped; one step of progress each. `scores` are those of `score_cells`.
+
+    Regions that could not be read, or were not believed, are added to `unread` on the way.
+    """
     if not plan.cells:
         return
     found = scores or score_cells(slide, plan, config)
-    with closing(tile_source(slide, plan, config)) as source:
+    notes = unread if unread is not None else []
+    with closing(tile_source(slide, plan, config)) as source, Witness(slide, plan, config, progress=progress) as witness:
+        notes += witness.lost(found.overview)
         for index, (x, y) in enumerate(plan.cells):
             shares_of = {name: float(getattr(found, name)[index]) for name in ("background", "pen", "black")}
             cell = Cell(plan.entry.name, x, y, plan.level0_px, verdict=KEPT, **shares_of)
             cell = replace(cell, verdict=verdict_of(cell, config.limits))
             tile = None
             if cell.verdict == KEPT or not found.is_sure[index]:
+                is_sure = bool(found.is_sure[index])
                 try:
                     taken = source.take((x, y))
-                    cell = _looked_at(cell, taken.pixels, found, config, is_sure=bool(found.is_sure[index]))
+                except BadInput as error:  # one damaged region costs its tile, never a filled one
+                    notes.append(witness.failed((x, y), error))
+                    cell = replace(cell, verdict=UNREADABLE)
+                else:
+                    cell = cell if is_sure else _scored_again(cell, taken.pixels, found, config)
+                    note = witness.doubt((x, y), taken, found.overview if is_sure else None) if cell.verdict == KEPT else None
+                    if note is not None:
+                        notes.append(note)
+                        cell = replace(cell, verdict=UNREADABLE if note.is_damage else SUSPECT)
+                    cell = _detailed(cell, taken.pixels, found, config)
                     if cell.verdict == KEPT:
                         tile = CutTile(_row(plan, config, xy=(x, y), background=cell.background, suffix=taken.suffix), taken.encoded())
-                except BadInput as error:  # one damaged region costs its tile, never a filled one
-                    progress.say(str(error))
-                    cell = replace(cell, verdict=UNREADABLE)
             yield cell, tile
             progress.advance()
 
@@ -143,15 +167,18 @@ def verdict_of(cell: Cell, limits: Limits) -> str:
     return KEPT
 
 
-def _looked_at(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfig, *, is_sure: bool) -> Cell:
-    """The cell with the scores of its own pixels and the verdict on them."""
-    if not is_sure:  # the overview was damaged there: the same scores from the tile, at the scale of the overview
-        size = min(len(pixels), max(1, round(cell.level0_px / scores.overview.step_px)))
-        small = area_resample(pixels, box=(0, 0, len(pixels), len(pixels)), out_px=(size, size))
-        empty = is_background(small, white=scores.white, white_distance=config.white_distance, min_density=config.min_density)
-        means = [round(float(mask.mean()), 4) for mask in (empty, is_pen(small), is_black(small))]
-        cell = replace(cell, background=means[0], pen=means[1], black=means[2])
-        cell = replace(cell, verdict=verdict_of(cell, config.limits))
+def _scored_again(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfig) -> Cell:
+    """The cell with the scores of an overview from its own pixels, at the scale of the overview, which was damaged there, and the verdict on them."""
+    size = min(len(pixels), max(1, round(cell.level0_px / scores.overview.step_px)))
+    small = area_resample(pixels, box=(0, 0, len(pixels), len(pixels)), out_px=(size, size))
+    empty = is_background(small, white=scores.white, white_distance=config.white_distance, min_density=config.min_density)
+    means = [round(float(mask.mean()), 4) for mask in (empty, is_pen(small), is_black(small))]
+    cell = replace(cell, background=means[0], pen=means[1], black=means[2])
+    return replace(cell, verdict=verdict_of(cell, config.limits))
+
+
+def _detailed(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfig) -> Cell:
+    """The cell, if it is still kept, with the scores of its own pixels and the verdict on them."""
     if cell.verdict != KEPT:
         return cell
     detail = measure_detail(pixels, mpp=config.mpp, dark=scores.dark)

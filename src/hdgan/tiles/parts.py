@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.archive import TileArchive, TileRow, write_archive
 from hdgan.store.atomic import read_json, remove_leftovers, write_json, write_text
 from hdgan.tiles.cut import Cell, CutTile
+from hdgan.tiles.unread import UNREAD, Unread, write_unread
 
 PARTS = "parts"
 CELLS = "cells.csv"
@@ -43,6 +44,8 @@ class Status:
     slide: str
     reader: str
     """What read the slide."""
+    reason: str
+    """Why that."""
     verdicts: dict[str, int]
     """Number of cells by what became of them."""
     sizes: dict[str, int]
@@ -62,13 +65,18 @@ def whole_part(part: Path, key: str) -> Status | None:
     return status if (status.key, status.sizes) == (key, sizes) else None
 
 
+def read_status(part: Path) -> Status:
+    """The status of a whole part."""
+    return Status(**read_json(part / STATUS))
+
+
 def write_status(part: Path, status: Status) -> None:
     """Writes `status.json`."""
     write_json(part / STATUS, asdict(status))
 
 
-def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]]) -> tuple[Cell, ...]:
-    """Writes the part as its cells come; the cells."""
+def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]], unread: Sequence[Unread] = ()) -> tuple[Cell, ...]:
+    """Writes the part as its cells come; the cells. `unread` may fill on the way, and is written after them."""
     part.mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = []
 
@@ -79,6 +87,7 @@ def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]]) -> tuple[
                 yield tile.row, tile.encoded
 
     write_archive(part, kept())
+    write_unread(part / UNREAD, unread)
     write_cells(part / CELLS, cells)
     return tuple(cells)
 

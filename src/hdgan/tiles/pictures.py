@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hdgan.slides.resample import area_resample
-from hdgan.tiles.background import Overview
-from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, UNREADABLE, Cell
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, SUSPECT, UNREADABLE, Cell
+from hdgan.tiles.overview import Overview
 
 LARGEST_PX = 1024
 
@@ -23,6 +23,7 @@ COLOURS = {
     PEN: (30, 90, 230),
     BLACK: (0, 0, 0),
     UNREADABLE: (205, 30, 30),
+    SUSPECT: (215, 0, 140),
     BLUR: (240, 140, 0),
     COMPARTMENT: (135, 60, 185),
     LEFT_OUT: (0, 150, 165),

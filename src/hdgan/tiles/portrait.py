@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hdgan.slides.reader import known_mpp, open_slide
-from hdgan.tiles.background import OVERVIEW_MPP, Overview, is_background, take_overview, white_point
+from hdgan.tiles.background import OVERVIEW_MPP, is_background, white_point
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import BACKGROUND, BLACK, PEN, UNREADABLE
+from hdgan.tiles.overview import Overview, bounded_step, take_overview
 from hdgan.tiles.pictures import COLOURS, thumbnail
 from hdgan.tiles.scores import is_black, is_pen
 
@@ -45,7 +46,7 @@ def portray(path: Path, *, mpp: float | None = None) -> Portrait:
         BadInput: the slide cannot be opened or has no scale.
     """
     with closing(open_slide(path, mpp_override=mpp)) as slide:
-        overview = take_overview(slide, step_px=max(1.0, OVERVIEW_MPP / known_mpp(slide)))
+        overview = take_overview(slide, step_px=bounded_step(max(1.0, OVERVIEW_MPP / known_mpp(slide)), slide.size_px))
     white = white_point(overview.pixels[~overview.is_unreadable])
     white_distance = float(TilesConfig.model_fields["white_distance"].default)
     masks = {

@@ -19,12 +19,14 @@ from hdgan.store.archive import TileRow
 from hdgan.store.atomic import write_bytes, write_text
 from hdgan.tiles import parts, what_if
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, REASONS, UNREADABLE, Cell
+from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, REASONS, SUSPECT, UNREADABLE, Cell
 from hdgan.tiles.dealing import Dealt
 from hdgan.tiles.fold_tables import tell_cases, tell_folds
 from hdgan.tiles.pictures import COLOURS, draw_cells, encode_overlay
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.sources import Sources
+from hdgan.tiles.unread import Unread
+from hdgan.tiles.unread_table import tell_unread
 
 REPORT = "report.html"
 PICTURES = "report"
@@ -43,6 +45,7 @@ _MEANINGS = {
     PEN: "marker ink",
     BLACK: "black",
     UNREADABLE: "cannot be decoded",
+    SUSPECT: "suspect",
     BLUR: "blurred",
     COMPARTMENT: "low compartment score",
     LEFT_OUT: "case left out",
@@ -56,7 +59,16 @@ Lines = Mapping[str, Mapping[str, str]]
 """Lines of `slides.csv` by the name of the slide."""
 
 
-def write_report(out: Path, sources: Sources, cells: Sequence[Cell], rows: Sequence[TileRow], dealt: Dealt, config: TilesConfig) -> None:
+def write_report(
+    out: Path,
+    sources: Sources,
+    cells: Sequence[Cell],
+    rows: Sequence[TileRow],
+    dealt: Dealt,
+    config: TilesConfig,
+    *,
+    unread: Sequence[Unread] = (),
+) -> None:
     """Writes `report.html` and its pictures into the stage folder `out`, where the parts and `slides.csv` lie. `rows` is the index."""
     plans = sources.plans
     of_slide: dict[str, list[Cell]] = defaultdict(list)
@@ -75,6 +87,7 @@ def write_report(out: Path, sources: Sources, cells: Sequence[Cell], rows: Seque
     lines = what_if.read_slides(out / "slides.csv")
     page = _opening(sources, cells, lines, config)
     _tell_problems(page, sources, of_slide, rows, dealt)
+    tell_unread(page, unread)
     _tell_counts(page, cells, lines)
     tell_folds(page, rows, dealt)
     tell_cases(page, rows, dealt, config)
@@ -106,6 +119,7 @@ def _opening(sources: Sources, cells: Sequence[Cell], lines: Lines, config: Tile
             ("cells.csv", "cells and scores"),
             ("slides.csv", "slides"),
             ("cases.csv", "cases"),
+            ("unread.csv", "regions not read"),
         ]
     )
     page.note(_rules(config))
@@ -118,7 +132,7 @@ def _rules(config: TilesConfig) -> str:
     highest = {"ink": limits.max_pen, "black": limits.max_black, "blur": limits.max_blur}
     rules += [f"{name} above {limit:g}" for name, limit in highest.items() if limit is not None]
     rules += [] if limits.min_compartment is None else [f"compartment score below {limits.min_compartment:g}"]
-    return f"Dropped: {'; '.join(rules)}; what cannot be decoded. The thresholds are of this run's settings; the paper gives none."
+    return f"Dropped: {'; '.join(rules)}; what cannot be decoded or is suspect. The thresholds are of this run's settings; the paper gives none."
 
 
 def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence[Cell]], index: Sequence[TileRow], dealt: Dealt) -> None:
@@ -127,6 +141,8 @@ def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence
         verdicts = Counter(cell.verdict for cell in of_slide.get(plan.entry.name, ()))
         if verdicts[UNREADABLE]:
             rows.append([plan.entry.name, f"{verdicts[UNREADABLE]:,} cells cannot be decoded: the file is damaged there"])
+        if verdicts[SUSPECT]:
+            rows.append([plan.entry.name, f"{verdicts[SUSPECT]:,} cells are suspect: what was read is not what the overview shows"])
         if not verdicts[KEPT]:
             why = ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in _WHY_NOT if verdicts[reason])
             rows.append([plan.entry.name, f"no tile: {why or 'none fits into it, or into the areas given for it'}"])

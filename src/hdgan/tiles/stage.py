@@ -24,7 +24,7 @@ from hdgan.tiles import parts
 from hdgan.tiles.cases import CASES
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew
-from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, UNREADABLE, Cell
+from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, SUSPECT, UNREADABLE, Cell
 from hdgan.tiles.dealing import Dealt, deal_tiles, told
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.hiring import open_crew
@@ -35,6 +35,7 @@ from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.qc import draw_sheet
 from hdgan.tiles.report import write_report
 from hdgan.tiles.sources import Sources, open_sources
+from hdgan.tiles.unread import UNREAD, read_unread, write_unread
 from hdgan.tiles.work import cut_all
 
 STAGE = "tiles"
@@ -94,6 +95,8 @@ def _finish(
     rows = parts.join_parts(out, slides, fold_of=dealt.fold_of)
     assert config.folds == "tile" or not leaks(rows), f"patients in several folds: {leaks(rows)}"
     parts.write_cells(out / parts.CELLS, cells)
+    unread = tuple(region for slide in slides for region in read_unread(parts.part_folder(out, slide) / UNREAD))
+    write_unread(out / UNREAD, unread)
     write_text(out / SLIDES, _slide_table(sources, dealt, cells, rows))
     write_text(out / CASES, dealt.table(rows))
     archive = TileArchive(out, SlideTiles(config, base=base, folder=out, contents=sources.inputs))
@@ -103,7 +106,7 @@ def _finish(
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
     for line in (*told(late), *warnings):
         progress.say(line)
-    write_report(out, sources, cells, rows, dealt, config)
+    write_report(out, sources, cells, rows, dealt, config, unread=unread)
     always = {BACKGROUND, UNREADABLE} | (set() if config.min_stains_per_case is None else {LEFT_OUT})
     counts: dict[str, Any] = {
         "slides": len(plans),
@@ -115,7 +118,13 @@ def _finish(
         **dealt.counts(rows),
         "warnings": list(warnings),
     }
-    stage.seal(counts=counts, keep_out=(parts.PARTS,))
+    stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, slides)})
+
+
+def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What read each slide, and why that. Another machine may read with another library and get the same pixels, so it stands in the provenance."""
+    found = {slide: parts.read_status(parts.part_folder(out, slide)) for slide in slides}
+    return {slide: {"reader": status.reader, "reason": status.reason} for slide, status in found.items()}
 
 
 def _nothing_kept(plans: Sequence[SlidePlan], verdicts: Mapping[str, int]) -> BadInput:
@@ -135,7 +144,8 @@ def _slide_table(sources: Sources, dealt: Dealt, cells: Sequence[Cell], rows: Se
         folds_of.setdefault(row.slide, set()).add(row.fold)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    header = "slide,file,patient,centre,stain,diagnosis,fold,vendor,width_px,height_px,mpp,level0_px,cells,kept,background,unreadable,other,content,problem"
+    header = "slide,file,patient,centre,stain,diagnosis,fold,vendor,width_px,height_px,"
+    header += "mpp,level0_px,cells,kept,background,unreadable,suspect,other,content,problem"
     writer.writerow(header.split(","))
     for plan in (*sources.plans, *sources.choice.unused):
         entry = plan.entry
@@ -143,11 +153,11 @@ def _slide_table(sources: Sources, dealt: Dealt, cells: Sequence[Cell], rows: Se
         told = [entry.name, entry.file_name, entry.patient, entry.centre, entry.stain, entry.diagnosis]
         fold = ";".join(str(number) for number in sorted(folds_of.get(entry.name, ())))
         found = [plan.vendor, *plan.size_px, plan.slide_mpp, plan.level0_px, len(plan.cells)]
-        kinds = [counts[entry.name, verdict] for verdict in (KEPT, BACKGROUND, UNREADABLE)]
+        kinds = [counts[entry.name, verdict] for verdict in (KEPT, BACKGROUND, UNREADABLE, SUSPECT)]
         kinds.append(num_cells[entry.name] - sum(kinds))
         content = sources.inputs.get(f"slide {entry.name}", "")
         writer.writerow([*told, fold, *found, *kinds, content, f"left out: the patient {why}" if why else ""])
     for problem in sources.problems:
         file = Path(problem.where)
-        writer.writerow([file.stem, file.name, *[""] * 16, f"{problem.what}; {problem.remedy}"])
+        writer.writerow([file.stem, file.name, *[""] * 17, f"{problem.what}; {problem.remedy}"])
     return buffer.getvalue()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.stage import read_manifest
-from hdgan.tiles.cut import KEPT, UNREADABLE, Cell, verdict_of
+from hdgan.tiles.cut import KEPT, UNUSABLE, Cell, verdict_of
 from hdgan.tiles.parts import CELLS, read_cells
 from hdgan.tiles.scores import Limits
 
@@ -58,7 +58,7 @@ def count_kept(
 ) -> tuple[Kept, ...]:
     """The counts of `cells` for each threshold of background, the other limits as they are; `slides` are lines of the slide table by name.
 
-    Cells that cannot be decoded never count as kept, nor do those of patients whose kept tiles have fewer than `min_stains` stains. Blur and
+    Cells that cannot be decoded or are suspect never count as kept, nor do those of patients whose kept tiles have fewer than `min_stains` stains. Blur and
     compartments of cells that were dropped unread are not known and drop none.
     """
     totals: dict[tuple[str, str], int] = defaultdict(int)
@@ -77,7 +77,7 @@ def count_kept(
 
 def _staying(cells: Sequence[Cell], slides: Mapping[str, Mapping[str, str]], limits: Limits, min_stains: int | None) -> list[bool]:
     """Whether each cell stays."""
-    stays = [cell.verdict != UNREADABLE and verdict_of(cell, limits) == KEPT for cell in cells]
+    stays = [cell.verdict not in UNUSABLE and verdict_of(cell, limits) == KEPT for cell in cells]
     if min_stains is None:
         return stays
     stains: dict[str, set[str]] = defaultdict(set)

@@ -28,8 +28,9 @@ from hdgan.tiles.cut import cut_slide, score_cells
 from hdgan.tiles.parts import Status
 from hdgan.tiles.pictures import encode_jpeg, thumbnail
 from hdgan.tiles.plan import SlidePlan
+from hdgan.tiles.unread import Unread
 
-PART_FORMAT = 1
+PART_FORMAT = 2
 """Number of the way in which parts are written; another one makes every part stale."""
 
 _NOT_IN_PARTS = {
@@ -65,11 +66,13 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
     with replacing_folder(part) as folder, closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
         scores = score_cells(slide, plan, config)
         write_bytes(folder / parts.THUMBNAIL, encode_jpeg(thumbnail(scores.overview)))
-        cells = parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, progress=progress))
+        unread: list[Unread] = []
+        cells = parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, unread=unread, progress=progress), unread)
         status = Status(
             key=key,
             slide=plan.entry.name,
             reader=slide.reader,
+            reason=slide.reason,
             verdicts=dict(Counter(cell.verdict for cell in cells)),
             sizes={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
             seconds=round(time.monotonic() - since, 3),
