@@ -7,7 +7,7 @@ import pytest
 from hdgan.cli import main as command
 from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import read_manifest
+from hdgan.store.stage import open_stage, read_manifest
 
 SETTINGS = (
     '[run]\nname = "small"\n[tiles]\nslides = ["painted/slides.csv"]\nmpp = 8.0\ntile_px = 64\nstride_px = 32\nmax_background = 0.9\n'
@@ -169,6 +169,31 @@ def test_no_verb_builds_on_a_stale_stage(drawn, small_run, hdgan, refused, verb,
     error = refused(verb, root, "--config", settings, *options)
     assert f"samples (config.psi); annotations (inputs.samples); make them again before {VERBS[verb]}, each with --redo" in error
     assert not (root / "5-features").exists()
+
+
+READERS = {
+    "sample": ("generator", "--interpolate", "out"),
+    "quality": ("generator", "--num", 16),
+    "export-generator": ("generator", "out.onnx"),
+    "export-tiles": ("tiles", "--size", 16, "--out", "out.zip"),
+    "export-masks": ("annotations", "out"),
+}
+"""Verbs that make no stage, which one each reads, and what else they are given."""
+
+
+@pytest.mark.parametrize("verb", READERS)
+def test_no_verb_reads_a_stale_stage(refused, verb, tmp_path, monkeypatch):
+    stage, *options = READERS[verb]
+    run = RunFolder(tmp_path / "run")
+    with open_stage(run.folder(stage), stage=stage, config={}, seed=1, inputs={}) as opened:
+        opened.seal(counts={})
+    (run.root / "config.toml").write_text(SETTINGS + "[generator]\n[samples]\n[annotations]\n")
+    monkeypatch.chdir(tmp_path)
+    error = refused(verb, run.root, *options)
+    assert (
+        error == f"hdgan: made from other settings or inputs: {stage} (seed); add --redo to make them again (what a person drew is kept)\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_walk_through_the_latents_is_drawn_where_one_asks_for_it(drawn, hdgan, tmp_path):

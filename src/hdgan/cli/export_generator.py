@@ -20,6 +20,7 @@ def export_generator(run: Run, file: File, blocks: Blocks = 5) -> None:
     from hdgan.errors import BadInput, DamagedArtifact
     from hdgan.generator import export
     from hdgan.generator.weights import FILE, load_generator
+    from hdgan.pipeline.run import refuse_stale
     from hdgan.store.layout import RunFolder
 
     form = FORMS.get(file.suffix)
@@ -27,6 +28,7 @@ def export_generator(run: Run, file: File, blocks: Blocks = 5) -> None:
         raise BadInput(file, "is neither .onnx nor .pt2", "name the file by the format that is wanted")
     if file.exists():
         raise BadInput(file, "is there already", "choose a new file")
+    refuse_stale(run, "generator")
     generator = load_generator(RunFolder(run).folder("generator") / FILE)
     module = export.export_generator(generator, file, form=form, num_blocks=blocks)  # type: ignore[arg-type]
     typer.echo(f"{file}: inputs {', '.join(module.input_names)}; outputs {', '.join(module.output_names)}")

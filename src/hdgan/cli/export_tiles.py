@@ -46,7 +46,7 @@ def export_tiles(
     """Write the tiles as a training set for other programs."""
     from hdgan.cli.progress import showing
     from hdgan.errors import BadInput
-    from hdgan.pipeline.run import open_run
+    from hdgan.pipeline.run import open_run, refuse_stale
     from hdgan.tiles.export import export_stylegan
 
     assert format is TileFormat.STYLEGAN, "the only one"
@@ -56,6 +56,7 @@ def export_tiles(
         chosen = None if folds is None else {int(fold) for fold in folds.split(",")}
     except ValueError as error:
         raise typer.BadParameter(f"{folds!r} is no list such as 0,1,2,3", param_hint="--folds") from error
+    refuse_stale(run, "tiles")
     opened = open_run(run)
     with showing() as progress:
         num = export_stylegan(

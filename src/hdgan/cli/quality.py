@@ -30,7 +30,9 @@ def quality(run: Run, num: Num = 1000, psi: Psi = 1.0, seed: Seed = 0, encoder: 
     from hdgan.measures.copies import CLOSEST_PERCENT
     from hdgan.measures.encoder import OnnxEncoder
     from hdgan.pipeline.quality import measure_quality
+    from hdgan.pipeline.run import refuse_stale
 
+    refuse_stale(run, "generator")
     given = None if encoder is None else OnnxEncoder(encoder, takes=encoder_input)
     with showing() as progress:
         found = measure_quality(run, num=num, psi=psi, seed=seed, embedder=given, progress=progress)

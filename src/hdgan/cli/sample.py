@@ -34,10 +34,11 @@ def sample(run: Run, config: Config = None, redo: Redo = False, interpolate: Int
         run_stage("samples", run, config=config, redo=redo)
         return
     from hdgan.cli.progress import showing
-    from hdgan.pipeline.run import open_run
+    from hdgan.pipeline.run import open_run, refuse_stale
     from hdgan.samples import interpolate as walks
 
     opened = open_run(run, config=config)
+    refuse_stale(run, "generator")
     psi, seed = opened.config.samples.psi, opened.config.run.seed
     with showing() as progress:
         written = walks.interpolate(opened.stage("generator"), out=interpolate, psi=psi, seed=seed, way=way.value, progress=progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,18 @@ def run_one(run: Run, stage: str, *, redo: bool = False, progress: Progress = SI
     return _run(step, run, redo=redo, progress=progress)
 
 
+def refuse_stale(root: Path, *stages: str) -> None:
+    """Lets nothing read `stages` of the run in folder `root` where the settings have changed since; a folder without settings says nothing.
+
+    Raises:
+        StaleStage: one of them, or a stage that it is built on, was made from other settings or inputs.
+    """
+    if (root / SETTINGS).exists():
+        run = open_run(root)
+        wanted = {*stages, *_sources(stages)}
+        _refuse_stale([standing for standing in survey(run) if standing.stage in wanted])
+
+
 def _base(root: Path) -> Path:
     """Where relative paths of the run's settings begin: the folder of the file that they were copied from."""
     origin = root / ORIGIN
@@ -119,17 +131,23 @@ def _between(first: str | None, until: str | None, run: Run) -> list[Step]:
 
 def _refuse_stale_sources(run: Run, steps: Sequence[Step]) -> None:
     """Builds on nothing stale: whatever `steps` read that none of them makes, from the slides on."""
-    reads = {step.stage: step.reads for step in STEPS}
-    sources, ahead = set[str](), [step.stage for step in steps]
-    while ahead:
-        new = set(reads.get(ahead.pop(), ())) - sources
-        sources |= new
-        ahead += new
-    sources -= {step.stage for step in steps}
+    made = {step.stage for step in steps}
+    sources = _sources(made) - made
     _refuse_stale(
         [standing for standing in survey(run) if standing.stage in sources],
         remedy=f"make them again before {steps[0].stage}, each with --redo",
     )
+
+
+def _sources(stages: Iterable[str]) -> set[str]:
+    """What `stages` are built on, from the slides on."""
+    reads = {step.stage: step.reads for step in STEPS}
+    sources, ahead = set[str](), [*stages]
+    while ahead:
+        new = set(reads.get(ahead.pop(), ())) - sources
+        sources |= new
+        ahead += new
+    return sources
 
 
 def _refuse_stale(found: Sequence[Standing], *, remedy: str = "add --redo to make them again (what a person drew is kept)") -> None:
