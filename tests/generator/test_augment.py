@@ -152,6 +152,23 @@ def test_stains_at_gain_one_change_nothing_even_outside_the_range_of_pixels(imag
     torch.testing.assert_close(same, x, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_stains_never_magnify_what_lies_outside_the_range_of_pixels(seed):
+    """A generator's pixel of -3.6 once became 3e26: its density was continued without a bound, and part of it exponentiated."""
+    generator = torch.Generator().manual_seed(seed)
+    draws = draw(RandomChance(64, generator), operations=("stain",), p=1.0, height=8, width=8)
+    x = torch.randn(64, 3, 8, 8, generator=generator) * 5
+    x.requires_grad_()
+    moved = augment.apply(x, draws)
+    inside = augment.apply(x.clamp(-1, 1), draws)
+    assert -1.02 < float(inside.detach().min()) < float(inside.detach().max()) < 3.02
+    assert torch.allclose(moved - inside, x - x.clamp(-1, 1), atol=0.02)  # between the darkest level and black lies 1/64
+    (slope,) = torch.autograd.grad(moved.sum(), x)
+    outside = (x.detach().abs() > 1).all(dim=1, keepdim=True).expand_as(x)
+    assert outside.any()
+    assert bool((slope[outside] == 1).all())
+
+
 def test_twice_the_amount_of_every_stain_squares_the_light_that_passes(images):
     light = (images + 1.1) / 2.2
     doubled = augment.apply(light * 2 - 1, Draws(stain_gain=torch.full((2, 3), 2.0), stain_offset=torch.zeros(2, 3)))

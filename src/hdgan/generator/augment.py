@@ -90,8 +90,8 @@ def _recoloured(x: Tensor, colour: Tensor) -> Tensor:
 def _restained(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     """`x [N, 3, H, W]` with the amounts of three stains (Ruifrok and Johnston 2001) times `gain [N, 3]` plus `offset [N, 3]`.
 
-    Below the darkest level that a scanner tells from black, density goes on as a straight line, so that a generator's
-    pixels outside the range still have a gradient, and nothing changes where gain is 1 and offset 0. Images of another
+    Stains act on light between black and clear glass. What a generator draws beyond that is taken off before and added again after: so it
+    has a gradient of one, and no logarithm or exponential makes it larger. Nothing changes where gain is 1 and offset 0. Images of another
     number of channels stay as they are: stains are told apart in RGB.
     """
     N, C, H, W = x.shape
@@ -100,19 +100,16 @@ def _restained(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     to_stain = torch.linalg.inv(torch.tensor(_STAINS, dtype=torch.float64)).to(x)  # densities = amounts @ stains
     mixing = to_stain @ torch.diag_embed(gain) @ torch.tensor(_STAINS).to(x)  # [N, 3, 3]
     shift = (offset @ torch.tensor(_STAINS).to(x))[:, :, None]
-    density = _density((x + 1) / 2).reshape(N, 3, -1)
-    return (_transmission(mixing.transpose(1, 2) @ density + shift) * 2 - 1).view(N, 3, H, W)
-
-
-def _density(light: Tensor) -> Tensor:
-    """-ln of the share of light that passes, continued as its tangent below `_BLACK`."""
-    return torch.where(light > _BLACK, -light.clamp(min=_BLACK).log(), -math.log(_BLACK) - (light - _BLACK) / _BLACK)
+    light = ((x + 1) / 2).reshape(N, 3, -1)
+    possible = light.clamp(_BLACK, 1.0)
+    stained = _transmission(mixing.transpose(1, 2) @ -possible.log() + shift)
+    return ((stained + (light - possible)) * 2 - 1).view(N, 3, H, W)
 
 
 def _transmission(density: Tensor) -> Tensor:
-    """The inverse of `_density`."""
-    darkest = -math.log(_BLACK)
-    return torch.where(density < darkest, (-density.clamp(max=darkest)).exp(), _BLACK - (density - darkest) * _BLACK)
+    """The share of light that passes. Less stain than none can come out: that is more than clear glass lets pass, bent towards 2."""
+    passes = (-density.abs()).exp()
+    return torch.where(density > 0, passes, 2 - passes)
 
 
 def _band_filtered(x: Tensor, gains: Tensor) -> Tensor:

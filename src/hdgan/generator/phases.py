@@ -244,8 +244,8 @@ def _apply(network: nn.Module, optimiser: torch.optim.Adam, state: TrainingState
     state.group.average_(gradients)
     largest = nn.utils.get_total_norm(gradients, norm_type=math.inf)
     if not bool(torch.isfinite(largest)):
-        optimiser.zero_grad(set_to_none=True)
         which = [name for name, p in network.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+        optimiser.zero_grad(set_to_none=True)
         raise Diverged(
             f"gradients are not finite at image {state.num_images} ({type(network).__name__} {', '.join(which[:3])}); the last state is kept"
         )
