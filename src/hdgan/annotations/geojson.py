@@ -8,9 +8,7 @@ colour, because QuPath's reader refuses one without. Coordinates are image pixel
 
 from __future__ import annotations
 
-import gzip
 import json
-import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,17 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdgan.annotations.masks import check_labels
-from hdgan.annotations.raster import Polygon, Ring
 from hdgan.annotations.trace import trace
-from hdgan.errors import BadInput
 from hdgan.labels import IGNORE, ClassMap
+from hdgan.store.geojson import class_name_of, features_of, geometry_of, polygons_of, read_geojson_file
+from hdgan.types import Polygon, Ring
 
 SUFFIXES = (".geojson", ".geojson.gz")
 IGNORED_CLASS = "Ignore*"
 """QuPath's name for what belongs to no class; names that end in * are never made into objects there."""
 
-_FARTHEST_PX = 1e7
-_MOST_BYTES = 1 << 30
 _ID_SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "hdgan:region")
 
 
@@ -50,7 +46,7 @@ def read_geojson(path: Path) -> tuple[Region, ...]:
     Raises:
         BadInput: it cannot be read, is no GeoJSON of areas, or has a coordinate that is no number of pixels.
     """
-    return regions_from_json(_parse(path), where=path)
+    return regions_from_json(read_geojson_file(path), where=path)
 
 
 def regions_from_json(data: Any, *, where: str | Path) -> tuple[Region, ...]:
@@ -59,15 +55,7 @@ def regions_from_json(data: Any, *, where: str | Path) -> tuple[Region, ...]:
     Raises:
         BadInput: a geometry is no Polygon or MultiPolygon, a ring has fewer than three corners, a coordinate is no number.
     """
-    if isinstance(data, dict) and data.get("type") == "FeatureCollection":
-        features = data.get("features")
-    elif isinstance(data, dict) and data.get("type") == "Feature":
-        features = [data]
-    else:
-        features = data
-    if not isinstance(features, list):
-        raise BadInput(where, "neither a FeatureCollection nor a list of features", "export the annotations from QuPath as GeoJSON")
-    return tuple(_region(feature, number, where) for number, feature in enumerate(features, start=1))
+    return tuple(_region(feature, number, where) for number, feature in enumerate(features_of(data, where=where), start=1))
 
 
 def mask_to_geojson(
@@ -107,68 +95,10 @@ def geojson_text(data: Mapping[str, Any]) -> str:
     return '{"type":"FeatureCollection","features":[\n' + lines + "\n]}\n"
 
 
-def _parse(path: Path) -> Any:
-    try:
-        raw = path.read_bytes()
-        if path.name.endswith(".gz"):
-            with gzip.open(path) as stream:
-                raw = stream.read(_MOST_BYTES + 1)
-        if len(raw) > _MOST_BYTES:
-            raise BadInput(path, f"more than {_MOST_BYTES >> 20} MiB of GeoJSON", "export one file for each image")
-        return json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (OSError, EOFError, ValueError, RecursionError) as error:
-        raise BadInput(path, f"cannot be read as GeoJSON ({error})", "export it from QuPath again") from error
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is no coordinate")
-
-
 def _region(feature: Any, number: int, where: str | Path) -> Region:
     what = f"feature {number}"
-    if not isinstance(feature, dict) or not isinstance(feature.get("geometry"), dict):
-        raise BadInput(where, f"{what} has no geometry", "export the annotations from QuPath as GeoJSON")
-    geometry = feature["geometry"]
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise BadInput(where, f"{what} is a {kind}, which has no area", "keep areas only (Polygon, MultiPolygon)")
-    parts = [coordinates] if kind == "Polygon" else coordinates
-    if not isinstance(parts, list) or not parts or not all(isinstance(part, list) and part for part in parts):
-        raise BadInput(where, f"{what} is a {kind} without rings", "export it again")
-    polygons = tuple(tuple(_ring(ring, what, where) for ring in part) for part in parts)
-    return Region(number, _class_name(feature.get("properties"), what, where), polygons)
-
-
-def _ring(points: Any, what: str, where: str | Path) -> Ring:
-    if not isinstance(points, list) or not all(_is_position(point) for point in points):
-        raise BadInput(where, f"{what} has a ring with a corner that is no pair of pixel coordinates", "export it again")
-    ring = np.asarray([point[:2] for point in points], dtype=np.float64).reshape(-1, 2)
-    if len(ring) > 1 and np.array_equal(ring[0], ring[-1]):
-        ring = ring[:-1]
-    if len(ring) < 3:
-        raise BadInput(where, f"{what} has a ring of {len(ring)} corners", "a ring needs three or more")
-    return ring
-
-
-def _is_position(point: Any) -> bool:
-    """Whether `point` begins with two finite numbers of believable size (bool is a number to Python, not to a map)."""
-    if not isinstance(point, list) or len(point) < 2:
-        return False
-    pair = point[:2]
-    return all(type(value) in (int, float) and math.isfinite(value) and abs(value) <= _FARTHEST_PX for value in pair)
-
-
-def _class_name(properties: Any, what: str, where: str | Path) -> str:
-    """The name in the classification; "A: B" for QuPath's derived classes, "" where there is none."""
-    classification = properties.get("classification") if isinstance(properties, dict) else None
-    if isinstance(classification, dict):
-        names = classification.get("names", classification.get("name"))
-        classification = ": ".join(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else names
-    if classification is None:
-        return ""
-    if not isinstance(classification, str):
-        raise BadInput(where, f"{what} has a classification without a name", "give it a class in QuPath")
-    return classification.strip()
+    polygons = polygons_of(geometry_of(feature, what=what, where=where), what=what, where=where)
+    return Region(number, class_name_of(feature.get("properties"), what=what, where=where), polygons)
 
 
 def _closed(ring: Ring) -> list[list[int]]:

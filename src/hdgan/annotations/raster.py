@@ -9,16 +9,11 @@ for each ring; a polygon is its shell without its holes. A centre exactly on an 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ring: TypeAlias = NDArray[np.float64]
-"""Vertices `xy` `[N, 2]` in pixels; the last one is joined to the first, whether it repeats it or not."""
-
-Polygon: TypeAlias = tuple[Ring, ...]
-"""A shell, then its holes."""
+from hdgan.types import Polygon, Ring
 
 Window = tuple[slice, slice]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hdgan.annotations.raster import Polygon, Ring
+from hdgan.types import Polygon, Ring
 
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
 

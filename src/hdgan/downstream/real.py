@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from hdgan.annotations.geojson import SUFFIXES, read_geojson
-from hdgan.annotations.raster import Polygon, fill
+from hdgan.annotations.raster import fill
 from hdgan.downstream.config import RealConfig, RealSet
 from hdgan.errors import BadInput, BadMask
 from hdgan.labels import ClassMap
@@ -23,6 +23,7 @@ from hdgan.progress import SILENT, Progress, track
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.reader import known_mpp
 from hdgan.store.atomic import read_mask
+from hdgan.types import Polygon
 
 _HALF = 127
 
