@@ -1,0 +1,174 @@
+"""The regions of a slide, whatever program drew them: valid shapes in level-0 px, inside the slide, each with a class.
+
+The format is told by the content. An outline that crosses itself is repaired by the even-odd rule; one without area is left out; one that sticks
+out of the slide a little is cut at its edge. All three are noted. Far outside nothing is cut: such a file was drawn on another slide or at another scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import shapely
+
+from hdgan.errors import BadInput
+from hdgan.slides.regions import asap, geojson, imagescope
+from hdgan.slides.regions.drawn import Drawing, Drawings
+from hdgan.slides.regions.xml_tree import parse_xml
+from hdgan.store.geojson import read_bounded
+from hdgan.store.hashing import hash_bytes
+from hdgan.types import Polygon
+
+SUFFIXES = (".geojson", ".geojson.gz", ".json", ".xml")
+"""Endings of files that lie beside slides."""
+
+BEYOND_SHARE = 0.05
+"""How far an outline may stick out of the slide, as a share of the slide's longer edge."""
+
+_NUM_NAMED = 5
+_GZIP, _BYTE_ORDER_MARKS = b"\x1f\x8b", (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One outlined object: a polygon with its holes, in one piece."""
+
+    number: int
+    """Of its drawing in the file, from 1; several pieces of one drawing share it."""
+    class_name: str
+    """As written; "" for none."""
+    shape: shapely.Polygon
+    """Level-0 px, valid, inside the slide, not empty."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The outlines on one slide."""
+
+    format: str
+    """`qupath`, `imagescope` or `asap`."""
+    content: str
+    """sha256 of the file."""
+    outlines: tuple[Outline, ...]
+    """In the order of the file."""
+    notes: tuple[str, ...] = ()
+    """What was repaired, cut or left out, one line for each kind."""
+
+
+def read_regions(path: Path, *, size_px: tuple[int, int]) -> Regions:
+    """The regions in the file at `path` for a slide of `size_px` (width, height of level 0).
+
+    Raises:
+        BadInput: it cannot be read, is of no known format, declares a document type, or has coordinates outside of the slide.
+    """
+    data = read_bounded(path, most_bytes=geojson.MOST_BYTES)
+    name, found = _parsed(data, path)
+    outlines, notes = _shaped(found, where=path, size_px=size_px)
+    return Regions(name, hash_bytes(data), outlines, notes)
+
+
+def is_of_class(name: str, wanted: Iterable[str]) -> bool:
+    """Whether a class is one of those wanted, or derived from one ("glomerulus: sclerosed" is a "glomerulus"); capitals do not matter."""
+    folded = name.casefold()
+    return any(folded == entry.casefold() or folded.startswith(f"{entry.casefold()}:") for entry in wanted)
+
+
+def _parsed(data: bytes, path: Path) -> tuple[str, Drawings]:
+    begin = data[:4096]
+    for mark in _BYTE_ORDER_MARKS:
+        begin = begin.removeprefix(mark)
+    begin = begin.replace(b"\0", b"").lstrip()
+    if data.startswith(_GZIP) or begin.startswith((b"{", b"[")):
+        return "qupath", geojson.read_geojson_regions(data, where=path)
+    if begin.startswith(b"<"):
+        root = parse_xml(data, where=path)
+        if root.tag == asap.ROOT:
+            return "asap", asap.read_asap(root, where=path)
+        if root.tag == imagescope.ROOT:
+            return "imagescope", imagescope.read_imagescope(root, where=path)
+        raise BadInput(
+            path,
+            f"is XML of another kind (<{root.tag[:40]}>)",
+            "outlines of ImageScope begin with <Annotations>, of ASAP with <ASAP_Annotations>",
+        )
+    raise BadInput(path, "holds no outlines that can be read", "give QuPath GeoJSON, ImageScope XML or ASAP XML")
+
+
+@dataclass
+class _Notes:
+    """Numbers of drawings by what was done with them."""
+
+    repaired: list[int] = field(default_factory=list)
+    cut: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+
+    def lines(self) -> tuple[str, ...]:
+        told = (
+            (self.repaired, "repaired, because they cross or touch themselves"),
+            (self.cut, "cut at the edge of the slide"),
+            (self.empty, "left out, because they have no area on the slide"),
+        )
+        return tuple(f"{_listed(numbers)} {what}" for numbers, what in told if numbers)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    ordered = sorted(numbers)
+    named = ", ".join(str(number) for number in ordered[:_NUM_NAMED])
+    more = f" and {len(ordered) - _NUM_NAMED} more" if len(ordered) > _NUM_NAMED else ""
+    return f"{len(ordered)} outline{'s' if len(ordered) > 1 else ''} (number {named}{more})"
+
+
+def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int]) -> tuple[tuple[Outline, ...], tuple[str, ...]]:
+    notes = _Notes(empty=list(found.without_area))
+    slide = shapely.box(0, 0, *size_px)
+    beyond = BEYOND_SHARE * max(size_px)
+    outlines: list[Outline] = []
+    cut_outs: dict[int, shapely.Geometry] = {}
+    for drawing in found.drawings:
+        shape, is_repaired = _area(drawing.polygons)
+        _refuse_far(drawing, shape, size_px=size_px, beyond=beyond, where=where)
+        if drawing.cut_out:
+            key = id(drawing.cut_out)  # one tuple for all drawings of a layer
+            if key not in cut_outs:
+                cut_outs[key] = _area(drawing.cut_out)[0]
+            shape = shapely.difference(shape, cut_outs[key])
+        if not slide.covers(shape):
+            shape = shapely.intersection(shape, slide)
+            if not shape.is_empty:
+                notes.cut.append(drawing.number)
+        pieces = _pieces(shape)
+        if is_repaired and pieces:
+            notes.repaired.append(drawing.number)
+        if not pieces:
+            notes.empty.append(drawing.number)
+        outlines += [Outline(drawing.number, drawing.class_name, piece) for piece in pieces]
+    return tuple(outlines), notes.lines()
+
+
+def _area(polygons: Sequence[Polygon]) -> tuple[shapely.Geometry, bool]:
+    """The union of the polygons, and whether one had to be repaired."""
+    drawn = [shapely.Polygon(polygon[0], polygon[1:]) for polygon in polygons]
+    valid = [shape if shape.is_valid else shapely.make_valid(shape, method="linework") for shape in drawn]
+    is_repaired = any(before is not after for before, after in zip(drawn, valid, strict=True))
+    return (valid[0] if len(valid) == 1 else shapely.union_all(valid)), is_repaired
+
+
+def _pieces(shape: shapely.Geometry) -> list[shapely.Polygon]:
+    """The polygons with an area that a shape is made of."""
+    parts = shapely.get_parts(shape)
+    while any(part.geom_type.startswith(("Multi", "GeometryC")) for part in parts):
+        parts = shapely.get_parts(parts)
+    return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
+
+
+def _refuse_far(drawing: Drawing, shape: shapely.Geometry, *, size_px: tuple[int, int], beyond: float, where: Path) -> None:
+    if shape.is_empty:
+        return
+    left, top, right, bottom = shape.bounds
+    width, height = size_px
+    is_far = left < -beyond or top < -beyond or right > width + beyond or bottom > height + beyond
+    if is_far:
+        label = f" ({drawing.class_name})" if drawing.class_name else ""
+        what = f"outline {drawing.number}{label} spans x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}, outside of the slide of {width} x {height} px"
+        raise BadInput(where, what, "it belongs to another slide or scale: export the outlines of this slide in pixels of its full size")
