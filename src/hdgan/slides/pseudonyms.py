@@ -133,11 +133,13 @@ def make_key(path: Path) -> bool:
 
 
 def hidden(text: str, entries: Sequence[SlideEntry]) -> str:
-    """`text` with the path, file name and stem of each slide's file, and the folder it lies in, replaced by what stands for it."""
+    """`text` with the path, file name and stem of each slide's file, its region file, and the folder it lies in, replaced by what stands for them."""
     if not text:  # for each tile of a cohort
         return text
     for entry in sorted(entries, key=lambda entry: -len(str(entry.path))):
         folder = str(entry.path.parent)
+        for told in () if entry.regions is None else _ways_to_say(entry.regions):
+            text = text.replace(told, f"{entry.name}.regions")
         for told in _ways_to_say(entry.path):
             text = text.replace(told, entry.file_name)
         if entry.path.stem in text and _is_telling(entry.path.stem):

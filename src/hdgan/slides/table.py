@@ -13,6 +13,7 @@ Columns of a table (others are ignored):
 | `diagnosis` | | of the slide, in one word of your own |
 | `mpp` | | um/px of level 0; goes before what the file states |
 | `areas` | | a CSV file, relative to the table, of the areas that were scanned or are wanted; see `read_areas` |
+| `regions` | | a file of outlined regions, relative to the table; see `hdgan.slides.regions` |
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from hdgan.slides import image
 from hdgan.slides.reader import SLIDE_SUFFIXES
 
 _ALIASES = {"file": "path", "donor": "patient", "case": "patient", "center": "centre", "site": "centre"}
-_COLUMNS = {"path", "slide", "patient", "centre", "stain", "diagnosis", "mpp", "areas"}
+_COLUMNS = {"path", "slide", "patient", "centre", "stain", "diagnosis", "mpp", "areas", "regions"}
 _NAME = re.compile(r"[^\w.+-]+")
 
 
@@ -60,6 +61,8 @@ class SlideEntry:
     """um/px of level 0 as the table gives it."""
     areas: tuple[Area, ...] | None = None
     """Where tiles may lie; None for anywhere."""
+    regions: Path | None = None
+    """File of outlined regions; None where there is none."""
     called: str = ""
     """What stands for its file in artifacts and messages; the file's own name unless there is a pseudonym for it."""
 
@@ -95,7 +98,7 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
         if not record.get("path"):
             raise BadInput(where, "names no slide", "fill the column `path`")
         file = _expanded(record["path"], where=where, base=path.parent)
-        areas = record.get("areas")
+        areas, regions = record.get("areas"), record.get("regions")
         entries.append(
             SlideEntry(
                 name=_safe(record.get("slide") or file.stem),
@@ -106,6 +109,7 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
                 diagnosis=record.get("diagnosis", ""),
                 mpp=_scale(record.get("mpp", ""), where=where),
                 areas=read_areas(_expanded(areas, where=where, base=path.parent)) if areas else None,
+                regions=_expanded(regions, where=where, base=path.parent) if regions else None,
             )
         )
     return tuple(entries)

@@ -37,7 +37,7 @@ class Outline:
     number: int
     """Of its drawing in the file, from 1; several pieces of one drawing share it."""
     class_name: str
-    """As written; "" for none."""
+    """As written, spaces made one; "" for none."""
     shape: shapely.Polygon
     """Level-0 px, valid, inside the slide, not empty."""
 
@@ -142,7 +142,7 @@ def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int]) -> tuple[
             notes.repaired.append(drawing.number)
         if not pieces:
             notes.empty.append(drawing.number)
-        outlines += [Outline(drawing.number, drawing.class_name, piece) for piece in pieces]
+        outlines += [Outline(drawing.number, " ".join(drawing.class_name.split()), piece) for piece in pieces]
     return tuple(outlines), notes.lines()
 
 

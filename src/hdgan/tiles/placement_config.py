@@ -1,0 +1,49 @@
+"""Section `[tiles.placement]`: where tiles lie."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class PlacementConfig(BaseModel):
+    """Where tiles lie: on a grid, on the cells of the grid that hold outlined regions, or centred on outlined objects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    way: Literal["grid", "intersecting", "centred"] = "grid"
+    """`grid`: everywhere; `intersecting`: the cells of the grid that hold enough of the regions; `centred`: around each outlined object, moved inward
+    at the edge of the slide. The last two need region files."""
+
+    classes: tuple[str, ...] = ()
+    """Classes that count, as written in the region files (capitals do not matter; "glomerulus" stands for "glomerulus: sclerosed" too). Empty: all but
+    those whose name ends in *, which QuPath ignores."""
+
+    not_classes: tuple[str, ...] = ()
+    """Classes that do not count."""
+
+    min_area_um2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Least area of the regions in a cell (`intersecting`), or of an object (`centred`), um2."""
+
+    min_share: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    """Least share of a cell that the regions cover (`intersecting`)."""
+
+    jitter_um: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """How far, at most, the middle of a tile lies from that of its object in x and in y, um (`centred`); less than half a tile."""
+
+    tiles_per_object: int = Field(default=1, ge=1, le=1000)
+    """Tiles around each object, each moved by its own draw (`centred`)."""
+
+    without_regions: Literal["nothing", "grid"] = "nothing"
+    """What a slide without a region file gives: no tile, or all of the grid."""
+
+    @model_validator(mode="after")
+    def _draws_differ(self) -> Self:
+        if self.tiles_per_object > 1 and not self.jitter_um:
+            raise ValueError("tiles_per_object above 1 needs jitter_um: without it they are all the same tile")
+        if self.way != "centred" and (self.jitter_um or self.tiles_per_object > 1):
+            raise ValueError('jitter_um and tiles_per_object go with way = "centred"')
+        if self.way != "intersecting" and self.min_share:
+            raise ValueError('min_share goes with way = "intersecting"')
+        return self
