@@ -117,7 +117,7 @@ class RunConfig(BaseModel):
 
     def _real_fits(self) -> None:
         """The oracle must see real tissue at the scale and size of the generated images."""
-        if self.real is None or self.real.cut is None:
+        if self.real is None or self.real.cut is None or self.tiles.asked_mpp is None:
             return
         if not math.isclose(self.real.cut.mpp, self.tiles.mpp, rel_tol=0.02):
             raise ValueError(f"real.cut.mpp: {self.real.cut.mpp:g} is not the scale of the tiles, {self.tiles.mpp:g}")

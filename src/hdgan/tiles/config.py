@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hdgan.store.codec import Format
 from hdgan.tiles.images_config import ImagesConfig
+from hdgan.tiles.placement_config import PlacementConfig
 from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
 
 _LATER = (
@@ -23,6 +24,9 @@ _LATER = (
     "min_stains_per_case",
     "max_disagreement",
     "strict",
+    "magnification",
+    "level",
+    "placement",
 )
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 _WHO = {"workers", "scheduler"}
@@ -32,14 +36,22 @@ _WHO = {"workers", "scheduler"}
 class TilesConfig(BaseModel):
     """Which slides are cut, at what size and scale, what counts as background, and how patients are spread over folds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
 
     slides: tuple[str, ...] = Field(min_length=1)
     """Slide files, folders, patterns such as "scans/*.svs", and slide tables (CSV with path, patient, centre, stain, diagnosis,
     mpp); relative ones start at the folder of the settings."""
 
-    mpp: float = Field(gt=0, le=100, allow_inf_nan=False)
-    """Scale of the tiles, um/px. A slide within 2 % of it is cut as it is; a coarser one is refused: there is no upsampling."""
+    asked_mpp: float | None = Field(default=None, alias="mpp", gt=0, le=100, allow_inf_nan=False)
+    """Scale of the tiles, um/px. A slide within 2 % of it is cut as it is; a coarser one is refused: there is no upsampling. Exactly one of `mpp`,
+    `magnification` and `level` is given."""
+
+    magnification: float | None = Field(default=None, gt=0, le=200, allow_inf_nan=False)
+    """In the place of `mpp`: 20 for x20, by the objective that each slide states; a slide that states none is refused. Slides whose scales at it differ by
+    more than 2 % are refused, since tiles have one scale."""
+
+    level: int | None = Field(default=None, ge=0, le=30)
+    """In the place of `mpp`: level of each slide's pyramid, 0 the finest; refused where the scales differ by more than 2 %."""
 
     tile_px: int = Field(ge=8, le=16384)
     """Edge of what the generator sees, tile px (4096 in the paper)."""
@@ -114,6 +126,13 @@ class TilesConfig(BaseModel):
     scheduler: str | None = None
     """Address of a Dask scheduler (`tcp://...`) whose workers cut the slides, or `local` for a cluster of processes on this machine. Extra `cluster`."""
 
+    regions: str | None = None
+    """Where region files (QuPath GeoJSON, ImageScope or ASAP XML) are that no slide table names: an ending such as ".geojson" of the files beside the
+    slides, or a folder with files called like the slides, relative to the folder of the settings."""
+
+    placement: PlacementConfig = PlacementConfig()
+    """Section `[tiles.placement]`: tiles on a grid, where outlined regions are, or around outlined objects."""
+
     images: ImagesConfig | None = None
     """Section `[tiles.images]`: the sources are images that are cut already."""
 
@@ -127,11 +146,34 @@ class TilesConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _has_one_scale(self) -> Self:
+        scales = {"mpp": self.asked_mpp, "magnification": self.magnification, "level": self.level}
+        given = [name for name, value in scales.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"the scale is given by {' and '.join(given) or 'nothing'}; give exactly one of mpp, magnification and level")
+        if self.images is not None and (self.asked_mpp is None or self.regions or self.placement.way != "grid"):
+            raise ValueError("images that are cut already have an mpp, and neither magnification, level, regions nor placement")
+        return self
+
+    @model_validator(mode="after")
     def _scores_exist(self) -> Self:
         for name in ("max_blur", "min_compartment"):
-            if getattr(self, name) is not None and not has_detail(self.mpp):
-                raise ValueError(f"{name} needs tiles of at most {DETAIL_MPP:g} um/px, not {self.mpp:g}: coarser ones do not show it")
+            if self.asked_mpp is not None and getattr(self, name) is not None and not has_detail(self.asked_mpp):
+                raise ValueError(f"{name} needs tiles of at most {DETAIL_MPP:g} um/px, not {self.asked_mpp:g}: coarser ones do not show it")
         return self
+
+    @property
+    def mpp(self) -> float:
+        """Scale of the tiles, um/px: as asked for, or as `scaled` found it in the slides."""
+        assert self.asked_mpp is not None, "magnification and level are resolved by `plan.scaled`"
+        return self.asked_mpp
+
+    @property
+    def scale_text(self) -> str:
+        """The scale as it was asked for."""
+        if self.magnification is not None:
+            return f"x{self.magnification:g}"
+        return f"level {self.level}" if self.level is not None else f"{self.mpp:g} um/px"
 
     @property
     def limits(self) -> Limits:
@@ -152,9 +194,12 @@ class TilesConfig(BaseModel):
         """What the manifest says of these settings: all that can change a pixel. How tiles are stored without loss does not: `png` stands for all ways.
 
         Of the key, what it makes is recorded (with the inputs) and not its place. With a key the sources are not recorded either: their
-        names are identities, and what they led to stands with the inputs. Nor is it recorded who cuts.
+        names are identities, and what they led to stands with the inputs. Region files are recorded with the inputs, by their content. Nor is it
+        recorded who cuts.
         """
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         private = {"pseudonym_key"} if self.pseudonym_key is None else {"pseudonym_key", "slides"}
-        said = self.model_dump(mode="json", exclude=left_out | private | _WHO)
+        said = self.model_dump(mode="json", by_alias=True, exclude=left_out | private | _WHO | {"regions"})
+        if self.magnification is not None or self.level is not None:
+            said["mpp"] = None  # what was found stands in the index
         return said | ({"format": "png"} if self.format in ("jxl", "none") else {})

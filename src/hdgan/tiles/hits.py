@@ -17,6 +17,9 @@ from hdgan.store.atomic import write_text
 from hdgan.tiles.placement import Corners, area_of_union, pieces_in
 
 REGIONS = "regions.csv"
+UNNAMED = "(none)"
+"""What people read in the place of an empty name."""
+
 _HEADER = ("slide", "x_px", "y_px", "class", "area_um2", "objects")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hdgan.errors import BadConfig, BadInput
 from hdgan.progress import Progress
-from hdgan.slides.pseudonyms import Pseudonyms, find_pseudonymous, make_key, open_key
+from hdgan.slides.pseudonyms import Pseudonyms, find_pseudonymous, hiding, make_key, open_key
+from hdgan.slides.regions.find import with_regions
 from hdgan.slides.table import SlideEntry, find_slides
 from hdgan.store.layout import RunFolder
 from hdgan.store.private import is_open_to_others
@@ -75,14 +76,17 @@ def passing_pseudonyms(config: TilesConfig, *, base: Path) -> Pseudonyms | None:
 
 
 def find_entries(config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None) -> tuple[SlideEntry, ...]:
-    """The slides of the settings, by their pseudonyms where there are.
+    """The slides of the settings with their region files, by their pseudonyms where there are.
 
     Raises:
-        BadConfig, BadInput: as `find_slides` and `find_pseudonymous`.
+        BadConfig, BadInput: as `find_slides`, `find_pseudonymous` and `with_regions`.
     """
     if pseudonyms is None:
-        return find_slides(config.slides, base=base)
-    return find_pseudonymous(config.slides, base=base, pseudonyms=pseudonyms)
+        entries = find_slides(config.slides, base=base)
+        return entries if config.regions is None else with_regions(entries, config.regions, base=base)
+    entries = find_pseudonymous(config.slides, base=base, pseudonyms=pseudonyms)
+    with hiding(entries):
+        return entries if config.regions is None else with_regions(entries, config.regions, base=base)
 
 
 def _place(key: Path, base: Path) -> Path:

@@ -1,4 +1,5 @@
-"""A slide at low resolution, and its cells drawn over it: what stays with a green outline, what is dropped in the colour of its reason.
+"""A slide at low resolution, and its cells drawn over it: what stays with a green outline, what is dropped in the colour of its reason;
+outlined regions in the colour of their class.
 
 Pictures are at most 1024 px wide and high, `[H, W, 3]` uint8, overlays `[H, W, 4]` uint8 of the same size, so that a page can show one over the other.
 """
@@ -6,11 +7,12 @@ Pictures are at most 1024 px wide and high, `[H, W, 3]` uint8, overlays `[H, W, 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hdgan.slides.regions.read import Outline
 from hdgan.slides.resample import area_resample
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, SUSPECT, UNREADABLE, Cell
 from hdgan.tiles.overview import Overview
@@ -33,6 +35,8 @@ COLOURS = {
 _TINT = 90
 """Opacity of a dropped cell, of 255."""
 _UNREADABLE_GREY = 128
+_OUTLINE_PX = 2
+_OUTLINE_COLOURS = ((0, 190, 220), (225, 0, 145), (250, 215, 0), (125, 75, 20), (140, 240, 40), (255, 150, 185), (0, 55, 110))
 
 
 def thumbnail(overview: Overview) -> np.ndarray:
@@ -65,6 +69,26 @@ def draw_cells(cells: Sequence[Cell], *, slide_px: tuple[int, int], picture_px: 
         else:
             draw.rectangle(box, fill=(*rgb, _TINT), outline=(*rgb, 150) if right - left >= 6 else None)
     return np.asarray(overlay)
+
+
+def draw_outlines(
+    overlay: np.ndarray, outlines: Sequence[Outline], *, slide_px: tuple[int, int], colours: Mapping[str, tuple[int, int, int]]
+) -> np.ndarray:
+    """The overlay with the outlines of a slide of `slide_px` level-0 px, holes too, each in the RGB of its class."""
+    picture = Image.fromarray(overlay)
+    draw = ImageDraw.Draw(picture)
+    scale = np.array(picture.size) / np.array(slide_px)
+    for outline in outlines:
+        shape = outline.shape.simplify(0.5 / float(scale.max()))
+        for ring in (shape.exterior, *shape.interiors):
+            points = [tuple(at) for at in (np.asarray(ring.coords) * scale).tolist()]
+            draw.line(points, fill=(*colours[outline.class_name], 255), width=_OUTLINE_PX)
+    return np.asarray(picture)
+
+
+def outline_colours(names: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+    """An RGB for each class of outlines, in the order of their names; with many classes colours come again."""
+    return {name: _OUTLINE_COLOURS[index % len(_OUTLINE_COLOURS)] for index, name in enumerate(sorted(set(names)))}
 
 
 def composed(picture: np.ndarray, overlay: np.ndarray) -> np.ndarray:

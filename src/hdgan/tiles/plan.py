@@ -9,23 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
+from pydantic import ValidationError
 
 from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader, best_level
 from hdgan.slides.pseudonyms import HidingProgress, Pseudonyms, hidden_error, hiding
 from hdgan.slides.reader import known_mpp, open_slide
+from hdgan.slides.regions.read import Regions, read_regions
+from hdgan.slides.scale import requested_mpp
 from hdgan.slides.table import Area, SlideEntry
 from hdgan.tiles.cases import cut_slides, gather, lacking_stains
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew, Job, in_order
 from hdgan.tiles.image_sources import find_images
 from hdgan.tiles.keys import find_entries, passing_pseudonyms
-from hdgan.tiles.raw_copy import raw_grid, snapped
+from hdgan.tiles.placement import centred, chosen, intersecting
+from hdgan.tiles.raw_copy import RawGrid, raw_grid, snapped
 
 MPP_TOLERANCE = 0.02
 """Relative difference of two scales that counts as none: less than the error of most calibrations."""
@@ -54,8 +58,12 @@ class SlidePlan:
     """Edge of a cell in the level that it is read from."""
     cells: tuple[tuple[int, int], ...]
     """Upper left corners, level-0 px, row by row."""
+    tile_mpp: float
+    """Scale of the tiles as asked of this slide, um/px; within the tolerance that of all others."""
     raw_level: int | None = None
     """The level whose JPEG tiles are copied, where the format is `raw`."""
+    regions: Regions | None = None
+    """What is outlined on it; None where it has no region file."""
 
 
 @dataclass(frozen=True)
@@ -72,58 +80,62 @@ class Estimate:
     """A line for each slide that cannot be cut."""
 
 
-def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig) -> SlidePlan:
-    """The grid on an open slide.
+def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig, *, seed: int = 0) -> SlidePlan:
+    """The cells on an open slide; `seed` decides the jitter of tiles around objects.
 
     Raises:
-        BadInput: the slide has no scale, or a coarser one than asked for, or its JPEG tiles are to be copied and cannot be.
+        BadInput: the slide has no scale, or a coarser one than asked for, its JPEG tiles are to be copied and cannot be, or its region file
+            cannot be read or is of another slide.
     """
     mpp = known_mpp(slide, fallback=config.slide_mpp)
-    level0_px, step = _edge_and_step(mpp, config)
-    if mpp > config.mpp * (1 + MPP_TOLERANCE):
+    wanted = _wanted_mpp(slide, config)
+    level0_px, step = _edge_and_step(mpp, wanted, config)
+    if mpp > wanted * (1 + MPP_TOLERANCE):
         remedy = f"ask for {mpp:g} um/px or coarser (`mpp` in the settings), or leave the slide out"
-        raise BadInput(entry.path, f"its finest level has {mpp:g} um/px, coarser than the {config.mpp:g} asked for", remedy)
-    grid = raw_grid(slide, slide_mpp=mpp, mpp=config.mpp, tolerance=MPP_TOLERANCE) if config.format == "raw" else None
+        raise BadInput(entry.path, f"its finest level has {mpp:g} um/px, coarser than the {wanted:g} asked for", remedy)
+    grid = raw_grid(slide, slide_mpp=mpp, mpp=wanted, tolerance=MPP_TOLERANCE) if config.format == "raw" else None
     if grid is not None:
         level0_px, step = config.stored_px * grid.downsample, float(config.step_px * grid.downsample)
     else:
         level0_px = _fitted(level0_px, slide.size_px, config)
-    width, height = slide.size_px
-    xs, ys = _positions(width, level0_px, step), _positions(height, level0_px, step)
-    cells = tuple((x, y) for y in ys for x in xs)
-    if grid is not None:
-        cells = snapped(cells, grid=grid, edge_px=level0_px, size_px=slide.size_px)
-    if entry.areas is not None:
-        cells = _inside(cells, level0_px, entry.areas)
+    regions = None if entry.regions is None else read_regions(entry.regions, size_px=slide.size_px)
     read_px = math.ceil(level0_px / slide.levels[best_level(slide.levels, level0_px / config.stored_px)].downsample)
-    return SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, cells, grid.level if grid else None)
+    raw_level = grid.level if grid else None
+    plan = SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, (), wanted, raw_level, regions)
+    return replace(plan, cells=_placed(plan, config, step=step, grid=grid, seed=seed))
 
 
-def plan_entry(entry: SlideEntry, config: TilesConfig, *, progress: Progress = SILENT) -> SlidePlan:
-    """The grid on a slide.
+def plan_entry(entry: SlideEntry, config: TilesConfig, seed: int = 0, *, progress: Progress = SILENT) -> SlidePlan:
+    """The cells on a slide.
 
     Raises:
         BadInput: it cannot be opened, or see `plan_slide`.
     """
     del progress
     with closing(open_slide(entry.path, mpp_override=entry.mpp)) as slide:
-        return plan_slide(slide, entry, config)
+        return plan_slide(slide, entry, config, seed=seed)
 
 
 def plan_slides(
-    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None = None, crew: Crew = INLINE, progress: Progress = SILENT
+    config: TilesConfig,
+    *,
+    base: Path,
+    pseudonyms: Pseudonyms | None = None,
+    seed: int = 0,
+    crew: Crew = INLINE,
+    progress: Progress = SILENT,
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
     """Plans of the slides that can be cut, in the order of their names, and what is wrong with the others, whose names are pseudonyms
     where there are. `crew` opens them.
 
     Raises:
-        BadInput: the sources themselves cannot be read.
+        BadInput: the sources themselves cannot be read, or it is in doubt which region file is a slide's.
     """
-    return plan_entries(find_entries(config, base=base, pseudonyms=pseudonyms), config, crew=crew, progress=progress)
+    return plan_entries(find_entries(config, base=base, pseudonyms=pseudonyms), config, seed=seed, crew=crew, progress=progress)
 
 
 def plan_entries(
-    entries: Sequence[SlideEntry], config: TilesConfig, *, crew: Crew = INLINE, progress: Progress = SILENT
+    entries: Sequence[SlideEntry], config: TilesConfig, *, seed: int = 0, crew: Crew = INLINE, progress: Progress = SILENT
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
     """Plans of those slides that can be cut, in their order, and what is wrong with the others."""
     is_secret, is_long = config.pseudonym_key is not None, len(entries) >= _MANY
@@ -133,7 +145,7 @@ def plan_entries(
         progress.start("slides opened", total=len(entries))
     try:
         with hiding(entries) if is_secret else nullcontext():
-            jobs = [Job(str(entry.path), plan_entry, (entry, config), int(is_long)) for entry in entries]
+            jobs = [Job(str(entry.path), plan_entry, (entry, config, seed), int(is_long)) for entry in entries]
             outcomes = in_order(crew.run(jobs, progress=progress))
     finally:
         if is_long:
@@ -171,9 +183,62 @@ def estimate(config: TilesConfig, *, base: Path) -> Estimate:
     return Estimate(len(plans), num_cells, size, seconds, tuple(str(problem) for problem in problems))
 
 
-def _edge_and_step(slide_mpp: float, config: TilesConfig) -> tuple[int, float]:
+def scaled(config: TilesConfig, plans: Sequence[SlidePlan]) -> TilesConfig:
+    """The settings with the one scale of all tiles, the coarsest that the plans have; as they are where they name an mpp.
+
+    Raises:
+        BadInput: the scales differ by more than the tolerance, or a threshold needs finer tiles.
+    """
+    if config.asked_mpp is not None or not plans:
+        return config
+    finest, coarsest = (pick(plans, key=lambda plan: plan.tile_mpp) for pick in (min, max))
+    if coarsest.tile_mpp > finest.tile_mpp * (1 + MPP_TOLERANCE):
+        what = (
+            f"{config.scale_text} is {coarsest.tile_mpp:.4g} um/px, and {finest.tile_mpp:.4g} on {finest.entry.name}: tiles have one scale"
+        )
+        raise BadInput(coarsest.entry.path, what, f"ask for mpp = {coarsest.tile_mpp:.4g}, to which finer slides are averaged")
+    try:
+        return TilesConfig.model_validate(
+            {**config.model_dump(by_alias=True), "mpp": coarsest.tile_mpp, "magnification": None, "level": None}
+        )
+    except ValidationError as error:
+        raise BadInput("tiles", f"{config.scale_text} is {coarsest.tile_mpp:.4g} um/px: {error.errors()[0]['msg']}") from error
+
+
+def _wanted_mpp(slide: SlideReader, config: TilesConfig) -> float:
+    """The scale asked for, um/px, of this slide."""
+    if config.asked_mpp is not None:
+        return config.asked_mpp
+    return float(requested_mpp(slide, magnification=config.magnification, level=config.level, fallback=config.slide_mpp))
+
+
+def _placed(plan: SlidePlan, config: TilesConfig, *, step: float, grid: RawGrid | None, seed: int) -> tuple[tuple[int, int], ...]:
+    """The cells of a plan without cells."""
+    placement, edge_px, (width, height) = config.placement, plan.level0_px, plan.size_px
+    outlines = chosen(plan.regions.outlines, placement) if plan.regions else ()
+    way = placement.way
+    if plan.regions is None and way != "grid":
+        if placement.without_regions == "nothing":
+            return ()
+        way = "grid"
+    if way == "centred":
+        name, mpp = plan.entry.name, plan.slide_mpp
+        cells = centred(outlines, placement, edge_px=edge_px, size_px=plan.size_px, slide_mpp=mpp, slide=name, seed=seed)
+    else:
+        xs, ys = _positions(width, edge_px, step), _positions(height, edge_px, step)
+        cells = tuple((x, y) for y in ys for x in xs)
+    if grid is not None:
+        cells = snapped(cells, grid=grid, edge_px=edge_px, size_px=plan.size_px)
+    if plan.entry.areas is not None:
+        cells = _inside(cells, edge_px, plan.entry.areas)
+    if way == "intersecting":
+        cells = intersecting(cells, outlines, placement, edge_px=edge_px, slide_mpp=plan.slide_mpp)
+    return cells
+
+
+def _edge_and_step(slide_mpp: float, wanted_mpp: float, config: TilesConfig) -> tuple[int, float]:
     """Edge and step of the grid in level-0 px."""
-    ratio = config.mpp / slide_mpp
+    ratio = wanted_mpp / slide_mpp
     if abs(ratio - 1) <= MPP_TOLERANCE:
         return config.stored_px, float(config.step_px)
     return round(config.stored_px * ratio), config.step_px * ratio

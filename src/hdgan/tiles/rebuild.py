@@ -48,7 +48,7 @@ def rebuild_tiles(
         return rebuild_images(config, config.images, out=out, seed=seed, base=base, form=form, progress=progress)
     pseudonyms = finished_pseudonyms(config, base=base, inputs=before.inputs)
     with (
-        open_sources(config, base=base, pseudonyms=pseudonyms, progress=progress) as (sources, progress),
+        open_sources(config, base=base, seed=seed, pseudonyms=pseudonyms, progress=progress) as (sources, progress),
         open_stage(out, stage=STAGE, config=config.recorded(), seed=seed, inputs=sources.inputs) as stage,
     ):
         assert stage.manifest is not None, "it was finished, and a stale one is refused"
@@ -56,7 +56,7 @@ def rebuild_tiles(
         by_name = {plan.entry.name: plan for plan in sources.plans}
         progress.start("tiles", total=len(rows))
         try:
-            write_archive(out, _taken(rows, by_name, config, form, progress))
+            write_archive(out, _taken(rows, by_name, sources.config, form, progress))
         finally:
             progress.finish()
         is_same = form in LOSSLESS and stage.manifest.config["format"] in LOSSLESS
@@ -101,7 +101,7 @@ def _on_grid(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> SlideP
     Raises:
         BadInput: the slide's JPEG tiles cannot be copied, or the tiles do not lie on their grid.
     """
-    grid = raw_grid(slide, slide_mpp=plan.slide_mpp, mpp=config.mpp, tolerance=MPP_TOLERANCE)
+    grid = raw_grid(slide, slide_mpp=plan.slide_mpp, mpp=plan.tile_mpp, tolerance=MPP_TOLERANCE)
     width, height = (edge * grid.downsample for edge in grid.tile_px)
     if plan.level0_px != config.stored_px * grid.downsample or any(x % width or y % height for x, y in plan.cells):
         what = f"the tiles were not cut on the grid of its JPEG tiles ({width} x {height} level-0 px)"

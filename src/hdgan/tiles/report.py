@@ -22,8 +22,10 @@ from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, REASONS, SUSPECT, UNREADABLE, Cell
 from hdgan.tiles.dealing import Dealt
 from hdgan.tiles.fold_tables import tell_cases, tell_folds
-from hdgan.tiles.pictures import COLOURS, draw_cells, encode_overlay
+from hdgan.tiles.hits import REGIONS, UNNAMED, Hit, read_hits
+from hdgan.tiles.pictures import COLOURS, draw_cells, draw_outlines, encode_overlay, outline_colours
 from hdgan.tiles.plan import SlidePlan
+from hdgan.tiles.regions import region_notes
 from hdgan.tiles.sources import Sources
 from hdgan.tiles.unread import Unread
 from hdgan.tiles.unread_table import tell_unread
@@ -69,8 +71,9 @@ def write_report(
     *,
     unread: Sequence[Unread] = (),
 ) -> None:
-    """Writes `report.html` and its pictures into the stage folder `out`, where the parts and `slides.csv` lie. `rows` is the index."""
+    """Writes `report.html` and its pictures into the stage folder `out`, where the parts, `slides.csv` and `regions.csv` lie. `rows` is the index."""
     plans = sources.plans
+    colours = outline_colours(outline.class_name for plan in plans if plan.regions for outline in plan.regions.outlines)
     of_slide: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         of_slide[cell.slide].append(cell)
@@ -80,8 +83,10 @@ def write_report(
         encoded = (parts.part_folder(out, name) / parts.THUMBNAIL).read_bytes()
         with Image.open(io.BytesIO(encoded)) as image:
             sizes[name] = image.size
-        step_px = config.step_px * plan.level0_px / config.stored_px
+        step_px = _drawn_px(plan, config)
         overlay = draw_cells(of_slide[name], slide_px=plan.size_px, picture_px=sizes[name], drawn_px=step_px)
+        if plan.regions is not None:
+            overlay = draw_outlines(overlay, plan.regions.outlines, slide_px=plan.size_px, colours=colours)
         write_bytes(out / PICTURES / f"{name}.jpg", encoded)
         write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
     lines = what_if.read_slides(out / "slides.csv")
@@ -89,10 +94,11 @@ def write_report(
     _tell_problems(page, sources, of_slide, rows, dealt)
     tell_unread(page, unread)
     _tell_counts(page, cells, lines)
+    _tell_regions(page, cells, read_hits(out / REGIONS), colours)
     tell_folds(page, rows, dealt)
     tell_cases(page, rows, dealt, config)
     _tell_scores(page, cells, lines, config)
-    _tell_slides(page, plans, of_slide, sizes, lines, config)
+    _tell_slides(page, plans, of_slide, sizes, lines, config, colours)
     write_text(out / REPORT, page.html())
 
 
@@ -100,10 +106,8 @@ def _opening(sources: Sources, cells: Sequence[Cell], lines: Lines, config: Tile
     plans, num_left_out = sources.plans, len(sources.problems) + len(sources.choice.unused)
     verdicts = Counter(cell.verdict for cell in cells)
     edge_um = config.stored_px * config.mpp
-    overlap = "" if config.step_px >= config.stored_px else f", every {config.step_px} px, so that they overlap"
-    page = Page(
-        "Tiles: what was kept and what was not", f"Tiles of {config.stored_px} px at {config.mpp:g} um/px ({edge_um:g} um){overlap}."
-    )
+    lead = f"Tiles of {config.stored_px} px at {config.mpp:g} um/px ({edge_um:g} um){_where(config)}."
+    page = Page("Tiles: what was kept and what was not", lead)
     page.facts(
         [
             (f"{verdicts[KEPT]:,}", f"tiles kept of {len(cells):,} cells"),
@@ -112,18 +116,34 @@ def _opening(sources: Sources, cells: Sequence[Cell], lines: Lines, config: Tile
             (f"{num_left_out:,}", "slides left out"),
         ]
     )
-    page.links(
-        [
-            ("qc.png", "tiles to look at"),
-            ("tiles.csv", "tiles"),
-            ("cells.csv", "cells and scores"),
-            ("slides.csv", "slides"),
-            ("cases.csv", "cases"),
-            ("unread.csv", "regions not read"),
-        ]
-    )
+    links = [
+        ("qc.png", "tiles to look at"),
+        ("tiles.csv", "tiles"),
+        ("cells.csv", "cells and scores"),
+        ("slides.csv", "slides"),
+        ("cases.csv", "cases"),
+        ("unread.csv", "regions not read"),
+    ]
+    page.links([*links, (REGIONS, "regions in each cell")] if any(plan.regions is not None for plan in plans) else links)
     page.note(_rules(config))
     return page
+
+
+def _where(config: TilesConfig) -> str:
+    """Where the tiles lie, to be put behind their size."""
+    placement = config.placement
+    names = " or ".join(placement.classes) or "any class"
+    if placement.way == "centred":
+        return f", around each outlined object of {names}"
+    overlap = "" if config.step_px >= config.stored_px else f", every {config.step_px} px, so that they overlap"
+    return overlap + (f", where outlined regions of {names} are" if placement.way == "intersecting" else "")
+
+
+def _drawn_px(plan: SlidePlan, config: TilesConfig) -> float:
+    """How wide a cell is drawn, level-0 px."""
+    if config.placement.way == "centred" and plan.regions is not None:
+        return plan.level0_px
+    return config.step_px * plan.level0_px / config.stored_px
 
 
 def _rules(config: TilesConfig) -> str:
@@ -137,6 +157,7 @@ def _rules(config: TilesConfig) -> str:
 
 def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence[Cell]], index: Sequence[TileRow], dealt: Dealt) -> None:
     rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in sources.problems]
+    rows += [list(note) for note in region_notes(sources.plans, sources.config)]
     for plan in sources.plans:
         verdicts = Counter(cell.verdict for cell in of_slide.get(plan.entry.name, ()))
         if verdicts[UNREADABLE]:
@@ -145,7 +166,9 @@ def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence
             rows.append([plan.entry.name, f"{verdicts[SUSPECT]:,} cells are suspect: what was read is not what the overview shows"])
         if not verdicts[KEPT]:
             why = ", ".join(f"{verdicts[reason]:,} {_MEANINGS[reason]}" for reason in _WHY_NOT if verdicts[reason])
-            rows.append([plan.entry.name, f"no tile: {why or 'none fits into it, or into the areas given for it'}"])
+            rows.append(
+                [plan.entry.name, f"no tile: {why or 'none fits into it, into the areas given for it, or where regions are asked for'}"]
+            )
     page.heading("What to look at")
     if rows:
         page.table(["slide", "what"], rows)
@@ -198,6 +221,22 @@ def _chart(name: str, cells: Sequence[Cell], config: TilesConfig) -> str:
     return histogram(values, title=_TITLES[name], limit=limit)
 
 
+def _tell_regions(page: Page, cells: Sequence[Cell], hits: Sequence[Hit], colours: Mapping[str, object]) -> None:
+    """The classes of outlined regions: cells that hold them, tiles among these, and how much of them the tiles hold."""
+    if not colours:
+        return
+    is_kept = {(cell.slide, cell.x_px, cell.y_px): cell.verdict == KEPT for cell in cells}
+    found: dict[str, list[float]] = {name: [0, 0, 0.0] for name in sorted(colours)}
+    for hit in hits:
+        kept = is_kept.get((hit.slide, hit.x_px, hit.y_px), False)
+        for number, value in enumerate((1, kept, kept * hit.area_um2 / 1e6)):
+            found[hit.class_name][number] += value
+    rows = [[name or UNNAMED, f"{held:,.0f}", f"{kept:,.0f}", f"{area:,.3f}"] for name, (held, kept, area) in found.items()]
+    page.heading("Outlined regions")
+    page.table(["class", "cells that hold it", "kept", "area in these, mm2"], rows)
+    page.note("Where cells overlap, an area counts in each of them. regions.csv has the area and the number of objects for every cell.")
+
+
 def _tell_slides(
     page: Page,
     plans: Sequence[SlidePlan],
@@ -205,13 +244,16 @@ def _tell_slides(
     sizes: Mapping[str, tuple[int, int]],
     lines: Lines,
     config: TilesConfig,
+    colours: Mapping[str, tuple[int, int, int]],
 ) -> None:
     found = {cell.verdict for cells in of_slide.values() for cell in cells}
     page.heading("Slides")
-    page.key([(_css(verdict), _MEANINGS[verdict]) for verdict in (KEPT, *_WHY_NOT) if verdict in found])
-    if config.step_px < config.stored_px:
+    page.key([(_css(COLOURS[verdict]), _MEANINGS[verdict]) for verdict in (KEPT, *_WHY_NOT) if verdict in found])
+    if colours:
+        page.key([(_css(colour), f"outlined: {name or UNNAMED}") for name, colour in colours.items()])
+    if config.step_px < config.stored_px and config.placement.way != "centred":
         page.note("Cells overlap: of each the middle is drawn, as wide as the step from one to the next.")
-    page.switch("draw the cells")
+    page.switch("draw the cells and outlines" if colours else "draw the cells")
     for plan in plans:
         name = plan.entry.name
         cells, line = of_slide.get(name, []), lines[name]
@@ -227,5 +269,5 @@ def _tell_slides(
             page.layers(lower, upper, size_px=sizes[name], caption=f"{name}: {counts or 'no cell'}", charts=charts)
 
 
-def _css(verdict: str) -> str:
-    return "#" + "".join(f"{level:02x}" for level in COLOURS[verdict])
+def _css(rgb: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{level:02x}" for level in rgb)

@@ -24,7 +24,8 @@ from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.keys import find_entries, stage_pseudonyms
-from hdgan.tiles.plan import plan_entries
+from hdgan.tiles.plan import plan_entries, scaled
+from hdgan.tiles.regions import region_inputs
 from hdgan.tiles.work import contents_of, cut_all
 
 _WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
@@ -84,13 +85,13 @@ def cut_shard(
     if pseudonyms is not None:
         progress = HidingProgress(progress, mine)
     with nullcontext() if pseudonyms is None else hiding(mine), open_crew(config) as crew:
-        plans, problems = plan_entries(mine, config, crew=crew, progress=progress)
+        plans, problems = plan_entries(mine, config, seed=seed, crew=crew, progress=progress)
         if problems and config.broken_slides == "stop":
             raise problems[0]
         for problem in problems:
             progress.say(f"left out: {problem}")
         contents = contents_of([plan.entry.path for plan in plans], crew)
-        inputs = {f"slide {plan.entry.name}": content for plan, content in zip(plans, contents, strict=True)}
+        inputs = {f"slide {plan.entry.name}": content for plan, content in zip(plans, contents, strict=True)} | region_inputs(plans)
         folder = out / parts.PARTS
         folder.mkdir(parents=True, exist_ok=True)
         with sharing(out), holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):
@@ -100,7 +101,7 @@ def cut_shard(
             names = {entry.name for entry in mine}
             remove_leftover_folders(folder, names)
             try:
-                crashed = cut_all(plans, config, out=out, contents=inputs, crew=crew, progress=progress)
+                crashed = cut_all(plans, scaled(config, plans), out=out, contents=inputs, crew=crew, progress=progress)
             finally:
                 remove_leftover_folders(folder, names)
     return ShardDone(len(mine), (*problems, *crashed.values()), was_finished=False)

@@ -17,7 +17,8 @@ from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew
 from hdgan.tiles.dealing import Choice, choose, told
 from hdgan.tiles.keys import KEY_INPUT
-from hdgan.tiles.plan import SlidePlan, plan_slides
+from hdgan.tiles.plan import SlidePlan, plan_slides, scaled
+from hdgan.tiles.regions import refuse_unplaced, region_inputs
 from hdgan.tiles.work import contents_of
 
 
@@ -30,6 +31,8 @@ class Sources:
     """What is wrong with each slide that cannot be cut."""
     inputs: dict[str, str]
     """As the manifest records them."""
+    config: TilesConfig
+    """The settings, with the scale of all tiles."""
 
     @property
     def plans(self) -> tuple[SlidePlan, ...]:
@@ -51,7 +54,7 @@ class Sources:
 
 @contextmanager
 def open_sources(
-    config: TilesConfig, *, base: Path, pseudonyms: Pseudonyms | None, progress: Progress, crew: Crew = INLINE
+    config: TilesConfig, *, base: Path, seed: int, pseudonyms: Pseudonyms | None, progress: Progress, crew: Crew = INLINE
 ) -> Iterator[tuple[Sources, Progress]]:
     """The sources of `config` (relative ones start at `base`) and a progress to report to; with pseudonyms, what is reported and raised
     inside the block names no slide. What is left out is told. `crew` opens the slides.
@@ -59,7 +62,7 @@ def open_sources(
     Raises:
         BadInput: a slide is missing, damaged, without scale or there twice, none holds a tile, or no case has what is asked for.
     """
-    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms, crew=crew, progress=progress)
+    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms, seed=seed, crew=crew, progress=progress)
     entries = [plan.entry for plan in plans]
     if pseudonyms is not None:
         progress = HidingProgress(progress, entries)
@@ -68,8 +71,9 @@ def open_sources(
         choice = choose(plans, config)
         for line in told(choice.left_out):
             progress.say(line)
-        inputs = _inputs(choice.plans, crew) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
-        yield Sources(choice, problems, inputs), progress
+        found = scaled(config, choice.plans)
+        inputs = _inputs(choice.plans, config, crew) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
+        yield Sources(choice, problems, inputs, found), progress
 
 
 def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: TilesConfig, progress: Progress) -> None:
@@ -79,6 +83,7 @@ def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: Til
         progress.say(f"left out: {problem}")
     if not plans:
         raise problems[0]
+    refuse_unplaced(plans, config)
     if not any(plan.cells for plan in plans):
         largest = max(plans, key=lambda plan: min(plan.size_px))
         size = f"{largest.size_px[0]} x {largest.size_px[1]}"
@@ -86,8 +91,8 @@ def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: Til
         raise BadInput(largest.entry.path, what, "ask for a smaller `tile_px` or `margin`, or a finer `mpp`")
 
 
-def _inputs(plans: Sequence[SlidePlan], crew: Crew) -> dict[str, str]:
-    """Content hash of each slide, and one of what the slide table says about them.
+def _inputs(plans: Sequence[SlidePlan], config: TilesConfig, crew: Crew) -> dict[str, str]:
+    """Content hash of each slide and region file, and one of what the slide table says about them.
 
     Raises:
         BadInput: two slides are the same file.
@@ -103,4 +108,7 @@ def _inputs(plans: Sequence[SlidePlan], crew: Crew) -> dict[str, str]:
     diagnoses = [p.entry.diagnosis for p in plans]
     if any(diagnoses):  # only then, so that what was cut from tables without them stays current
         said.append(diagnoses)
+    if config.asked_mpp is None:
+        said.append([plan.tile_mpp for plan in plans])
+    inputs |= region_inputs(plans)
     return {**inputs, "slide table": hash_json(said)}

@@ -1,7 +1,8 @@
 """The tiles stage: slides in, a tile archive out. Format: docs/formats/tiles.md.
 
 Writes `tiles.zip` and `tiles.csv` (the tiles), `cells.csv` (every cell of the grid with its score and verdict, so that another
-threshold can be weighed without reading a slide), `slides.csv` (the slides as used), `cases.csv` (the patients), `qc.png`, and `report.html` with its
+threshold can be weighed without reading a slide), `slides.csv` (the slides as used), `cases.csv` (the patients), `regions.csv` (what of outlined regions
+lies in each cell, where there are any), `qc.png`, and `report.html` with its
 pictures in `report/`.
 The unit of work is one slide; a killed job goes on with the slides that are not finished and writes the same bytes.
 """
@@ -28,11 +29,13 @@ from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, SUSPECT, UNREAD
 from hdgan.tiles.dealing import Dealt, deal_tiles, told
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.hiring import open_crew
+from hdgan.tiles.hits import REGIONS, write_hits
 from hdgan.tiles.images import run_images
 from hdgan.tiles.keys import stage_pseudonyms
 from hdgan.tiles.live import SlideTiles
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.qc import draw_sheet
+from hdgan.tiles.regions import all_hits, region_counts, region_notes
 from hdgan.tiles.report import write_report
 from hdgan.tiles.sources import Sources, open_sources
 from hdgan.tiles.unread import UNREAD, read_unread, write_unread
@@ -59,13 +62,13 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
     recorded, vouched = config.recorded(), (parts.PARTS,)
     with (
         open_crew(config) as crew,
-        open_sources(config, base=base, pseudonyms=pseudonyms, progress=progress, crew=crew) as (sources, progress),
+        open_sources(config, base=base, seed=seed, pseudonyms=pseudonyms, progress=progress, crew=crew) as (sources, progress),
         open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, redo=redo, vouched=vouched) as stage,
     ):
         if stage.manifest is None:
             with parts.without_leftovers(out):
-                failed = cut_all(sources.plans, config, out=out, contents=sources.inputs, crew=crew, progress=progress)
-            _finish(stage, sources.without(failed), config, crew, seed=seed, base=base, progress=progress)
+                failed = cut_all(sources.plans, sources.config, out=out, contents=sources.inputs, crew=crew, progress=progress)
+            _finish(stage, sources.without(failed), sources.config, crew, seed=seed, base=base, progress=progress)
         parts.remove_parts(out)
         assert stage.manifest is not None
         return stage.manifest
@@ -104,8 +107,11 @@ def _finish(
     write_png(out / QC, draw_sheet(archive, cells, by_name, config, seed=seed, crew=crew, progress=progress))
     warnings = dealt.warnings(rows)
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
+    warnings = (*(f"{slide}: {what}" for slide, what in region_notes(plans, config)), *warnings)
     for line in (*told(late), *warnings):
         progress.say(line)
+    if any(plan.regions is not None for plan in plans):
+        write_hits(out / REGIONS, all_hits(plans))
     write_report(out, sources, cells, rows, dealt, config, unread=unread)
     always = {BACKGROUND, UNREADABLE} | (set() if config.min_stains_per_case is None else {LEFT_OUT})
     counts: dict[str, Any] = {
@@ -116,6 +122,7 @@ def _finish(
         "tiles": verdicts[KEPT],
         "dropped": {reason: verdicts[reason] for reason in (*REASONS, LEFT_OUT) if verdicts[reason] or reason in always},
         **dealt.counts(rows),
+        **region_counts(plans),
         "warnings": list(warnings),
     }
     stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, slides)})

@@ -11,13 +11,15 @@ from pathlib import Path
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.stage import read_manifest
 from hdgan.tiles.cut import KEPT, UNUSABLE, Cell, verdict_of
+from hdgan.tiles.hits import REGIONS, UNNAMED, Hit, read_hits
 from hdgan.tiles.parts import CELLS, read_cells
 from hdgan.tiles.scores import Limits
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 GROUPS = ("stain", "centre", "diagnosis", "patient")
 """Columns of the slide table by which tiles are counted; by diagnosis where one is known."""
-_UNNAMED = "(none)"
+CLASS = "class"
+"""Classes of outlined regions."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Kept:
     """The tiles of one group."""
 
     group: str
-    """`all`, or one of `GROUPS`."""
+    """`all`, one of `GROUPS`, or `CLASS`."""
     value: str
     num_cells: int
     num_kept: tuple[int, ...]
@@ -33,7 +35,8 @@ class Kept:
 
 
 def what_if(folder: Path, thresholds: Sequence[float] = THRESHOLDS) -> tuple[Kept, ...]:
-    """The counts of the finished tiles stage in `folder` for each threshold: all tiles, then by stain, centre, diagnosis and patient.
+    """The counts of the finished tiles stage in `folder` for each threshold: all tiles, then by stain, centre, diagnosis, patient and
+    class of outlined regions.
 
     Raises:
         BadInput: the stage is not finished, or a threshold is no share.
@@ -44,8 +47,8 @@ def what_if(folder: Path, thresholds: Sequence[float] = THRESHOLDS) -> tuple[Kep
             raise BadInput("--at", f"{threshold:g} is no share of background", "give numbers from 0 to 1")
     settings = read_manifest(folder).config
     limits = Limits(**{field.name: settings[field.name] for field in fields(Limits) if field.name in settings})
-    cells, slides = read_cells(folder / CELLS), read_slides(folder / "slides.csv")
-    return count_kept(cells, slides, limits=limits, thresholds=thresholds, min_stains=settings.get("min_stains_per_case"))
+    cells, slides, hits = read_cells(folder / CELLS), read_slides(folder / "slides.csv"), read_hits(folder / REGIONS)
+    return count_kept(cells, slides, limits=limits, thresholds=thresholds, min_stains=settings.get("min_stains_per_case"), hits=hits)
 
 
 def count_kept(
@@ -55,23 +58,27 @@ def count_kept(
     limits: Limits,
     thresholds: Sequence[float],
     min_stains: int | None = None,
+    hits: Sequence[Hit] = (),
 ) -> tuple[Kept, ...]:
     """The counts of `cells` for each threshold of background, the other limits as they are; `slides` are lines of the slide table by name.
 
-    Cells that cannot be decoded or are suspect never count as kept, nor do those of patients whose kept tiles have fewer than `min_stains` stains. Blur and
-    compartments of cells that were dropped unread are not known and drop none.
+    A cell counts for each class of outlined regions that it holds. Cells that cannot be decoded or are suspect never count as kept, nor do
+    those of patients whose kept tiles have fewer than `min_stains` stains. Blur and compartments of cells that were dropped unread are not known
+    and drop none.
     """
     totals: dict[tuple[str, str], int] = defaultdict(int)
     kept: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(thresholds))
     groups = [group for group in GROUPS if group != "diagnosis" or any(line.get(group) for line in slides.values())]
     stays = [_staying(cells, slides, replace(limits, max_background=threshold), min_stains) for threshold in thresholds]
+    classes = _classes_of(hits)
     for index, cell in enumerate(cells):
         line = slides.get(cell.slide, {})
-        for key in [("all", ""), *((group, line.get(group, "") or _UNNAMED) for group in groups)]:
+        held = classes.get((cell.slide, cell.x_px, cell.y_px), ())
+        for key in [("all", ""), *((group, line.get(group, "") or UNNAMED) for group in groups), *((CLASS, name) for name in held)]:
             totals[key] += 1
             for number, of_threshold in enumerate(stays):
                 kept[key][number] += of_threshold[index]
-    order = ("all", *groups)
+    order = ("all", *groups, CLASS)
     return tuple(Kept(*key, totals[key], tuple(kept[key])) for key in sorted(totals, key=lambda key: (order.index(key[0]), key[1])))
 
 
@@ -90,6 +97,14 @@ def _staying(cells: Sequence[Cell], slides: Mapping[str, Mapping[str, str]], lim
 
 def _patient(cell: Cell, slides: Mapping[str, Mapping[str, str]]) -> str:
     return slides.get(cell.slide, {}).get("patient", "")
+
+
+def _classes_of(hits: Sequence[Hit]) -> dict[tuple[str, int, int], list[str]]:
+    """The classes that a cell holds, by its slide and corner (level-0 px)."""
+    found: dict[tuple[str, int, int], list[str]] = defaultdict(list)
+    for hit in hits:
+        found[hit.slide, hit.x_px, hit.y_px].append(hit.class_name or UNNAMED)
+    return found
 
 
 def read_slides(path: Path) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +36,8 @@ PART_FORMAT = 2
 _NOT_IN_PARTS = {
     "slides",
     "slide_mpp",
+    "regions",
+    "placement",
     "num_folds",
     "folds",
     "min_stains_per_case",
@@ -44,9 +46,9 @@ _NOT_IN_PARTS = {
     "workers",
     "scheduler",
 }
-"""Settings that change no byte of a part: which slides there are, what is decided after cutting, and who cuts."""
-_NOT_OF_THE_SLIDE = ("path", "called", "areas", "mpp", "diagnosis")
-"""Fields of a slide's entry that change no byte either: its content is hashed, areas have become cells, and the scale stands in the plan."""
+"""Settings that change no byte of a part: which slides there are, what placed the cells, what is decided after cutting, and who cuts."""
+_NOT_OF_THE_SLIDE = ("path", "called", "areas", "regions", "mpp", "diagnosis")
+"""Fields of a slide's entry that change no byte either: its content is hashed, areas and regions have become cells, and the scale stands in the plan."""
 
 
 def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, progress: Progress = SILENT) -> Status:
@@ -84,7 +86,7 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
 
 def part_key(plan: SlidePlan, config: TilesConfig, content: str) -> str:
     """Hash of all that a part is made from: settings, the plan of the slide, its content, the version of this code."""
-    planned = asdict(plan)
+    planned = asdict(replace(plan, regions=None))
     planned["entry"] = {name: value for name, value in planned["entry"].items() if name not in _NOT_OF_THE_SLIDE}
     settings = config.model_dump(mode="json", exclude=_NOT_IN_PARTS)
     return hash_json(
@@ -109,7 +111,18 @@ def cut_all(
     (out / parts.PARTS).mkdir(exist_ok=True)
     total = sum(len(plan.cells) for plan in plans)
     jobs = [
-        Job(str(plan.entry.path), cut_part, (plan, config, out, contents[f"slide {plan.entry.name}"]), len(plan.cells)) for plan in missing
+        Job(
+            str(plan.entry.path),
+            cut_part,
+            (
+                replace(plan, regions=None),
+                config,
+                out,
+                contents[f"slide {plan.entry.name}"],
+            ),  # the cells are placed: no worker needs outlines
+            len(plan.cells),
+        )
+        for plan in missing
     ]
     problems: dict[str, BadInput] = {}
     progress.start("tiles", total=total, done=total - sum(job.steps for job in jobs))

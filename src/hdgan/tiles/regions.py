@@ -1,0 +1,77 @@
+"""The outlined regions of a stage: what the manifest and a person are told of them, and what becomes of a stage in which they place no tile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hdgan.errors import BadInput
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.hits import UNNAMED, Hit, hits_of
+from hdgan.tiles.placement import chosen
+from hdgan.tiles.plan import SlidePlan
+
+_MOST_NAMED = 8
+
+
+def region_inputs(plans: Sequence[SlidePlan]) -> dict[str, str]:
+    """Content hash of each slide's region file, as the manifest records it."""
+    return {f"regions {plan.entry.name}": f"sha256:{plan.regions.content}" for plan in plans if plan.regions is not None}
+
+
+def all_hits(plans: Sequence[SlidePlan]) -> tuple[Hit, ...]:
+    """What the cells of all slides hold, in the order of slides and cells."""
+    outlined = [plan for plan in plans if plan.regions is not None]
+    return tuple(hit for plan in outlined for hit in _hits(plan))
+
+
+def region_counts(plans: Sequence[SlidePlan]) -> dict[str, Any]:
+    """What the manifest says of them: slides with a region file, and objects by class; nothing where there is no region file."""
+    outlined = [plan.regions for plan in plans if plan.regions is not None]
+    objects = Counter(outline.class_name or UNNAMED for regions in outlined for outline in regions.outlines)
+    return {"regions": {"slides": len(outlined), "objects": dict(sorted(objects.items()))}} if outlined else {}
+
+
+def region_notes(plans: Sequence[SlidePlan], config: TilesConfig) -> tuple[tuple[str, str], ...]:
+    """What to look at: (slide, what) for outlines that were changed or left out, and for slides without a region file where one was asked for."""
+    told = []
+    for plan in plans:
+        if plan.regions is not None:
+            told += [(plan.entry.name, f"regions: {note}") for note in plan.regions.notes]
+        elif config.placement.way != "grid" or config.regions is not None:
+            told.append((plan.entry.name, f"has no region file{_consequence(config)}"))
+    return tuple(told)
+
+
+def refuse_unplaced(plans: Sequence[SlidePlan], config: TilesConfig) -> None:
+    """Refuses plans whose regions place no tile at all, although slides are large enough.
+
+    Raises:
+        BadInput: says whether region files, the classes asked for, or enough of them are lacking.
+    """
+    if config.placement.way == "grid" or any(plan.cells for plan in plans) or all(plan.level0_px > min(plan.size_px) for plan in plans):
+        return
+    where = plans[0].entry.path if len(plans) == 1 else f"{len(plans)} slides"
+    outlined = [plan.regions for plan in plans if plan.regions is not None]
+    if not outlined:
+        remedy = "name region files in the column `regions` of a slide table or by `tiles.regions`"
+        raise BadInput(where, f'no slide has a region file, and placement.way is "{config.placement.way}"', remedy)
+    if not any(chosen(regions.outlines, config.placement) for regions in outlined):
+        names = sorted({outline.class_name or UNNAMED for regions in outlined for outline in regions.outlines})
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        found = f"found are {', '.join(names[:_MOST_NAMED])}{more}" if names else "the files hold no outlines"
+        raise BadInput(where, f"no outlined region is of a class asked for; {found}", "change placement.classes or not_classes")
+    what = "no outlined region is large enough, or none lies where a tile may"
+    raise BadInput(where, what, "lower min_area_um2 or min_share of [tiles.placement], or look at the areas in the slide table")
+
+
+def _hits(plan: SlidePlan) -> tuple[Hit, ...]:
+    assert plan.regions is not None
+    return hits_of(plan.entry.name, plan.cells, plan.regions.outlines, edge_px=plan.level0_px, slide_mpp=plan.slide_mpp)
+
+
+def _consequence(config: TilesConfig) -> str:
+    if config.placement.way == "grid":
+        return ""
+    return ": it gives no tile" if config.placement.without_regions == "nothing" else ": tiles lie on all of the grid"
