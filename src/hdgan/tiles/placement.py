@@ -57,7 +57,12 @@ def pieces_in(cells: Corners, shapes: Sequence[shapely.Geometry], *, edge_px: in
     cell_of, shape_of = shapely.STRtree(held).query(boxes, predicate="intersects")
     order = np.lexsort((shape_of, cell_of))
     cell_of, shape_of = cell_of[order], shape_of[order]
-    parts = shapely.intersection(held[shape_of], boxes[cell_of])
+    shapely.prepare(held)
+    is_full = shapely.covers(
+        held[shape_of], boxes[cell_of]
+    )  # most cells of a large outline: cutting each from it would take as long as it has corners
+    parts = boxes[cell_of]
+    parts[~is_full] = shapely.intersection(held[shape_of[~is_full]], parts[~is_full])
     for cell, shape, part in zip(cell_of.tolist(), shape_of.tolist(), parts, strict=True):
         if part.area > 0:
             found[cell].append((shape, part))
