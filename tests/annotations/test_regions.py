@@ -96,6 +96,11 @@ def test_a_mapping_file_is_checked_before_it_is_used(tmp_path):
         ClassNames(KIDNEY, {"Tuft": "medulla"})
 
 
+def test_a_region_that_geos_cannot_repair_has_an_area():
+    shell, hole = np.zeros((3, 2)), np.array([[0.0, 1], [0, 2], [1, 0]])
+    assert region_area(Region(1, "artery", ((shell, hole),))) == 0
+
+
 def test_the_area_of_a_region_counts_overlaps_once_and_crossed_rings_even_odd():
     assert region_area(region(1, "a", LARGE, SMALL)) == 64
     bow_tie = np.array([[0, 0], [4, 4], [4, 0], [0, 4]], dtype=float)

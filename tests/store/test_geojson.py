@@ -3,10 +3,11 @@ from __future__ import annotations
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from hdgan.errors import BadInput
-from hdgan.store.geojson import class_name_of, features_of, geometry_of, parse_geojson, polygons_of, read_bounded
+from hdgan.store.geojson import class_name_of, features_of, geometry_of, parse_geojson, polygons_of, read_bounded, shape_of
 
 SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5], [1, 1]]
 
@@ -48,3 +49,21 @@ def test_features_are_found_in_a_collection_a_list_and_alone():
         (found,) = features_of(data, where="a")
         assert geometry_of(found, what="feature 1", where="a") == {"type": "Point"}
         assert class_name_of(found["properties"], what="feature 1", where="a") == "A: B"
+
+
+@pytest.mark.parametrize(
+    ("rings", "area", "is_repaired"),
+    [
+        ([SQUARE[:-1]], 16, False),
+        ([[[0, 0], [4, 4], [4, 0], [0, 4]]], 8, True),
+        ([[[0, 0], [0, 1], [0, 0], [1, 0], [0, 1], [1, 0]]], 0, True),
+        ([[[0, 0], [0, 0], [0, 0]], [[0, 1], [0, 2], [1, 0]]], 0, True),
+        ([SQUARE[:-1], [[4, 4], [8, 4], [8, 8], [4, 8]]], 15, True),
+        ([[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0], [4, 0], [4, 4], [0, 4]]], 0, True),
+    ],
+    ids=["square", "bow tie", "each line twice", "shell without area", "hole that sticks out", "square drawn twice"],
+)
+def test_what_rings_enclose_is_even_odd_and_the_shell_without_the_holes(rings, area, is_repaired):
+    shape, found = shape_of(tuple(np.array(ring, float) for ring in rings))
+    assert (shape.area, found) == (area, is_repaired)
+    assert shape.is_valid

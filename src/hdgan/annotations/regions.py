@@ -19,6 +19,7 @@ from hdgan.annotations.geojson import IGNORED_CLASS, Region
 from hdgan.annotations.raster import polygon_pixels
 from hdgan.errors import BadInput, BadMask
 from hdgan.labels import IGNORE, ClassMap
+from hdgan.store.geojson import shape_of
 
 DrawOrder = Literal["area", "file", "class"]
 """Who is drawn first (and covered by the next): the largest, the first in the file, the first in the class map."""
@@ -132,5 +133,4 @@ def paint(
 
 def region_area(region: Region) -> float:
     """The area of `region` in square pixels; rings that cross themselves are even-odd, overlapping parts count once."""
-    shapes = [shapely.make_valid(shapely.Polygon(part[0], part[1:]), method="linework") for part in region.polygons]
-    return float(shapely.union_all(shapes).area)
+    return float(shapely.union_all([shape_of(polygon)[0] for polygon in region.polygons]).area)

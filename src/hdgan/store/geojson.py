@@ -1,4 +1,6 @@
-"""What GeoJSON of drawn regions is made of, as QuPath writes it: features, their rings, their class. Masks and slides read it through here.
+"""What GeoJSON of drawn regions is made of, as QuPath writes it: features, their rings and what these enclose, their class.
+
+Masks and slides read it through here.
 
 A file is a FeatureCollection, a bare list of features or one feature, plain or gzipped (told by its content). Coordinates are pixels of the image
 that was drawn on, from its top-left corner.
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 
 from hdgan.errors import BadInput
 from hdgan.types import Polygon, Ring
@@ -110,6 +113,34 @@ def polygons_of(geometry: dict[str, Any], *, what: str, where: str | Path) -> tu
     if not isinstance(parts, list) or not parts or not all(isinstance(part, list) and part for part in parts):
         raise BadInput(where, f"{what} is a {kind} without rings", "export it again")
     return tuple(tuple(_ring(ring, what, where) for ring in part) for part in parts)
+
+
+def shape_of(polygon: Polygon) -> tuple[shapely.Geometry, bool]:
+    """What a polygon encloses, valid and without lines, and whether its rings had to be repaired: each by the even-odd rule, the shell without the holes.
+
+    GEOS's own repair is another: it fills what a ring runs around twice, and fails on some shells without area that have holes.
+    """
+    shape = shapely.Polygon(polygon[0], polygon[1:])
+    if shape.is_valid:
+        return shape, False
+    shell, *holes = (_enclosed(ring) for ring in polygon)
+    return shapely.difference(shell, shapely.union_all(holes)), True
+
+
+def _enclosed(ring: Ring) -> shapely.Geometry:
+    """The area inside of a ring by the even-odd rule: the faces between its lines from which a ray crosses it an odd number of times."""
+    closed = np.concatenate([ring, ring[:1]])
+    faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(shapely.union_all([shapely.LineString(closed)]))))
+    inner = [face for face in faces if _num_crossings(closed, shapely.point_on_surface(face)) % 2]
+    return shapely.union_all(inner)
+
+
+def _num_crossings(closed: Ring, point: shapely.Point) -> int:
+    """How often a ray to the right of the point crosses a closed ring."""
+    (x0, y0), (x1, y1) = closed[:-1].T, closed[1:].T
+    crosses = (y0 <= point.y) != (y1 <= point.y)
+    at = x0[crosses] + (point.y - y0[crosses]) * ((x1 - x0)[crosses] / (y1 - y0)[crosses])
+    return int(np.count_nonzero(at > point.x))
 
 
 def class_name_of(properties: Any, *, what: str, where: str | Path) -> str:

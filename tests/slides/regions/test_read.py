@@ -128,13 +128,31 @@ def test_an_entity_that_nobody_declared_is_refused(tmp_path):
         read(tmp_path, '<Annotations><Annotation Name="&more;"/></Annotations>')
 
 
+def _is_inside(ring: list[list[int]], points: np.ndarray) -> np.ndarray:
+    """The even-odd rule in plain words: a ray to the right crosses the ring an odd number of times; bool `[N]`."""
+    crossings = np.zeros(len(points), int)
+    for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
+        if y0 != y1:
+            at = x0 + (points[:, 1] - y0) * (x1 - x0) / (y1 - y0)
+            crossings += ((points[:, 1] >= min(y0, y1)) & (points[:, 1] < max(y0, y1)) & (at > points[:, 0])).astype(int)
+    return crossings % 2 == 1
+
+
 coordinates = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(list)
 rings = st.lists(coordinates, min_size=3, max_size=9)
 
 
-@settings(max_examples=150, deadline=None)
+def test_a_shell_without_area_encloses_nothing_whatever_its_holes(tmp_path):
+    """GEOS fails to repair such a pair."""
+    found = read(tmp_path, [feature([[0, 0], [0, 0], [0, 0]], [[0, 1], [0, 2], [1, 0]], classification="a")])
+    assert found.outlines == ()
+    line = [[0, 0], [50, 50], [0, 0], [60, 0], [60, 20]]
+    assert all(outline.shape.geom_type == "Polygon" for outline in read(tmp_path, [feature(line, classification="a")]).outlines)
+
+
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(rings, min_size=1, max_size=3), min_size=1, max_size=5))
-def test_whatever_rings_are_drawn_shapes_are_valid_inside_the_slide_and_of_the_even_odd_area(tmp_path_factory, drawn):
+def test_whatever_rings_are_drawn_shapes_are_valid_inside_the_slide_and_even_odd(tmp_path_factory, drawn):
     path = tmp_path_factory.mktemp("r") / "a.geojson"
     path.write_text(json.dumps([feature(*polygon, classification="a") for polygon in drawn]))
     found = read_regions(path, size_px=(58, 58))
@@ -145,8 +163,13 @@ def test_whatever_rings_are_drawn_shapes_are_valid_inside_the_slide_and_of_the_e
         assert slide.covers(outline.shape)
     for number, polygon in enumerate(drawn, start=1):
         mine = shapely.union_all([outline.shape for outline in found.outlines if outline.number == number])
-        whole = shapely.make_valid(shapely.Polygon(polygon[0], polygon[1:]), method="linework")
-        assert mine.area == pytest.approx(shapely.intersection(whole, slide).area, abs=1e-6)
+        centres = np.stack(np.meshgrid(np.arange(0, 58, 2) + 0.37, np.arange(0, 58, 2) + 0.41), axis=-1).reshape(
+            -1, 2
+        )  # on no edge of whole numbers
+        odd = [_is_inside(ring, centres) for ring in polygon]
+        inside = odd[0] & ~np.any(odd[1:], axis=0) if len(odd) > 1 else odd[0]
+        near = shapely.distance(shapely.points(centres), shapely.MultiLineString([[*ring, ring[0]] for ring in polygon])) < 1e-6
+        assert np.array_equal(shapely.contains_xy(mine, *centres.T)[~near], inside[~near])
 
 
 def test_a_class_is_found_by_name_or_by_what_it_derives_from():

@@ -16,7 +16,7 @@ from hdgan.errors import BadInput
 from hdgan.slides.regions import asap, geojson, imagescope
 from hdgan.slides.regions.drawn import Drawing, Drawings
 from hdgan.slides.regions.xml_tree import parse_xml
-from hdgan.store.geojson import read_bounded
+from hdgan.store.geojson import read_bounded, shape_of
 from hdgan.store.hashing import hash_bytes
 from hdgan.types import Polygon
 
@@ -148,10 +148,9 @@ def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int]) -> tuple[
 
 def _area(polygons: Sequence[Polygon]) -> tuple[shapely.Geometry, bool]:
     """The union of the polygons, and whether one had to be repaired."""
-    drawn = [shapely.Polygon(polygon[0], polygon[1:]) for polygon in polygons]
-    valid = [shape if shape.is_valid else shapely.make_valid(shape, method="linework") for shape in drawn]
-    is_repaired = any(before is not after for before, after in zip(drawn, valid, strict=True))
-    return (valid[0] if len(valid) == 1 else shapely.union_all(valid)), is_repaired
+    found = [shape_of(polygon) for polygon in polygons]
+    shapes = [shape for shape, _ in found]
+    return (shapes[0] if len(shapes) == 1 else shapely.union_all(shapes)), any(is_repaired for _, is_repaired in found)
 
 
 def _pieces(shape: shapely.Geometry) -> list[shapely.Polygon]:
