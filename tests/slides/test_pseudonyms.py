@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,12 @@ def test_a_bad_table_is_refused_with_its_line_and_without_its_values(table):
     assert "John" not in str(caught.value)
     with pytest.raises(BadInput, match=r"^tiles\.slides: is refused"):
         find_pseudonymous(["Doe_*.ndpi"], base=table, pseudonyms=KEY)
+
+
+def test_a_pseudonym_that_ends_like_the_name_of_another_slide_is_left_as_it_is():
+    others = [
+        replace(ENTRY[0], path=Path("/scans/a2.tif"), name="slide-0f"),
+        replace(ENTRY[0], path=Path("/scans/b.tif"), name="slide-77a2"),
+    ]
+    assert hidden("/scans/b.tif: is damaged", others) == f"{others[1].file_name}: is damaged"
+    assert hidden("a2.tif: is damaged, as is b_a2.tif", others) == f"{others[0].file_name}: is damaged, as is b_{others[0].file_name}"

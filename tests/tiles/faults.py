@@ -80,10 +80,10 @@ def cut_but_for_bad(plan, config, out, content, *, progress):
         return cut_part(plan, config, out, content, progress=progress)
 
 
-def plan_but_for_bad(entry, config, *, progress):
+def plan_but_for_bad(entry, config, seed, *, progress):
     """Plans; the reader crashes when it opens slides called bad..."""
     with crashing("hdgan.tiles.plan.open_slide", after=-1):
-        return plan_entry(entry, config, progress=progress)
+        return plan_entry(entry, config, seed, progress=progress)
 
 
 def cut_until_full(plan, config, out, content, *, progress):

@@ -21,6 +21,7 @@ from hdgan.tiles.parts import read_cells
 from hdgan.tiles.placement_config import PlacementConfig
 from hdgan.tiles.plan import estimate, plan_slides
 from hdgan.tiles.rebuild import rebuild_tiles
+from hdgan.tiles.shards import Shard, cut_shard
 from hdgan.tiles.stage import run_tiles
 from hdgan.tiles.what_if import what_if
 from tests.slides.outlining import circle, square, write_qupath
@@ -73,6 +74,20 @@ def test_on_a_grid_regions_move_no_tile_and_every_cell_says_what_it_holds(tmp_pa
         area = sum(part.area for part in rounds) * 0.25
         assert (hit.area_um2 if hit else 0) == pytest.approx(area, abs=0.01)
         assert (hit.objects if hit else 0) == sum(part.area > 0 for part in rounds)
+
+
+@pytest.mark.parametrize("scale", [{}, {"mpp": None, "level": 0}], ids=["mpp", "level"])
+def test_workers_and_shares_give_the_bytes_of_one_process(tmp_path, outlined, config, scale):
+    wanted = asked(config, "centred", classes=("glomerulus",), jitter_um=6, tiles_per_object=2)
+    wanted = TilesConfig.model_validate({**wanted.model_dump(by_alias=True), **scale})
+    run(wanted, outlined, tmp_path / "one")
+    run(wanted.model_copy(update={"workers": 2}), outlined, tmp_path / "two")
+    for number in (2, 1):
+        cut_shard(wanted, Shard(number, 2), out=tmp_path / "parts", seed=0, base=outlined)
+    cut_before = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts" / "parts").rglob("status.json")}
+    assert len(cut_before) == 3
+    run(wanted, outlined, tmp_path / "parts")
+    assert outputs(tmp_path / "one") == outputs(tmp_path / "two") == outputs(tmp_path / "parts")
 
 
 def test_cells_of_the_grid_that_hold_enough_of_a_class_are_cut_and_no_others(tmp_path, outlined, config):

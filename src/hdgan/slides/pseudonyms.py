@@ -139,9 +139,9 @@ def hidden(text: str, entries: Sequence[SlideEntry]) -> str:
     for entry in sorted(entries, key=lambda entry: -len(str(entry.path))):
         folder = str(entry.path.parent)
         for told in () if entry.regions is None else _ways_to_say(entry.regions):
-            text = text.replace(told, f"{entry.name}.regions")
+            text = _replaced(text, told, f"{entry.name}.regions")
         for told in _ways_to_say(entry.path):
-            text = text.replace(told, entry.file_name)
+            text = _replaced(text, told, entry.file_name)
         if entry.path.stem in text and _is_telling(entry.path.stem):
             text = re.sub(_as_word(entry.path.stem), entry.name, text)
         if len(folder) > 1:
@@ -202,6 +202,11 @@ def _ways_to_say(path: Path) -> tuple[str, ...]:
     """The path as given, absolute and without links, longest first, and the file's name."""
     places = {str(path), str(path.absolute()), os.path.realpath(path)}
     return (*sorted(places, key=lambda place: (-len(place), place)), path.name)
+
+
+def _replaced(text: str, told: str, name: str) -> str:
+    """`text` with `name` where `told` stands by itself: the end of a pseudonym may happen to read like the short name of another slide."""
+    return re.sub(_as_word(told), name, text) if told in text else text
 
 
 def _kind(path: Path) -> str:
