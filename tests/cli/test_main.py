@@ -22,7 +22,7 @@ FLAGS = {
     "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
     "inspect": ["slides", "--mpp", "--slide-mpp", "--pictures", "--pseudonym-key"],
     "tile": [
-        *("run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format"),
+        *("run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format", "--strict"),
         *("--workers", "-j", "--scheduler", "--shard", "--sbatch", "--shards"),
     ],
     "train": ["run", "--config", "-c", "--plan", "--redo"],
@@ -99,7 +99,7 @@ def test_with_the_key_each_slide_is_told_with_its_pseudonyms(tmp_path, hdgan, re
     assert out.startswith(f"doe {known_as}: ")
     (tmp_path / "doe.tif").write_bytes(b"no slide")
     line = refused("inspect", str(tmp_path / "slides.csv"), "--pseudonym-key", str(tmp_path / "key"))
-    assert f"{tmp_path / 'doe.tif'}: cannot be read as an image" in line
+    assert f"{tmp_path / 'doe.tif'}: is a text file" in line
     assert known_as in line
 
 

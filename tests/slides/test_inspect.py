@@ -23,7 +23,7 @@ def test_good_and_bad_slides_get_one_line_each(tmp_path):
     bad, good, loose = inspect_slides([str(tmp_path)], base=tmp_path)
     assert (good.size_px, good.size_mm, good.problem) == ((640, 512), pytest.approx((0.32, 0.256)), "")
     assert good.downsamples == (1, 2, 4)
-    assert "damaged" in bad.problem
+    assert "is a text file, not a slide" in bad.problem
     assert bad.size_mm is None
     assert "--mpp" in loose.problem
 

@@ -87,7 +87,7 @@ def test_a_reader_names_the_tile_and_asks_each_once(tmp_path, monkeypatch):
     assert slide.reader == "direct"
     assert slide.complaint(0, (0, 0), (128, 384)) == ""
     assert slide.complaint(0, (-50, -50), (512, 178)) == ""
-    monkeypatch.setattr("hdgan.slides.direct.jpeg_complaint", lambda data, **_: "asked again")
+    monkeypatch.setattr("hdgan.slides.direct.jpeg_complaint", lambda _, **_kwargs: "asked again")
     assert slide.complaint(0, (0, 0), (128, 384)) == ""
     monkeypatch.undo()
     for region in (((100, 100), (200, 200)), ((255, 255), (1, 1)), ((128, 128), (128, 128))):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from hdgan.errors import BadInput
 from hdgan.slides import codecs, probe
 from hdgan.slides.inspect import inspect_slides
 from hdgan.slides.reader import open_slide
@@ -128,3 +129,33 @@ def test_every_real_slide_has_a_reader_with_a_reason_or_a_line_of_refusal():
     assert (reports["CMU-1-Small-Region.svs"].objective, reports["orbit_test3_TRITC.ndpi"].objective) == (20, 40)
     assert "damaged" in reports["broken.svs"].problem
     assert "\n" not in reports["broken.svs"].problem
+
+
+def test_damage_that_only_the_direct_reader_sees_speaks_for_it(tmp_path):
+    path = write_coded(tmp_path / "a.tif", paint(512, 512, tissue=(0, 0, 1, 1)), codec="deflate", levels=1)
+    with tifffile.TiffFile(path) as tiff:
+        counts = tiff.pages[0].databytecounts
+        largest = max(range(len(counts)), key=counts.__getitem__)  # one of the probed places
+        offset = tiff.pages[0].dataoffsets[largest]
+    data = bytearray(path.read_bytes())
+    middle = offset + counts[largest] // 2
+    data[middle : middle + 300] = bytes(300)
+    path.write_bytes(bytes(data))
+    slide = open_slide(path)
+    assert slide.reader == "direct"
+    assert slide.reason.endswith("1 more hold damage that OpenSlide does not see")
+    plain, corner = open_slide(path, reader="openslide"), (largest % 4 * 128, largest // 4 * 128)
+    plain.read(corner, level0_size=128, out_px=128)  # without a word
+    with pytest.raises(BadInput, match="cannot be decoded"):
+        slide.read(corner, level0_size=128, out_px=128)
+
+
+def test_a_list_of_tiles_that_does_not_fit_the_size_is_refused(tmp_path):
+    path = write_coded(tmp_path / "a.tif", paint(512, 512), codec="jpeg 4:2:0", levels=1)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags["ImageLength"].offset + 8
+    data[place : place + 4] = (5120).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    with pytest.raises(BadInput, match=r"has a damaged header: its level of 512 x 5120 px lists 16 tiles, and needs 160; copy it again"):
+        open_slide(path)

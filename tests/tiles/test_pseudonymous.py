@@ -159,7 +159,7 @@ def test_slides_left_out_are_told_and_listed_by_their_pseudonyms(tmp_path, clini
     assert CANARY not in str(caught.value)
     listener = Listener()
     run(asked.model_copy(update={"broken_slides": "skip"}), clinic, tmp_path / "out", listener)
-    assert any(line.startswith(f"left out: {name}.svs: is no slide") for line in listener.lines)
+    assert any(line.startswith(f"left out: {name}.svs: is a text file") for line in listener.lines)
     assert f"{name},{name}.svs" in (tmp_path / "out" / "slides.csv").read_text()
     assert CANARY not in "\n".join(listener.lines)
     assert holding(tmp_path / "out", CANARY) == []

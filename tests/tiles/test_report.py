@@ -69,7 +69,7 @@ def test_every_slide_is_shown_with_its_cells_over_it(troubled):
 def test_the_page_names_what_went_wrong_and_escapes_it(troubled):
     text = (troubled / REPORT).read_text()
     assert "bad &lt;1&gt;.svs" in text
-    assert "left out: is no slide" in text
+    assert "left out: is a text file" in text
     assert re.search(r"<td>a1</td><td>\d+ cells cannot be decoded", text)
     assert re.search(r"<td>glass</td><td>no tile: \d+ too much background", text)
 
@@ -157,7 +157,7 @@ def test_under_a_key_the_page_and_its_pictures_show_pseudonyms_only(tmp_path, di
     run_tiles(asked, out=tmp_path / "out", seed=0, base=diagnosed)
     names, text = open_key(key), (tmp_path / "out" / REPORT).read_text()
     assert not re.search(r"Zebedee|Zacharias|\ba1\b|\ba2\b|\bb1\b|bad\.svs|" + re.escape(str(tmp_path)), text)
-    assert f"<td>{names.slide('bad')}.svs</td><td>left out: is no slide" in text
+    assert f"<td>{names.slide('bad')}.svs</td><td>left out: is a text file" in text
     assert set(table_after(text, "Cases")) == {names.patient("Zacharias"), names.patient("B")}
     pictures = {path.name.partition(".")[0] for path in (tmp_path / "out" / PICTURES).iterdir()}
     assert pictures == {names.slide(name) for name in ("a1", "a2", "b1")}

@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_same_command_finishes(t
 def test_a_broken_slide_stops_the_job_before_anything_is_written(tmp_path, cohort, config):
     (cohort / "bad.svs").write_bytes(b"no slide")
     config = config.model_copy(update={"slides": ("slides.csv", "bad.svs")})
-    with pytest.raises(BadInput, match=r"bad\.svs: is no slide"):
+    with pytest.raises(BadInput, match=r"bad\.svs: is a text file"):
         run(config, cohort, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -31,7 +31,7 @@ class Listener(Silent):
         self.lines.append(line)
 
 
-def cut(path, *, reader="auto", spoil=lambda slide: None, **settings):
+def cut(path, *, reader="auto", spoil=lambda _: None, **settings):
     """Verdicts by place, records and lines of cutting a slide into tiles of 128 px at 0.5 um/px."""
     config = TilesConfig(**{"slides": (str(path),), "mpp": 0.5, "tile_px": 128, "slide_mpp": 0.5, "white_distance": 0.01, **settings})
     listener, unread = Listener(), []

@@ -6,6 +6,7 @@ applied, because coordinates beside the image (annotations, masks) mean stored p
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hdgan.errors import BadInput
+from hdgan.slides.foreign import RECOPY, foreign
 from hdgan.slides.protocol import WHITE, Level, read_scaled
 from hdgan.types import Mpp
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _MODES = ("1", "L", "P", "LA", "PA", "RGB", "RGBA")
+_DAMAGE = (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error, MemoryError)
+"""What Pillow raises on damaged files; it has no error of its own for them."""
 _LARGEST_PX = 1 << 28
 """268 million pixels, 805 MB as RGB: more belongs into a pyramid."""
 
@@ -71,10 +75,12 @@ def _opened(path: Path) -> Image.Image:
     """The image, its header read and checked."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below, by a bound of our own
+            warnings.simplefilter("ignore")  # the size is checked below, by a bound of our own; of damage Pillow tells more by an error
             image = Image.open(path)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(path, f"cannot be read as an image ({error})", "copy it again from its source, or leave it out") from error
+    except UnidentifiedImageError as error:
+        raise foreign(path) or BadInput(path, "is no image and no slide of a known kind, or it is damaged", RECOPY) from error
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        raise BadInput(path, f"cannot be read as an image ({error})", RECOPY) from error
     try:
         _check(image, path)
     except BadInput:
@@ -95,7 +101,8 @@ def _check(image: Image.Image, path: Path) -> None:
 def _load(path: Path) -> np.ndarray:
     """Pixels over white, `[H, W, 3]` uint8."""
     try:
-        with _opened(path) as image:
+        with warnings.catch_warnings(), _opened(path) as image:
+            warnings.simplefilter("ignore")
             return over_white(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BadInput(path, f"cannot be decoded ({error})", "copy it again from its source, or leave it out") from error
+    except _DAMAGE as error:
+        raise foreign(path) or BadInput(path, f"is damaged or cut off, and cannot be decoded ({error})", RECOPY) from error

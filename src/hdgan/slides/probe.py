@@ -1,5 +1,8 @@
 """Which reader a slide gets: its tiles are decoded directly where a few regions of every level come out as OpenSlide's, bit for bit.
 
+A place that the direct decoder refuses as damaged, and OpenSlide reads, speaks for the direct one, where it reads others of that level: OpenSlide
+does not look at the checksum of deflated tiles.
+
 What is compared stands in the file and not in chance: on each level the tile with most bytes (tissue is what does not
 compress), the one in the middle by bytes, the lower right corner with what lies beyond it, and the first tile that is missing. A place that
 OpenSlide cannot decode says nothing; a level without any place that it can decode is left to it.
@@ -15,7 +18,7 @@ from hdgan.errors import BadInput
 from hdgan.slides.direct import DirectSlide
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.pyramid import PyramidSlide
-from hdgan.slides.tiff import TiledLevel, UnsuitedError, tiled_levels
+from hdgan.slides.tiff import ContradictionError, TiledLevel, UnsuitedError, tiled_levels
 
 VENDORS = ("aperio", "generic-tiff")
 """Formats whose levels are pages of plain tiles. Others of the TIFF family overlap or move their tiles."""
@@ -29,9 +32,16 @@ _ALIGNED_WITHIN = 1 / 1024
 
 
 def suited(slide: PyramidSlide) -> SlideReader:
-    """A direct reader in place of `slide`, which is then closed, if all probed pixels are equal; else `slide`, with the reason."""
+    """A direct reader in place of `slide`, which is then closed, if all probed pixels are equal; else `slide`, with the reason.
+
+    Raises:
+        BadInput: the header of the file contradicts itself; `slide` is closed.
+    """
     try:
         direct = direct_twin(slide)
+    except ContradictionError as error:
+        slide.close()
+        raise BadInput(slide.path, f"has a damaged header: {error}", "copy it again from its source, or leave it out") from error
     except UnsuitedError as error:
         slide.reason = str(error)
         return slide
@@ -61,9 +71,9 @@ def direct_twin(slide: PyramidSlide) -> DirectSlide:
 
 def compare(direct: DirectSlide, slide: PyramidSlide) -> tuple[bool, str]:
     """Whether every probed region is the same in both, and a line that says what was found."""
-    num_places = 0
+    num_places = num_refused = 0
     for level, tiles in enumerate(direct.tiles):
-        num_seen = 0
+        num_seen, num_here, refused = 0, 0, ""
         for xy, size in _places(tiles, factor=slide.levels[level].downsample):
             try:
                 expected = slide.read_level(level, xy, size)
@@ -73,15 +83,20 @@ def compare(direct: DirectSlide, slide: PyramidSlide) -> tuple[bool, str]:
             try:
                 found = direct.read_level(level, xy, size)
             except BadInput:
-                return False, f"direct decoding fails {where}"
+                num_here, refused = num_here + 1, refused or where
+                continue
             if not np.array_equal(found, expected):
                 difference = int(np.abs(found.astype(np.int16) - expected).max())
                 return False, f"direct decoding differs by up to {difference} grey levels {where}"
             num_seen += 1
+        if refused and not num_seen:
+            return False, f"direct decoding fails {refused}"
+        num_refused += num_here
         if not num_seen:
             return False, f"OpenSlide decodes no probed place of level {level}"
         num_places += num_seen
-    return True, f"pixels equal to OpenSlide's at {num_places} places on {len(direct.tiles)} levels"
+    damaged = f"; {num_refused} more hold damage that OpenSlide does not see" if num_refused else ""
+    return True, f"pixels equal to OpenSlide's at {num_places} places on {len(direct.tiles)} levels{damaged}"
 
 
 def is_aligned(factor: float, xy: tuple[int, int]) -> bool:

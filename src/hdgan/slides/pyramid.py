@@ -13,6 +13,7 @@ import numpy as np
 import openslide
 
 from hdgan.errors import BadInput
+from hdgan.slides.foreign import RECOPY, foreign
 from hdgan.slides.protocol import WHITE, Level, UndecodableRegion, read_scaled
 from hdgan.types import Mpp
 
@@ -78,9 +79,11 @@ def _open(path: Path) -> openslide.OpenSlide:
     try:
         return openslide.OpenSlide(str(path))
     except openslide.OpenSlideUnsupportedFormatError as error:
-        raise BadInput(path, "is no slide that can be read, or it is damaged", "copy it again from its source, or leave it out") from error
+        raise foreign(path) or BadInput(path, "is no slide that can be read, or it is damaged", RECOPY) from error
     except openslide.OpenSlideError as error:
-        raise BadInput(path, f"is damaged ({error})", "copy it again from its source, or leave it out") from error
+        said = " ".join(str(error).replace(str(path), "").split()).strip(": ")
+        kind = "is cut off, or damaged" if "hort read" in said else "is damaged"
+        raise foreign(path) or BadInput(path, f"{kind} ({said})", RECOPY) from error
 
 
 def _property(slide: openslide.OpenSlide, name: str) -> str:

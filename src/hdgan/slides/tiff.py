@@ -14,14 +14,19 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from hdgan.slides.codecs import Codec
+from hdgan.slides.codecs import STORED, Codec
 from hdgan.slides.protocol import Level
 
 _BIGGEST_TILE_BYTES = 1 << 26
+_SEPARATE = 2
 
 
 class UnsuitedError(Exception):
     """The file's structure is not one that is read directly; the text says why."""
+
+
+class ContradictionError(UnsuitedError):
+    """The header of the file contradicts itself: no reader can be trusted with it. The text says in what."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,14 @@ def tiled_levels(path: Path, levels: Sequence[Level]) -> tuple[TiledLevel, ...]:
 
     Raises:
         UnsuitedError: a level is no page of its own, or is stored in a way that is left to OpenSlide.
+        ContradictionError: a level lists other tiles than its size needs, or none at all.
     """
     try:
         with _unlogged(), tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
+            for level in levels:
+                for page in _pages_of(pages, level):
+                    _check(page)
             return tuple(_tiled_level(pages, level) for level in levels)
     except UnsuitedError:
         raise
@@ -75,9 +84,32 @@ def tiled_levels(path: Path, levels: Sequence[Level]) -> tuple[TiledLevel, ...]:
         raise UnsuitedError(f"its structure cannot be read by tifffile ({type(error).__name__})") from error
 
 
+def _pages_of(pages: Sequence[tifffile.TiffPage], level: Level) -> list[tifffile.TiffPage]:
+    return [page for page in pages if (page.imagewidth, page.imagelength) == level.size_px]
+
+
+def _check(page: tifffile.TiffPage) -> None:
+    """Raises `ContradictionError` where the list of tiles does not fit the size: OpenSlide reads white for what is not listed."""
+    (width, height), (tile_width, tile_height) = (page.imagewidth, page.imagelength), (page.tilewidth, page.tilelength)
+    name = f"level of {width} x {height} px"
+    if not tile_width * tile_height:
+        raise ContradictionError(f"its {name} has tiles of {tile_width} x {tile_height} px")
+    planes = int(page.samplesperpixel) if int(page.planarconfig) == _SEPARATE else 1
+    needed = -(-width // tile_width) * -(-height // tile_height) * planes * max(1, int(page.imagedepth))
+    listed = {len(page.dataoffsets), len(page.databytecounts)}
+    if listed != {needed}:
+        raise ContradictionError(f"its {name} lists {min(listed - {needed}):,} tiles, and needs {needed:,}")
+    counts = np.array(page.databytecounts)
+    if not counts.any():
+        raise ContradictionError(f"its {name} has no data at all")
+    num_bytes = tile_width * tile_height * int(page.samplesperpixel) // planes * int(page.bitspersample) // 8
+    if int(page.compression) == STORED and ((counts != 0) & (counts != num_bytes)).any():
+        raise ContradictionError(f"its {name} is said to hold {num_bytes:,} bytes in each tile, and does not")
+
+
 def _tiled_level(pages: Sequence[tifffile.TiffPage], level: Level) -> TiledLevel:
     width, height = level.size_px
-    found = [page for page in pages if (page.imagewidth, page.imagelength) == (width, height)]
+    found = _pages_of(pages, level)
     name = f"level of {width} x {height} px"
     if len(found) != 1:
         raise UnsuitedError(f"its {name} is {len(found)} tiled pages")
@@ -87,10 +119,7 @@ def _tiled_level(pages: Sequence[tifffile.TiffPage], level: Level) -> TiledLevel
     if reason:
         raise UnsuitedError(f"its {name} has {reason}")
     offsets, counts = (np.array(values, np.int64) for values in (page.dataoffsets, page.databytecounts))
-    tiled = TiledLevel((width, height), (int(page.tilewidth), int(page.tilelength)), offsets, counts, codec)
-    if len(offsets) != len(counts) or len(counts) != tiled.num_across * tiled.num_down:
-        raise UnsuitedError(f"its {name} lists {len(counts)} tiles, not {tiled.num_across * tiled.num_down}")
-    return tiled
+    return TiledLevel((width, height), (int(page.tilewidth), int(page.tilelength)), offsets, counts, codec)
 
 
 def _unlike(page: tifffile.TiffPage) -> str:

@@ -34,6 +34,8 @@ from hdgan.tiles.raw_copy import RawGrid, raw_grid, snapped
 MPP_TOLERANCE = 0.02
 """Relative difference of two scales that counts as none: less than the error of most calibrations."""
 
+_MOST_CELLS = 8_000_000
+"""Cells of one slide: 1 GB of places. 100,000 x 80,000 px in steps of 64 px have 2 million."""
 _MANY = 50
 """Slides whose opening takes long enough to be shown."""
 _BYTES_PER_PX = {"png": 1.7, "jxl": 1.2, "jpeg": 0.5, "raw": 0.3, "none": 0.0}
@@ -90,6 +92,7 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig, *, se
     mpp = known_mpp(slide, fallback=config.slide_mpp)
     wanted = _wanted_mpp(slide, config)
     level0_px, step = _edge_and_step(mpp, wanted, config)
+    _check_count(slide, entry, step)
     if mpp > wanted * (1 + MPP_TOLERANCE):
         remedy = f"ask for {mpp:g} um/px or coarser (`mpp` in the settings), or leave the slide out"
         raise BadInput(entry.path, f"its finest level has {mpp:g} um/px, coarser than the {wanted:g} asked for", remedy)
@@ -103,6 +106,14 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig, *, se
     raw_level = grid.level if grid else None
     plan = SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, (), wanted, raw_level, regions)
     return replace(plan, cells=_placed(plan, config, step=step, grid=grid, seed=seed))
+
+
+def _check_count(slide: SlideReader, entry: SlideEntry, step: float) -> None:
+    """Refuses a slide that would give more cells than memory holds: its size is a lie, or the tiles are a mistake."""
+    num = math.prod(edge / step for edge in slide.size_px)
+    if num > _MOST_CELLS:
+        what = f"is said to have {slide.size_px[0]:,} x {slide.size_px[1]:,} px, which gives {num:,.0f} tiles"
+        raise BadInput(entry.path, what, "ask for larger tiles or a larger step, or leave the slide out")
 
 
 def plan_entry(entry: SlideEntry, config: TilesConfig, seed: int = 0, *, progress: Progress = SILENT) -> SlidePlan:
