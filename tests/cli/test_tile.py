@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import zipfile
 from contextlib import closing
 
 import numpy as np
 import pytest
+import tifffile
 
 from hdgan.pipeline.run import open_run
+from tests.slides.jpeg_painting import write_jpeg_slide
 from tests.slides.painting import paint, write_slide
 
 SETTINGS = '[run]\nname = "x"\n[tiles]\nslides = ["a.tif"]\nmpp = 1.0\ntile_px = 64\nnum_folds = 1\n[generator]\nresolution = 64\n'
@@ -61,3 +64,28 @@ def test_a_run_whose_tiles_are_not_stored_gives_them_all_the_same(hdgan, run):
     code, said, _ = hdgan("tile", str(run))
     assert code == 0
     assert "current, nothing to do" in said
+
+
+def test_strict_tiles_are_asked_for_silent_damage(hdgan, tmp_path):
+    path = write_jpeg_slide(tmp_path / "a.tif", paint(512, 384, tissue=(0, 0, 1, 1)), tile=128, levels=1)
+    with tifffile.TiffFile(path) as tiff:
+        middle = tiff.pages[0].dataoffsets[5] + tiff.pages[0].databytecounts[5] // 2
+    data = bytearray(path.read_bytes())
+    data[middle : middle + 60] = bytes(60)
+    path.write_bytes(bytes(data))
+    (tmp_path / "x.toml").write_text(SETTINGS.replace("mpp = 1.0", "mpp = 0.5"))
+    for name, options in (("plain", ()), ("strict", ("--strict",))):
+        assert hdgan("tile", str(tmp_path / name), "--config", str(tmp_path / "x.toml"), *options)[0] == 0
+    found = [(tmp_path / name / "1-tiles" / "unread.csv").read_text() for name in ("plain", "strict")]
+    assert found[0].count("\n") == 1
+    assert found[1].count("decoder complains") == 4  # tiles of 64 px in a JPEG tile of 128 px
+    assert '"strict": true' in (tmp_path / "strict" / "1-tiles" / "manifest.json").read_text()
+    readers = json.loads((tmp_path / "plain" / "1-tiles" / "provenance.json").read_text())["readers"]
+    assert readers["a"]["reader"] == "direct"
+    assert "pixels equal to OpenSlide's" in readers["a"]["reason"]
+
+
+def test_strict_is_for_cutting(hdgan, run):
+    code, _, said = hdgan("tile", str(run), "--rebuild", "--strict")
+    assert code == 2
+    assert "is for cutting" in " ".join(said.split())

@@ -26,6 +26,9 @@ Format = Annotated[
     str | None,
     typer.Option("--format", help="With --rebuild: png, jxl, jpeg, raw or none; that of the settings unless given.", show_default=False),
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Read every tile by both readers and ask the decoder what it finds wrong (tiles.strict).")
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -58,6 +61,7 @@ def tile(
     at: At = None,
     rebuild: Rebuild = False,
     format: Format = None,
+    strict: Strict = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     shard: Share = None,
@@ -67,7 +71,10 @@ def tile(
     """Cut the slides into tiles of one size and scale."""
     _refuse(what_if, at, rebuild, format)
     _refuse_mixed(what_if or rebuild, shard, sbatch, shards, scheduler)
-    changes = {name: value for name, value in (("workers", workers), ("scheduler", scheduler)) if value is not None}
+    if strict and (what_if or rebuild or sbatch is not None):
+        raise typer.BadParameter("is for cutting: put strict = true into the settings instead (section tiles)", param_hint="--strict")
+    said = (("workers", workers), ("scheduler", scheduler), ("strict", strict or None))
+    changes = {name: value for name, value in said if value is not None}
     if what_if:
         _tell(run, at)
     elif rebuild:
