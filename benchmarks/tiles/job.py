@@ -4,7 +4,7 @@
 
 The plain loop knows already which tiles stay; it does `read_region(...).convert("RGB").save("x.png")` for each, with Pillow's default compression,
 and once more with compress_level=1. `hdgan tile` opens, scores, cuts, writes archive, index, folds and pages, and hashes all of it. Each way is a
-process of its own, start included. Raw copies lie on the slide's grid of JPEG tiles, which is the same place where the stride is a multiple of it.
+process of its own, start and workers included; memory is that of the largest. Raw copies lie on the slide's grid of JPEG tiles, which is the same place where the stride is a multiple of it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from pathlib import Path
 
 from painted_slide import slide_options, slides_of
 
-# Memory from /proc at the end of the process: what wait4 gives counts that of the process which forked it.
+# Memory from /proc at the end of the process: what wait4 gives counts that of the process which forked it. Workers have more than who starts them.
 ENDING = """
-import atexit, re, sys, time
+import atexit, os, re, resource, sys
 def told():
-    peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
-    open(sys.argv[-1], "w").write(f"{time.process_time()} {peak}")
+    spent = os.times()
+    peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+    peak = max(peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    open(sys.argv[-1], "w").write(f"{spent.user + spent.system + spent.children_user + spent.children_system} {peak}")
 atexit.register(told)
 """
 PLAIN = """

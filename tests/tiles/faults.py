@@ -18,7 +18,7 @@ from hdgan.tiles import plan, qc, work
 
 cut_part = work.cut_part
 plan_entry = plan.plan_entry
-dropped_thumbs = qc.dropped_thumbs
+thumbs_of = qc.thumbs_of
 
 
 def double(number, *, progress):
@@ -126,9 +126,9 @@ class Crashing:
 
 
 def show_but_for_bad(cells, plans, config, *, progress):
-    """Reads dropped tiles for the sheet; the reader crashes when it opens slides called bad..."""
+    """Reads tiles for the sheet; the reader crashes when it opens slides called bad..."""
     with crashing("hdgan.tiles.qc.open_slide", after=-1):
-        return dropped_thumbs(cells, plans, config, progress=progress)
+        return thumbs_of(cells, plans, config, progress=progress)
 
 
 def cut_as_another_version(plan, config, out, content, *, progress):

@@ -83,7 +83,7 @@ def test_the_number_of_workers_changes_no_byte(tmp_path, cohort, config, workers
 
 
 def test_a_reader_that_crashes_on_what_the_sheet_shows_leaves_it_grey(tmp_path, cohort, config, with_bad, monkeypatch):
-    monkeypatch.setattr(qc, "dropped_thumbs", faults.show_but_for_bad)
+    monkeypatch.setattr(qc, "thumbs_of", faults.show_but_for_bad)
     ear = Listening()
     manifest = run(with_bad, cohort, tmp_path / "out", progress=ear)
     assert "qc.png" in manifest.outputs

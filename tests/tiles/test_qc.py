@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from PIL import Image
 
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive
 from hdgan.tiles.cut import cut_slide
 from hdgan.tiles.parts import join_parts, part_folder, write_part
 from hdgan.tiles.plan import plan_slides
-from hdgan.tiles.qc import NUM_SHOWN, draw_sheet
+from hdgan.tiles.qc import NUM_SHOWN, draw_sheet, thumbs_of
 
 
 def all_in_one(out, plan):
@@ -19,7 +22,7 @@ def test_the_sheet_shows_kept_and_dropped_tiles_and_is_the_same_each_time(tmp_pa
     slide = open_slide(plan.entry.path)
     cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(slide, plan, config))
     join_parts(tmp_path, [plan.entry.name], fold_of=all_in_one(tmp_path, plan))
-    sheets = [draw_sheet(TileArchive(tmp_path), cells, {plan.entry.name: plan}, config, seed=seed) for seed in (0, 0, 1)]
+    sheets = [draw_sheet(cells, {plan.entry.name: plan}, config, seed=seed) for seed in (0, 0, 1)]
     assert np.array_equal(sheets[0], sheets[1])
     assert not np.array_equal(sheets[0], sheets[2])
     num_dropped = sum(cell.verdict == "background" for cell in cells)
@@ -35,6 +38,18 @@ def test_without_a_dropped_tile_the_sheet_has_only_the_title_of_that_part(tmp_pa
     (plan, *_), _ = plan_slides(every, base=cohort)
     cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(open_slide(plan.entry.path), plan, every))
     join_parts(tmp_path, [plan.entry.name], fold_of=all_in_one(tmp_path, plan))
-    sheet = draw_sheet(TileArchive(tmp_path), cells, {plan.entry.name: plan}, every, seed=0)
+    sheet = draw_sheet(cells, {plan.entry.name: plan}, every, seed=0)
     assert sheet.shape[2] == 3
     assert (sheet[-20:].max(axis=2) == 255).any()
+
+
+def test_a_thumb_shows_the_tile_that_is_stored_and_is_grey_where_the_slide_is_gone(tmp_path, cohort, config):
+    (plan, *_), _ = plan_slides(config, base=cohort)
+    cells = write_part(part_folder(tmp_path, plan.entry.name), cut_slide(open_slide(plan.entry.path), plan, config))
+    archive, kept = TileArchive(part_folder(tmp_path, plan.entry.name)), [cell for cell in cells if cell.verdict == "kept"][:3]
+    gone = replace(plan, entry=replace(plan.entry, path=tmp_path / "gone.tif"))
+    *thumbs, grey = thumbs_of([*kept, replace(kept[0], slide="gone")], [plan] * 3 + [gone], config)
+    for number, thumb in enumerate(thumbs):
+        stored = Image.fromarray(archive.read(number)).resize((128, 128), Image.Resampling.NEAREST)
+        assert np.abs(np.asarray(stored).astype(int) - thumb).mean() < 1
+    assert (grey == 128).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
@@ -12,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
 from hdgan.randomness import stream
+from hdgan.slides.protocol import SlideReader
 from hdgan.slides.reader import open_slide
-from hdgan.store.archive import TileArchive
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crashed, Crew, Job, in_order
 from hdgan.tiles.cut import BACKGROUND, KEPT, Cell
@@ -34,7 +35,6 @@ Thing = TypeVar("Thing")
 
 
 def draw_sheet(
-    archive: TileArchive,
     cells: Sequence[Cell],
     plans: Mapping[str, SlidePlan],
     config: TilesConfig,
@@ -45,26 +45,20 @@ def draw_sheet(
 ) -> np.ndarray:
     """The sheet, `[H, W, 3]` uint8. Kept tiles are drawn by `seed`, of the dropped ones half; the other half are those nearest the threshold.
 
-    `crew` reads them; those that a reader crashes on are grey.
-
-    Raises:
-        BadInput: a kept tile cannot be read.
+    `crew` reads them from the slides, no finer than they are shown; those that cannot be read, or that a reader crashes on, are grey.
     """
-    kept = [i for i, cell in enumerate(cells) if cell.verdict == KEPT]
+    kept = [cell for cell in cells if cell.verdict == KEPT]
     dropped = [cell for cell in cells if cell.verdict == BACKGROUND]
-    shown_rows = _some(range(len(archive)), num=NUM_SHOWN, seed=seed, name="tiles.qc.kept")
+    shown_kept = _some(kept, num=NUM_SHOWN, seed=seed, name="tiles.qc.kept")
     nearest = sorted(dropped, key=lambda cell: cell.background)[: NUM_SHOWN // 2]  # where the threshold decides
     others = [cell for cell in dropped if cell not in nearest]
-    shown_cells = nearest + _some(others, num=NUM_SHOWN - len(nearest), seed=seed, name="tiles.qc.dropped")
-    jobs = [Job("the sheet of tiles", kept_thumbs, (group, archive)) for group in _groups(shown_rows)]
-    jobs += [
-        Job("the sheet of tiles", dropped_thumbs, (group, [plans[cell.slide] for cell in group], config)) for group in _groups(shown_cells)
-    ]
+    shown_dropped = nearest + _some(others, num=NUM_SHOWN - len(nearest), seed=seed, name="tiles.qc.dropped")
+    shown_cells = shown_kept + shown_dropped
+    jobs = [Job("the sheet of tiles", thumbs_of, (group, [plans[cell.slide] for cell in group], config)) for group in _groups(shown_cells)]
     thumbs = [thumb for group in _done(jobs, crew, progress) for thumb in group]
-    labels = [_label(archive.rows[i].slide, archive.rows[i].background) for i in shown_rows]
-    labels += [_label(cell.slide, cell.background) for cell in shown_cells]
+    labels = [_label(cell.slide, cell.background) for cell in shown_cells]
     shown = list(zip(thumbs, labels, strict=True))
-    stayed, gone = shown[: len(shown_rows)], shown[len(shown_rows) :]
+    stayed, gone = shown[: len(shown_kept)], shown[len(shown_kept) :]
     head = f"{config.stored_px} px at {config.mpp:g} um/px"
     rule = f"more than {config.max_background:.0%} background"
     blocks = [
@@ -74,23 +68,19 @@ def draw_sheet(
     return np.concatenate(blocks)
 
 
-def kept_thumbs(indices: Sequence[int], archive: TileArchive, *, progress: Progress = SILENT) -> list[np.ndarray]:
-    """Tiles of the archive, `[128, 128, 3]` uint8.
-
-    Raises:
-        BadInput: one cannot be read.
-    """
+def thumbs_of(cells: Sequence[Cell], plans: Sequence[SlidePlan], config: TilesConfig, *, progress: Progress = SILENT) -> list[np.ndarray]:
+    """Those cells, each with the plan of its slide, `[128, 128, 3]` uint8; grey where they cannot be read."""
     del progress
-    with closing(archive):
-        return [_thumb(archive.read(index)) for index in indices]
-
-
-def dropped_thumbs(
-    cells: Sequence[Cell], plans: Sequence[SlidePlan], config: TilesConfig, *, progress: Progress = SILENT
-) -> list[np.ndarray]:
-    """Those cells, each with the plan of its slide, `[128, 128, 3]` uint8; grey where they cannot be decoded."""
-    del progress
-    return [_thumb(_read_again(cell, plan, config)) for cell, plan in zip(cells, plans, strict=True)]
+    thumbs = []
+    for _, group in groupby(zip(cells, plans, strict=True), key=lambda pair: pair[0].slide):
+        pairs = list(group)
+        plan = pairs[0][1]
+        try:
+            with closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
+                thumbs += [_thumb(_read_again(slide, cell, config)) for cell, _ in pairs]
+        except BadInput:  # it was changed or taken away since
+            thumbs += [_grey()] * len(pairs)
+    return thumbs
 
 
 def _done(jobs: Sequence[Job[list[np.ndarray]]], crew: Crew, progress: Progress) -> Iterator[list[np.ndarray]]:
@@ -106,7 +96,7 @@ def _done(jobs: Sequence[Job[list[np.ndarray]]], crew: Crew, progress: Progress)
 
 
 def _groups(things: Sequence[Thing]) -> list[Sequence[Thing]]:
-    """Enough at once to make up for opening the archive, and the same groups whoever reads them."""
+    """Enough at once to make up for opening slides, and the same groups whoever reads them."""
     return [things[start : start + _GROUP] for start in range(0, len(things), _GROUP)]
 
 
@@ -120,14 +110,10 @@ def _grey() -> np.ndarray:
     return np.full((_THUMB_PX, _THUMB_PX, 3), 128, np.uint8)
 
 
-def _read_again(cell: Cell, plan: SlidePlan, config: TilesConfig) -> np.ndarray:
+def _read_again(slide: SlideReader, cell: Cell, config: TilesConfig) -> np.ndarray:
     try:
-        slide = open_slide(plan.entry.path, mpp_override=plan.slide_mpp)
-        try:
-            return slide.read((cell.x_px, cell.y_px), level0_size=cell.level0_px, out_px=min(_THUMB_PX, config.stored_px))
-        finally:
-            slide.close()
-    except BadInput:  # a cell of background that cannot be decoded: the sheet shows it grey
+        return slide.read((cell.x_px, cell.y_px), level0_size=cell.level0_px, out_px=min(_THUMB_PX, config.stored_px))
+    except BadInput:  # a cell of background that cannot be decoded
         return _grey()
 
 

@@ -32,7 +32,6 @@ from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.hits import REGIONS, write_hits
 from hdgan.tiles.images import run_images
 from hdgan.tiles.keys import stage_pseudonyms
-from hdgan.tiles.live import SlideTiles
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.qc import draw_sheet
 from hdgan.tiles.regions import all_hits, region_counts, region_notes
@@ -102,9 +101,8 @@ def _finish(
     write_unread(out / UNREAD, unread)
     write_text(out / SLIDES, _slide_table(sources, dealt, cells, rows))
     write_text(out / CASES, dealt.table(rows))
-    archive = TileArchive(out, SlideTiles(config, base=base, folder=out, contents=sources.inputs))
     by_name = {plan.entry.name: plan for plan in plans}
-    write_png(out / QC, draw_sheet(archive, cells, by_name, config, seed=seed, crew=crew, progress=progress))
+    write_png(out / QC, draw_sheet(cells, by_name, config, seed=seed, crew=crew, progress=progress))
     warnings = dealt.warnings(rows)
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
     warnings = (*(f"{slide}: {what}" for slide, what in region_notes(plans, config)), *warnings)
