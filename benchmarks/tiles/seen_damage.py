@@ -1,6 +1,8 @@
 """Which damage in compressed tiles is seen: by our direct reader, by OpenSlide, by both, or by neither because both give the same wrong pixels.
 
-`python benchmarks/tiles/seen_damage.py [--tiles 16]` patches the middle of each of 16 tiles of a painted slide with zeros or random bytes and counts verdicts.
+`python benchmarks/tiles/seen_damage.py [--tiles 16]` patches the middle of each of 16 tiles of a painted slide with zeros or random bytes and counts
+verdicts; "noted" are those of which libjpeg complains, as strict settings ask it to. With `--slide SLIDE` the JPEG tiles of a real slide are damaged, and
+only complaints counted.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from tests.slides.painting import paint, write_coded
 
+from hdgan.slides.direct import DirectSlide
+from hdgan.slides.jpeg_check import jpeg_complaint
 from hdgan.slides.reader import open_slide
 from hdgan.slides.second import cross_check, second_reader
 
@@ -30,7 +35,9 @@ def main() -> None:
     """Prints a row for each codec and kind of damage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiles", type=int, default=16, choices=range(1, 17), metavar="1..16")
-    num_tiles = parser.parse_args().tiles
+    parser.add_argument("--slide", type=Path, help="a slide of JPEG tiles")
+    asked = parser.parse_args()
+    num_tiles = asked.tiles
     rng = np.random.default_rng(0)
     kinds = {
         "1 random byte": lambda: rng.bytes(1),
@@ -39,6 +46,9 @@ def main() -> None:
         "20 zeros": lambda: bytes(20),
         "300 zeros": lambda: bytes(300),
     }
+    if asked.slide is not None:
+        tell_complaints(asked.slide, kinds)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.svs"
         for codec in CODECS:
@@ -51,6 +61,21 @@ def main() -> None:
                     counts[verdict(path, intact, index)] += 1
                     path.write_bytes(whole)
                 print(f"{codec:14} {kind:17} " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+
+
+def tell_complaints(slide: Path, kinds: dict[str, Callable[[], bytes]]) -> None:
+    """Prints how many intact JPEG tiles of the finest level libjpeg complains of, and how many damaged ones."""
+    data = slide.read_bytes()
+    with tifffile.TiffFile(slide) as tiff:
+        page = next(page for page in tiff.pages if page.is_tiled)
+        places = [(offset, count) for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True) if count > 1000]
+        known = {"tables": page.jpegtables, "tile_px": (page.tilewidth, page.tilelength)}
+    for kind, content in {"intact": bytes, **kinds}.items():
+        noted = 0
+        for offset, count in places:
+            tile, patch, middle = data[offset : offset + count], content(), count // 2
+            noted += bool(jpeg_complaint(tile[:middle] + patch + tile[middle + len(patch) :], **known))
+        print(f"{slide.name:14} {kind:17} noted {noted} of {len(places)}")
 
 
 def patched(whole: bytes, path: Path, index: int, content: bytes) -> bytes:
@@ -71,6 +96,8 @@ def verdict(path: Path, intact: np.ndarray, index: int) -> str:
     if found == "same":
         pixels = direct.read((x, y), **region)
         found += " right" if np.array_equal(pixels, intact[y : y + TILE_PX, x : x + TILE_PX]) else " wrong"
+        assert isinstance(direct, DirectSlide)
+        found += " but noted" if direct.complaint(0, (x, y), (TILE_PX, TILE_PX)) else ""
     for slide in (plain, direct):
         slide.close()
     return found.replace("first", "direct").replace("second", "OpenSlide")

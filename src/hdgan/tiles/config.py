@@ -86,11 +86,11 @@ class TilesConfig(BaseModel):
 
     max_disagreement: float = Field(default=48.0, gt=0, le=255, allow_inf_nan=False)
     """A tile that differs from the slide's overview by more than this is suspect and dropped: grey levels, the mean of a block of 8 overview px, the
-    worst of three channels. 255 turns this off, for scanners whose coarser levels show something else."""
+    worst of three channels. 255 turns this off, for scanners whose coarser levels show something else; a blank tile on tissue stays suspect."""
 
     strict: bool = False
-    """Every tile is read by both readers, and its JPEG data are asked for what the decoder complains of: about five times the time for reading. See
-    docs/formats/tiles.md for what this cannot see."""
+    """Every tile is read by both readers, where there are two, and its JPEG data are asked for what the decoder complains of; reading takes several
+    times as long. docs/formats/tiles.md says what this cannot see."""
 
     num_folds: int = Field(default=5, ge=1, le=100)
     """Folds (5 in the paper); with `folds = "centre"` there are as many as centres."""

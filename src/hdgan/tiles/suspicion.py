@@ -18,8 +18,10 @@ BLOCK_PX = 8
 """Edge of a block, overview px."""
 BLANK_SPREAD = 1
 """A block whose levels differ by no more is blank."""
-BLANK_GAP = 16.0
-"""Grey levels by which a blank block may differ from the overview: an edge of what was scanned runs through a pixel of the block's border."""
+BLANK_GAP = 32.0
+"""Grey levels by which a blank block may differ from the overview: where the edge of what was scanned lies a pixel off, it does so by up to 25."""
+BLANK_TILE_GAP = 8.0
+"""Grey levels by which half the blocks of a tile that is all blank may differ."""
 
 
 def suspicion(pixels: np.ndarray, overview: Overview, xy: tuple[int, int], *, level0_px: int, most: float) -> tuple[str, str] | None:
@@ -30,7 +32,7 @@ def suspicion(pixels: np.ndarray, overview: Overview, xy: tuple[int, int], *, le
     """
     gap, is_blank = block_gaps(pixels, overview, xy, level0_px=level0_px)
     blank = np.where(is_blank, gap, 0)
-    if blank.max() > BLANK_GAP:
+    if blank.max() > BLANK_GAP or (is_blank.all() and np.median(gap) > BLANK_TILE_GAP):
         return "blank", f"reads as one colour {_place(blank, xy, level0_px)}, where the overview differs by {blank.max():.0f} grey levels"
     if gap.max() > most:
         return "disagrees", f"differs from the overview by {gap.max():.0f} grey levels {_place(gap, xy, level0_px)}"
