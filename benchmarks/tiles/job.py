@@ -4,7 +4,8 @@
 
 The plain loop knows already which tiles stay; it does `read_region(...).convert("RGB").save("x.png")` for each, with Pillow's default compression,
 and once more with compress_level=1. `hdgan tile` opens, scores, cuts, writes archive, index, folds and pages, and hashes all of it. Each way is a
-process of its own, start and workers included; memory is that of the largest. Raw copies lie on the slide's grid of JPEG tiles, which is the same place where the stride is a multiple of it.
+process of its own, start and workers included; memory is that of the largest. Raw copies lie on the slide's grid of JPEG tiles, which is the same
+place where the stride is a multiple of it.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
         if stage.manifest is None:
             with parts.without_leftovers(out):
                 failed = cut_all(sources.plans, sources.config, out=out, contents=sources.inputs, crew=crew, progress=progress)
-            _finish(stage, sources.without(failed), sources.config, crew, seed=seed, base=base, progress=progress)
+            _finish(stage, sources.without(failed), sources.config, crew, seed=seed, progress=progress)
         parts.remove_parts(out)
         assert stage.manifest is not None
         return stage.manifest
@@ -80,7 +80,6 @@ def _finish(
     crew: Crew,
     *,
     seed: int,
-    base: Path,
     progress: Progress,
 ) -> None:
     """Joins the parts and writes what stands beside them."""
