@@ -8,17 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from hdgan.errors import BadInput, OutOfSpace, StaleStage
 from hdgan.progress import Silent
 from hdgan.store import atomic
 from hdgan.store.archive import TileArchive
+from hdgan.store.atomic import read_json
 from hdgan.store.stage import verify
 from hdgan.tiles import work
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.stage import run_tiles
-from tests.slides.painting import paint, write_slide
+from hdgan.tiles.unread import read_unread
+from tests.slides.painting import damage, halved, paint, write_slide
 
 DATA = os.environ.get("HDGAN_DATA")
 
@@ -93,7 +96,37 @@ def test_the_other_reasons_are_counted_where_they_occur(tmp_path, cohort, config
         lines = list(csv.DictReader(file))
     assert sum(int(line["other"]) for line in lines) == dropped > 0
     for line in lines:
-        assert int(line["cells"]) == sum(int(line[kind]) for kind in ("kept", "background", "unreadable", "other"))
+        assert int(line["cells"]) == sum(int(line[kind]) for kind in ("kept", "background", "unreadable", "suspect", "other"))
+
+
+def test_damaged_and_suspect_cells_are_counted_recorded_and_shown(tmp_path, cohort, config):
+    damage(write_slide(cohort / "a1.tif", paint(seed=0), levels=1), tile_index=0)
+    pixels, blanked = paint(seed=1), paint(seed=1)
+    blanked[200:300, 150:250] = 255
+    levels = (
+        pixels,
+        halved(blanked),
+        halved(halved(pixels)),
+        halved(halved(halved(pixels))),
+    )  # the level that tiles are read from was blanked
+    with tifffile.TiffWriter(cohort / "a2.tif") as writer:
+        for index, level in enumerate(levels):
+            scale = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"} if index == 0 else {}
+            writer.write(level, tile=(64, 64), photometric="rgb", compression="zlib", subfiletype=min(index, 1), metadata=None, **scale)
+    coarse = config.model_copy(update={"tile_px": 128, "stride_px": 32, "margin": 1, "mpp": 1.0})
+    manifest = run(coarse, cohort, tmp_path / "out")
+    with (tmp_path / "out" / "slides.csv").open() as file:
+        lines = {line["slide"]: line for line in csv.DictReader(file)}
+    assert int(lines["a1"]["unreadable"]) == manifest.counts["dropped"]["unreadable"] > 0
+    assert int(lines["a2"]["suspect"]) == manifest.counts["dropped"]["suspect"] > 0
+    regions = read_unread(tmp_path / "out" / "unread.csv")
+    assert {(region.slide, region.what) for region in regions if region.part == "tile"} == {("a1", "undecodable"), ("a2", "blank")}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "cells are suspect: what was read is not what the overview shows" in page
+    assert page.count("tile dropped") == len([region for region in regions if region.part == "tile"])
+    readers = read_json(tmp_path / "out" / "provenance.json")["readers"]
+    assert {slide: found["reader"] for slide, found in readers.items()} == {"a1": "direct", "a2": "direct", "b1": "direct"}
+    assert "readers" not in (tmp_path / "out" / "manifest.json").read_text()
 
 
 def test_equal_runs_give_equal_bytes(tmp_path, cohort, config):

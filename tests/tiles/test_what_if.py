@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hdgan.errors import BadInput, DamagedArtifact
-from hdgan.tiles.cut import BACKGROUND, KEPT, PEN, UNREADABLE, Cell
+from hdgan.tiles.cut import BACKGROUND, KEPT, PEN, SUSPECT, UNREADABLE, Cell
 from hdgan.tiles.scores import Limits
 from hdgan.tiles.stage import run_tiles
 from hdgan.tiles.what_if import Kept, count_kept, lines, read_slides, what_if
@@ -35,10 +35,11 @@ def test_the_other_limits_hold_and_what_cannot_be_decoded_never_stays():
         cell("a", 0.9, BACKGROUND, pen=0.5),
         cell("a", 0.1, PEN, pen=0.5),
         cell("a", 0.0, UNREADABLE),
+        cell("a", 0.0, SUSPECT),
         cell("a", 0.9, BACKGROUND, pen=0.1),
     ]
     found = count_kept(cells, SLIDES, limits=Limits(0.5, max_pen=0.2), thresholds=(0.5, 1.0))
-    assert found[0] == Kept("all", "", 4, (0, 1))
+    assert found[0] == Kept("all", "", 5, (0, 1))
 
 
 def test_a_finished_stage_answers_what_cutting_it_again_would_give(tmp_path, cohort, config):

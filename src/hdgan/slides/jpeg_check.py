@@ -4,7 +4,7 @@ libjpeg notes impossible codes, data that end before the last block and data tha
 `imagecodecs.jpeg8_decode` drop these notes. libtiff reports them, so a tile is put into a TIFF of its own and decoded once more.
 
 Damage moves the boundaries of the codes behind it, so that the blocks rarely end where the data do: most of it is noted. Not noted: changed bits that
-leave every length as it was (one changed byte, in a third of cases), and damage in other codecs (`benchmarks/tiles/seen_damage.py`).
+leave every length as it was (of one changed byte, in a tenth to a half of the cases), and damage in other codecs (`benchmarks/tiles/seen_damage.py`).
 """
 
 from __future__ import annotations
