@@ -127,7 +127,7 @@ def test_every_real_slide_has_a_reader_with_a_reason_or_a_line_of_refusal():
     assert reports["multi_frame_jpeg_camelyon_challenge_image.dcm"].reason == "dicom slides are left to OpenSlide"
     assert reports["orbit_test3_TRITC.ndpi"].reason == "hamamatsu slides are left to OpenSlide"
     assert (reports["CMU-1-Small-Region.svs"].objective, reports["orbit_test3_TRITC.ndpi"].objective) == (20, 40)
-    assert "damaged" in reports["broken.svs"].problem
+    assert "is a text file, not a slide" in reports["broken.svs"].problem
     assert "\n" not in reports["broken.svs"].problem
 
 
