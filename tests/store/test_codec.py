@@ -27,6 +27,12 @@ def test_lossless_formats_give_every_pixel_back_and_equal_bytes(form, seed, size
     assert encode(pixels.copy(), form) == data
 
 
+@pytest.mark.parametrize(("seed", "height", "width"), [(225, 11, 22), (187, 63, 64), (1052, 18, 18)])
+def test_noise_that_the_fastest_effort_of_jpeg_xl_changes_is_kept_whole(seed, height, width):
+    pixels = picture(seed, height, width)
+    assert np.array_equal(decode(encode(pixels, "jxl"), "jxl"), pixels)
+
+
 def test_jpeg_is_close_and_not_subsampled():
     smooth = np.asarray(Image.fromarray(picture(1, 4, 4)).resize((64, 64), Image.Resampling.BICUBIC))
     data = encode(smooth, "jpeg", jpeg_quality=95)

@@ -148,7 +148,8 @@ def test_workers_that_cannot_start_are_no_fault_of_the_slide(monkeypatch):
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run where it is ignored
 from hdgan.tiles.crew import Job
 from hdgan.tiles.pool import ProcessCrew
 from tests.tiles import faults
@@ -171,6 +172,9 @@ def test_workers_end_with_their_parent_and_a_script_needs_no_guard(tmp_path, num
         while len(list(folder.iterdir())) < 2:
             time.sleep(0.02)
         parent.send_signal(number)
-        parent.wait(20)
+        try:
+            parent.wait(20)
+        finally:
+            parent.kill()
     assert all(has_ended(int(entry.name)) for entry in folder.iterdir())
     assert Path(f"{folder}.runs").read_text() == "x"

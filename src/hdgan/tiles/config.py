@@ -108,7 +108,7 @@ class TilesConfig(BaseModel):
     slide_mpp: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
     """Scale of slides that state none, um/px of their finest level."""
 
-    format: Format = "jxl"
+    format: Format = "png"
     """How tiles are stored. `png` and `jxl` (JPEG XL) without loss; `jpeg` without colour subsampling; `raw`: the slide's own JPEG tiles, copied and not
     encoded again (corners move to the grid of these tiles; a slide where that is not possible is refused); `none`: not at all, tiles are read from the
     slides whenever they are needed."""
