@@ -190,9 +190,9 @@ def test_equal_bytes_have_the_same_content_hash_and_others_another(tmp_path):
 
 
 @pytest.mark.skipif(DATA is None, reason="HDGAN_DATA is not set")
-def test_the_outlines_of_a_real_biopsy_have_the_area_of_its_mask():
+def test_the_outlines_of_a_real_biopsy_have_the_area_of_its_mask(monkeypatch):
     folder = Path(str(DATA)) / "kidney" / "slides"
-    Image.MAX_IMAGE_PIXELS = None
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     mask = np.asarray(Image.open(folder / "biopsy-a.glomerulus.png"))
     found = read_regions(folder / "biopsy-a.geojson", size_px=(mask.shape[1], mask.shape[0]))
     area = shapely.union_all([outline.shape for outline in found.outlines]).area
