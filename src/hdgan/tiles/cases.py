@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hdgan.slides.table import SlideEntry
 from hdgan.store.archive import TileRow
+from hdgan.store.tables import csv_text
 
 CASES = "cases.csv"
 _SEPARATOR = ";"
@@ -67,15 +66,14 @@ def case_table(cases: Sequence[Case], rows: Iterable[TileRow], left_out: Mapping
     folds: dict[str, set[int]] = defaultdict(set)
     for row in rows:
         folds[row.patient].add(row.fold)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["patient", "num_slides", "slides", "num_stains", "stains", "centres", "diagnoses", "tiles", "folds", "left_out"])
+    header = ("patient", "num_slides", "slides", "num_stains", "stains", "centres", "diagnoses", "tiles", "folds", "left_out")
+    lines = []
     for case in cases:
         reason = left_out.get(case.patient, "" if case.num_tiles else "no tile stays")
         held = [len(case.slides), _joined(case.slides), len(case.stains), _joined(case.stains)]
         known = [_joined(case.centres), _joined(case.diagnoses), case.num_tiles]
-        writer.writerow([case.patient, *held, *known, _joined(sorted(folds[case.patient])), reason])
-    return buffer.getvalue()
+        lines.append([case.patient, *held, *known, _joined(sorted(folds[case.patient])), reason])
+    return csv_text(header, lines)
 
 
 def stain_counts(cases: Iterable[Case]) -> dict[str, int]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import shapely
@@ -14,6 +13,7 @@ import shapely
 from hdgan.errors import DamagedArtifact
 from hdgan.slides.regions.read import Outline
 from hdgan.store.atomic import write_text
+from hdgan.store.tables import csv_text
 from hdgan.tiles.placement import Corners, area_of_union, pieces_in
 
 REGIONS = "regions.csv"
@@ -55,11 +55,7 @@ def hits_of(slide: str, cells: Corners, outlines: Sequence[Outline], *, edge_px:
 
 def write_hits(path: Path, hits: Iterable[Hit]) -> None:
     """Writes `regions.csv`."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows((hit.slide, hit.x_px, hit.y_px, hit.class_name, hit.area_um2, hit.objects) for hit in hits)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text(_HEADER, (astuple(hit) for hit in hits)))
 
 
 def read_hits(path: Path) -> tuple[Hit, ...]:

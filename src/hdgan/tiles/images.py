@@ -6,8 +6,6 @@ in the place of the slide: `x_px`, `y_px` and `level0_px` are the square that wa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from hdgan.store.archive import INDEX, TileArchive, TileRow, read_rows, write_ar
 from hdgan.store.atomic import write_png, write_text
 from hdgan.store.codec import LOSSLESS, SUFFIXES, Format, encode
 from hdgan.store.stage import Manifest, StageFolder, open_stage
+from hdgan.store.tables import csv_text
 from hdgan.tiles.background import is_background, white_point
 from hdgan.tiles.cases import CASES, CutSlide
 from hdgan.tiles.config import TilesConfig
@@ -249,18 +248,16 @@ def _square(entry: ImageEntry, size_px: tuple[int, int], config: TilesConfig, im
 
 def _table(taken: Sequence[_Taken], fold_of: Mapping[str, int]) -> str:
     """`images.csv`: files by their names, not their places."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    lines: list[list[object]] = []
     header = "image,file,patient,centre,stain,diagnosis,fold,width_px,height_px,numbers,verdict,problem"
-    writer.writerow(header.split(","))
     for one in taken:
         entry = one.entry
         file = f"{entry.path.name}/{entry.member}" if entry.member else entry.path.name
         fold = fold_of[one.row.name] if one.row else ""
         told = [entry.name, file, entry.patient, entry.centre, entry.stain, entry.diagnosis, fold]
         problem = "" if one.problem is None else f"{one.problem.what}; {one.problem.remedy}"
-        writer.writerow([*told, *(one.size_px or ("", "")), one.numbers, one.verdict, problem])
-    return buffer.getvalue()
+        lines.append([*told, *(one.size_px or ("", "")), one.numbers, one.verdict, problem])
+    return csv_text(header.split(","), lines)
 
 
 def _as_slide(entry: ImageEntry, *, num_tiles: int) -> CutSlide:

@@ -7,7 +7,6 @@ joining them gives the same bytes however often the job was killed.
 from __future__ import annotations
 
 import csv
-import io
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.archive import TileArchive, TileRow, write_archive
 from hdgan.store.atomic import read_json, remove_leftovers, write_json, write_text
+from hdgan.store.tables import csv_text
 from hdgan.tiles.cut import Cell, CutTile
 from hdgan.tiles.unread import UNREAD, Unread, write_unread
 
@@ -121,11 +121,7 @@ def remove_parts(out: Path) -> None:
 
 def write_cells(path: Path, cells: Iterable[Cell]) -> None:
     """Writes `cells.csv`."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Cell))
-    writer.writerows(astuple(cell) for cell in cells)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text((field.name for field in fields(Cell)), (astuple(cell) for cell in cells)))
 
 
 def read_cells(path: Path) -> tuple[Cell, ...]:

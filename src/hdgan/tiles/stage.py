@@ -9,8 +9,6 @@ The unit of work is one slide; a killed job goes on with the slides that are not
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.store.archive import TileArchive, TileRow
 from hdgan.store.atomic import write_png, write_text
 from hdgan.store.stage import Manifest, StageFolder, open_stage
+from hdgan.store.tables import csv_text
 from hdgan.tiles import parts
 from hdgan.tiles.cases import CASES
 from hdgan.tiles.config import TilesConfig
@@ -146,11 +145,9 @@ def _slide_table(sources: Sources, dealt: Dealt, cells: Sequence[Cell], rows: Se
     folds_of: dict[str, set[int]] = {}
     for row in rows:
         folds_of.setdefault(row.slide, set()).add(row.fold)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    lines: list[list[object]] = []
     header = "slide,file,patient,centre,stain,diagnosis,fold,vendor,width_px,height_px,"
     header += "mpp,level0_px,cells,kept,background,unreadable,suspect,other,content,problem"
-    writer.writerow(header.split(","))
     for plan in (*sources.plans, *sources.choice.unused):
         entry = plan.entry
         why = dealt.left_out.get(entry.patient, "")
@@ -160,8 +157,8 @@ def _slide_table(sources: Sources, dealt: Dealt, cells: Sequence[Cell], rows: Se
         kinds = [counts[entry.name, verdict] for verdict in (KEPT, BACKGROUND, UNREADABLE, SUSPECT)]
         kinds.append(num_cells[entry.name] - sum(kinds))
         content = sources.inputs.get(f"slide {entry.name}", "")
-        writer.writerow([*told, fold, *found, *kinds, content, f"left out: the patient {why}" if why else ""])
+        lines.append([*told, fold, *found, *kinds, content, f"left out: the patient {why}" if why else ""])
     for problem in sources.problems:
         file = Path(problem.where)
-        writer.writerow([file.stem, file.name, *[""] * 17, f"{problem.what}; {problem.remedy}"])
-    return buffer.getvalue()
+        lines.append([file.stem, file.name, *[""] * 17, f"{problem.what}; {problem.remedy}"])
+    return csv_text(header.split(","), lines)

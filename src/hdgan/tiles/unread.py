@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from hdgan.errors import DamagedArtifact
 from hdgan.store.atomic import write_text
+from hdgan.store.tables import csv_text
 
 UNREAD = "unread.csv"
 
@@ -54,11 +54,7 @@ class Unread:
 
 def write_unread(path: Path, regions: Iterable[Unread]) -> None:
     """Writes `unread.csv`."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Unread))
-    writer.writerows(astuple(region) for region in regions)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text((field.name for field in fields(Unread)), (astuple(region) for region in regions)))
 
 
 def read_unread(path: Path) -> tuple[Unread, ...]:
