@@ -156,12 +156,20 @@ def most_allocated(work):
 R1, PATH = {"gamma": 1.0, "r1_interval": 1}, {"path_weight": 2.0, "path_interval": 1}
 
 
+FULL = {"channel_base": 512, "channel_max": 32}
+LOW = {"channel_base": 2048, "channel_max": 128, "low_precision": "bfloat16", "num_low_precision": 4}
+
+
 @pytest.mark.parametrize(
-    ("penalty", "microbatch", "from_px"),
-    [({}, 4, None), ({}, 4, 64), ({}, 4, 32), ({}, 4, 8), (R1, 4, None), (R1, 4, 8), (PATH, 4, 8), (PATH, 1, None), (PATH, 1, 8)],
+    ("penalty", "microbatch", "from_px", "network"),
+    [
+        *((*row, FULL) for row in [({}, 4, None), ({}, 4, 64), ({}, 4, 32), ({}, 4, 8), (R1, 4, None), (R1, 4, 8)]),
+        *((*row, FULL) for row in [(PATH, 4, 8), (PATH, 1, None), (PATH, 1, 8)]),
+        *((*row, LOW) for row in [({}, 4, None), ({}, 4, 8), (R1, 4, None), (R1, 4, 8), (PATH, 4, None), (PATH, 4, 8)]),
+    ],
 )
-def test_the_peak_of_a_step_is_planned_with_and_without_recomputed_blocks(penalty, microbatch, from_px):
-    spec = NetworkSpec(resolution=64, z_dim=16, w_dim=16, channel_base=512, channel_max=32, minibatch_std_group=0)
+def test_the_peak_of_a_step_is_planned_with_and_without_recomputed_blocks(penalty, microbatch, from_px, network):
+    spec = NetworkSpec(resolution=64, z_dim=16, w_dim=16, minibatch_std_group=0, **network)
     lean = TrainSettings(kimg=1, batch=4, microbatch=microbatch, gamma=0.0, path_weight=0.0, augment="none", mixing=0.0)
     settings = dataclasses.replace(lean, recompute_from_px=from_px, **penalty)
     state, real = new_state(spec, settings), torch.zeros(4, 3, 64, 64)

@@ -4,9 +4,10 @@ The multiply-adds follow from the shapes of the networks (arXiv 1912.04958). The
 
 - bytes kept for the backward pass of generator and discriminator: 22.5 times the bytes of the 16-bit block outputs plus
   16.4 times those of the 32-bit ones, fitted to shape traces at 256 to 4096 px, within 10 % from 512 px up;
-- of these bytes R1 keeps 0.77 and the path lengths of as many images 1.27, recomputed blocks or not: a gradient that is differentiated
-  again keeps what was computed again. A recomputed block, while its gradient is taken, holds 12.4 times its 32-bit output or 15 times
-  its 16-bit one. Measured by torch's allocator on a CPU at 64 and 128 px (in bfloat16 there R1 and path lengths take about twice that);
+- of these bytes R1 keeps 0.77 in 32-bit blocks and 0.95 in 16-bit ones, and the path lengths of as many images 1.27 and 1.1, recomputed
+  blocks or not: a gradient that is differentiated again keeps what was computed again. A recomputed block, while its gradient is taken,
+  holds 12.4 times its 32-bit output or 15 times its 16-bit one. Measured by torch's allocator on a CPU at 64 and 128 px; networks of
+  fewer than 32 channels at the image's edge take up to 1.4 times as much in 16 bits, where the image itself, always in 32, counts;
 - a data-centre GPU does about 25e12 floating-point operations per second in this training (48 images per second at 256 px
   on a V100, 80 on an A100, 90 s per thousand images at 1024 px on an A100, as published for the same networks);
 - a CPU core does about 0.1e12 in 32-bit convolutions and 0.18e12 in bfloat16 (two cores: 26 images per second at 64 px).
@@ -15,6 +16,7 @@ The multiply-adds follow from the shapes of the networks (arXiv 1912.04958). The
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hdgan.generator.settings import TrainSettings
@@ -33,7 +35,7 @@ MASK_BYTES_PER_PX = 0.03
 
 _KEPT_LOW, _KEPT_FULL = 22.5, 16.4
 _REDONE_LOW, _REDONE_FULL = 15.0, 12.4
-_R1_KEEPS, _PATH_KEEPS = 0.77, 1.27
+_R1_KEEPS, _PATH_KEEPS = {"low": 0.95, "full": 0.77}, {"low": 1.1, "full": 1.27}
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,18 @@ def training_bytes(spec: NetworkSpec, images: int) -> float:
 def peak_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:
     """The most bytes of a step for weights and what a pass keeps: that of the losses, R1 or path lengths, whichever keeps most."""
     images = settings.microbatch or settings.batch
-    whole = sum(_kept_bytes(spec, r) for r in spec.block_resolutions)
     found = [_loss_bytes(spec, settings.recompute_from_px)]
     if settings.gamma and settings.r1_interval:
-        found.append(_R1_KEEPS * whole)
+        found.append(_penalty_bytes(spec, _R1_KEEPS))
     if settings.path_weight:
         share = 1.0 if settings.spans_passes(group=spec.minibatch_std_group) else max(images // 2, 1) / images
-        found.append(_PATH_KEEPS * whole * share)
+        found.append(_penalty_bytes(spec, _PATH_KEEPS) * share)
     return training_bytes(spec, 0) + images * max(found)
+
+
+def _penalty_bytes(spec: NetworkSpec, keeps: Mapping[str, float]) -> float:
+    """Bytes for one image whose gradient is differentiated again, by the share that blocks of each number format keep."""
+    return sum(keeps["low" if spec.is_low_precision(r) else "full"] * _kept_bytes(spec, r) for r in spec.block_resolutions)
 
 
 def _loss_bytes(spec: NetworkSpec, recompute_from_px: int | None) -> float:
