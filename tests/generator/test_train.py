@@ -276,3 +276,13 @@ def test_a_state_that_is_not_finite_is_never_written(tiles):
     state.D.b4.out.weight.data[0, 0] = torch.inf
     with pytest.raises(Diverged, match=r"D\.b4\.out\.weight"):
         training._finite_state(state, [])
+
+
+@pytest.mark.parametrize(("device", "is_pinned"), [("cpu", False), ("cuda", True)])
+def test_a_batch_waits_in_pinned_memory_where_a_gpu_trains(device, is_pinned, tiles, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.shape) or self)  # needs a GPU
+    crops = Crops(TileArchive(tiles), chosen=range(12), size_px=16, seed=3)
+    waiting = training._waiting(crops, 8, range(4), torch.device(device))
+    assert bool(pinned) == is_pinned
+    assert torch.equal(waiting, torch.from_numpy(crops.batch(8, 4)))

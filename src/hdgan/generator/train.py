@@ -64,7 +64,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
         Diverged: a gradient was not finite; the last state is kept.
     """
     _require_rgb(state)
-    group, last = state.group, int(settings.kimg * 1000)
+    group, last, device = state.group, int(settings.kimg * 1000), state.path_mean.device
     mine = places(settings, state.G.spec, group)
     rows = _resume(state, out, progress)
     statistics = Statistics(rows, out=out if group.is_first else None, p_max=settings.ada_p_max, progress=progress)
@@ -73,7 +73,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
     progress.start("training the generator", total=last, done=state.num_images)
     with ThreadPoolExecutor(1) as ahead, StopRequest() as stop, statistics.with_events():
-        pending = ahead.submit(_read, crops, state.num_images, mine)
+        pending = ahead.submit(_waiting, crops, state.num_images, mine, device)
         while True:
             is_last = state.num_images >= last
             is_stopped, is_due = group.any(bool(stop), group.is_first and time.monotonic() - saved_at > upkeep.save_seconds)
@@ -94,9 +94,9 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
                 by = stop.name or "a signal to another process"
                 raise Interrupted(f"{out}: stopped by {by} at {state.num_images} images; the same command resumes")
             real, labels = pending.result(), _labels(state, crops.batch_labels(state.num_images, settings.batch))
-            pending = ahead.submit(_read, crops, state.num_images + settings.batch, mine)
+            pending = ahead.submit(_waiting, crops, state.num_images + settings.batch, mine, device)
             try:
-                train_step(state, _to_float(real, state.path_mean.device), settings, labels)
+                train_step(state, _to_float(real, device), settings, labels)
             except Diverged:
                 statistics.add({"images": state.num_images, "warning": "not_finite"})
                 statistics.write()
@@ -110,6 +110,12 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
 def _read(crops: Crops, first: int, mine: Sequence[int]) -> np.ndarray:
     """The crops at the places `mine` of the batch that begins with crop number `first`."""
     return crops.numbered([first + place for place in mine])
+
+
+def _waiting(crops: Crops, first: int, mine: Sequence[int], device: torch.device) -> Tensor:
+    """The same as a tensor that waits for the step; for a GPU in pinned memory, from which it is copied while the GPU computes."""
+    images = torch.from_numpy(_read(crops, first, mine))
+    return images.pin_memory() if device.type == "cuda" else images
 
 
 def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[str, Any]]:
@@ -215,7 +221,7 @@ def _require_rgb(state: TrainingState) -> None:
         raise BadConfig("generator", f"networks of {state.G.spec.image_channels} image channels", "tiles and grids have 3")
 
 
-def _to_float(real: np.ndarray, device: torch.device) -> Tensor:
+def _to_float(real: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """Images in -1 to 1, in the memory order that convolutions are fastest with."""
-    images = torch.from_numpy(real).to(device, non_blocking=True)
+    images = torch.as_tensor(real).to(device, non_blocking=True)
     return images.float().div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)
