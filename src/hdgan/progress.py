@@ -7,7 +7,7 @@ A stage takes a `Progress` and calls it; the command line passes one that draws 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 
@@ -26,6 +26,20 @@ class Progress(Protocol):
 
     def say(self, line: str) -> None:
         """One line worth reading."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A progress of work whose silence is taken for a hang."""
+
+    def beat(self) -> None:
+        """The work goes on, although no step is done yet."""
+
+
+def beat(progress: Progress) -> None:
+    """Says that the work goes on to whoever watches it; others hear nothing."""
+    if isinstance(progress, Watched):
+        progress.beat()
 
 
 class Silent:

@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from hdgan.errors import BadInput, OutOfSpace
+from hdgan.progress import beat
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import plan, qc, work
 
@@ -35,6 +36,27 @@ def tell_process(folder, *, progress):
 
 def sleep_long(folder, *, progress):
     (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def hang(mark, *, progress):
+    """Does a step, then sleeps; a mark for each try."""
+    progress.advance(2)
+    with Path(mark).open("a") as file:
+        file.write("x")
+    time.sleep(600)
+
+
+def work_slowly(seconds, *, progress):
+    """Lives for some seconds without a step, and says so."""
+    for _ in range(20):
+        time.sleep(seconds / 20)
+        beat(progress)
+    return "done"
+
+
+def hang_at_start(pipe):
+    """A worker that never gets ready."""
     time.sleep(600)
 
 
@@ -86,6 +108,18 @@ def plan_but_for_bad(entry, config, seed, *, progress):
         return plan_entry(entry, config, seed, progress=progress)
 
 
+def cut_but_for_slow(plan, config, out, content, *, progress):
+    """Cuts; in slides called bad... the reader hangs at its third region."""
+    with crashing("hdgan.tiles.work.open_slide", after=2, sleeps=True):
+        return cut_part(plan, config, out, content, progress=progress)
+
+
+def plan_but_for_slow(entry, config, seed, *, progress):
+    """Plans; the reader hangs when it opens slides called bad..."""
+    with crashing("hdgan.tiles.plan.open_slide", after=-1, sleeps=True):
+        return plan_entry(entry, config, seed, progress=progress)
+
+
 def cut_until_full(plan, config, out, content, *, progress):
     """Cuts; the disk is full when the part of bad... is written."""
     if plan.entry.name.startswith("bad"):
@@ -94,21 +128,22 @@ def cut_until_full(plan, config, out, content, *, progress):
 
 
 @contextmanager
-def crashing(where, *, after):
+def crashing(where, *, after, sleeps=False):
     def opened(path, **settings):
         slide = open_slide(path, **settings)
-        return Crashing(slide, after) if path.name.startswith("bad") else slide
+        return Crashing(slide, after, sleeps=sleeps) if path.name.startswith("bad") else slide
 
     with patch(where, opened):
         yield
 
 
 class Crashing:
-    """A slide whose reader ends the process as a wild pointer in a C library does."""
+    """A slide whose reader ends the process as a wild pointer in a C library does, or sleeps as one does whose file server is gone."""
 
-    def __init__(self, slide, after):
+    def __init__(self, slide, after, *, sleeps):
         self._slide = slide
         self._left = after
+        self._sleeps = sleeps
         self._count()
 
     def __getattr__(self, name):
@@ -121,7 +156,8 @@ class Crashing:
     def _count(self):
         self._left -= 1
         if self._left < -1:
-            os.kill(os.getpid(), signal.SIGSEGV)
+            if not self._sleeps:
+                os.kill(os.getpid(), signal.SIGSEGV)
             time.sleep(60)
 
 

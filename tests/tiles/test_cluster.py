@@ -127,6 +127,18 @@ def test_a_slide_over_which_workers_die_again_and_again_is_given_up_and_named(cl
         assert "bad.svs: 2 workers died over it" in str(outcome.problem)
 
 
+def test_workers_over_whose_slide_nothing_is_heard_end_and_it_is_given_up(tmp_path, cluster):
+    address, working = cluster
+    with working() as first, working() as second, working(), open_cluster(address, num_workers=1, max_silence_s=1.5) as crew:
+        jobs = [Job("bad.svs", faults.hang, (tmp_path / "mark",)), Job("a.svs", faults.work_slowly, (3,))]
+        hung, slow = in_order(crew.run(jobs))
+        assert isinstance(hung.problem, Crashed)
+        assert "bad.svs: 2 workers died over it; its reader crashes or says nothing for 1.5 s" in str(hung.problem)
+        assert (tmp_path / "mark").read_text() == "xx"
+        assert slow.value == "done"
+        assert len({first.pid, second.pid}) == 2
+
+
 def test_a_cluster_on_this_machine_gives_the_same_bytes(tmp_path, cohort, config):
     run_tiles(config, out=tmp_path / "plain", seed=0, base=cohort)
     settings = f"{config.model_copy(update={'scheduler': 'local', 'workers': 2}).model_dump_json()}"

@@ -51,6 +51,28 @@ def test_a_crash_costs_its_slide_alone(tmp_path, cohort, config, with_bad, monke
     assert run(with_bad, cohort, tmp_path / "out") == manifest if name == "cut_part" else True
 
 
+@pytest.mark.parametrize(("module", "name"), [(work, "cut_part"), (plan, "plan_entry")])
+def test_a_reader_that_hangs_costs_its_slide_alone(tmp_path, cohort, config, with_bad, monkeypatch, module, name):
+    run(config, cohort, tmp_path / "good")
+    monkeypatch.setattr(module, name, faults.cut_but_for_slow if name == "cut_part" else faults.plan_but_for_slow)
+    impatient = with_bad.model_copy(update={"max_silence_s": 3.0})
+    manifest = run(impatient, cohort, tmp_path / "out")
+    assert (manifest.counts["slides"], manifest.counts["skipped_slides"]) == (3, 1)
+    for file in TILES:
+        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "good" / file).read_bytes()
+    with (tmp_path / "out" / "slides.csv").open() as file:
+        *_, last = csv.DictReader(file)
+    assert last["slide"] == "bad"
+    assert "made no progress for 3 s and was ended, 2 times" in last["problem"]
+    assert not list((tmp_path / "out").rglob(".partial-*"))
+
+
+def test_how_patient_the_job_is_changes_no_byte_and_makes_nothing_stale(tmp_path, cohort, config):
+    manifest = run(config, cohort, tmp_path / "out")
+    assert "max_silence_s" not in manifest.config
+    assert run(config.model_copy(update={"max_silence_s": 7.0}), cohort, tmp_path / "out") == manifest
+
+
 def test_a_crash_stops_the_job_where_broken_slides_do_and_the_same_command_goes_on(tmp_path, cohort, with_bad, monkeypatch):
     stopping = with_bad.model_copy(update={"broken_slides": "stop"})
     run(stopping, cohort, tmp_path / "whole")

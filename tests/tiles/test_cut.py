@@ -74,7 +74,7 @@ def test_a_cell_whose_overview_is_damaged_is_scored_on_its_own_pixels(cohort, co
     slide, plan = planned(cohort, config)
     expected = [(cell, tile and tile.encoded) for cell, tile in cut_slide(slide, plan, config)]
 
-    def half_blind(slide, *, step_px):
+    def half_blind(slide, *, step_px, progress):
         overview = take_overview(slide, step_px=step_px)
         overview.is_unreadable[: len(overview.pixels) // 2] = True
         return replace(overview, pixels=np.where(overview.is_unreadable[..., None], 255, overview.pixels).astype(np.uint8))

@@ -106,6 +106,42 @@ def test_a_job_that_ends_its_process_each_time_is_the_only_one_that_fails(crew, 
     assert ear.steps == 10
 
 
+def test_a_worker_that_says_nothing_is_ended_and_its_job_alone_fails(tmp_path):
+    ear = Listening()
+    jobs = [job(faults.hang, tmp_path / "mark", steps=9, where="bad.svs"), *(job(faults.double, n, steps=1) for n in range(3))]
+    with ProcessCrew(2, max_silence_s=1.5) as crew:
+        first, *others = in_order(crew.run(jobs, progress=ear))
+    assert [outcome.value for outcome in others] == [0, 2, 4]
+    assert isinstance(first.problem, Crashed)
+    death = "the process that read it made no progress for 1.5 s and was ended"
+    assert str(first.problem).startswith(f"bad.svs: {death}, 2 times; its reader or the disk hangs")
+    assert ear.lines == [f"bad.svs: {death}; it is tried once more"]
+    assert (tmp_path / "mark").read_text() == "xx"
+    assert ear.steps == 12
+
+
+def test_work_without_steps_that_gives_signs_of_life_is_left_alone():
+    with ProcessCrew(1, max_silence_s=2) as crew:
+        (outcome,) = crew.run([job(faults.work_slowly, 4)])
+    assert outcome.value == "done"
+
+
+def test_time_in_which_nobody_listened_is_no_silence(monkeypatch):
+    with ProcessCrew(1, max_silence_s=60) as crew:
+        outcomes = crew.run([job(faults.double, 1), job(faults.work_slowly, 1)])
+        assert next(outcomes).value == 2
+        looks = iter(range(1, 10**6))
+        monkeypatch.setattr(pool.time, "monotonic", lambda: 1000.0 * next(looks))  # hours between any two looks at the clock
+        assert next(outcomes).value == "done"
+
+
+def test_a_worker_that_never_gets_ready_is_no_fault_of_the_slide(monkeypatch):
+    monkeypatch.setattr(pool, "serve", faults.hang_at_start)
+    monkeypatch.setattr(pool, "_STARTS_WITHIN_S", 1.5)
+    with ProcessCrew(1, max_silence_s=1) as crew, pytest.raises(HdganError, match=r"could not start .it said nothing for 1\.5 s"):
+        list(crew.run([job(faults.double, 1)]))
+
+
 @pytest.mark.parametrize("each", ["crew", "inline"])
 def test_what_is_wrong_with_a_slide_comes_back_as_it_was_raised(crew, each):
     (outcome,) = (crew if each == "crew" else INLINE).run([job(faults.refuse, "input")])

@@ -1,10 +1,13 @@
 """Jobs on a Dask cluster, one task for each slide. Workers must see slides and run under the same paths and have this version of hdgan.
 
-A task whose worker dies is given to another one by the scheduler, up to its own limit (`distributed.scheduler.allowed-failures`, 3).
+A task whose worker dies is given to another one by the scheduler, up to its own limit (`distributed.scheduler.allowed-failures`, 3). A worker whose
+task makes no progress for too long ends itself, so that a reader that hangs goes the way of one that crashes.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from hdgan.errors import BadConfig, BadInput, Interrupted
 from hdgan.optional import require
 from hdgan.progress import SILENT, Progress
 from hdgan.tiles.crew import Crashed, Job, Outcome, Value, advance
+from hdgan.tiles.pool import MAX_SILENCE_S
 
 LOCAL = "local"
 EXTRA = "cluster"
@@ -23,8 +27,10 @@ _CONNECTS_WITHIN_S = 30
 
 
 @contextmanager
-def open_cluster(address: str, *, num_workers: int) -> Iterator[ClusterCrew]:
+def open_cluster(address: str, *, num_workers: int, max_silence_s: float = MAX_SILENCE_S) -> Iterator[ClusterCrew]:
     """A crew on the cluster whose scheduler is at `address`; of `local`, on a new one of `num_workers` processes on this machine.
+
+    A worker whose job makes no progress for `max_silence_s` seconds ends.
 
     Raises:
         MissingExtra: `distributed` is not installed.
@@ -34,21 +40,22 @@ def open_cluster(address: str, *, num_workers: int) -> Iterator[ClusterCrew]:
     if address == LOCAL:
         options = {"n_workers": num_workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
         with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-            yield ClusterCrew(client)
+            yield ClusterCrew(client, max_silence_s=max_silence_s)
         return
     try:
         client = distributed.Client(address, timeout=_CONNECTS_WITHIN_S)
     except (OSError, ValueError) as error:
         raise BadConfig("--scheduler", f"no Dask scheduler answers at {address} ({error})", "start one: dask scheduler") from error
     with client:
-        yield ClusterCrew(client)
+        yield ClusterCrew(client, max_silence_s=max_silence_s)
 
 
 class ClusterCrew:
     """Does jobs on the workers of a Dask client."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, max_silence_s: float = MAX_SILENCE_S) -> None:
         self.client = client
+        self.max_silence_s = max_silence_s
 
     def run(self, jobs: Sequence[Job[Value]], *, progress: Progress = SILENT) -> Iterator[Outcome[Value]]:
         """See `Crew.run`. Left before the end, it cancels what was not begun.
@@ -59,7 +66,9 @@ class ClusterCrew:
         """
         distributed: Any = require("distributed", extra=EXTRA)
         mark = uuid.uuid4().hex  # results are files: nothing that the scheduler remembers may stand for them
-        futures = {self.client.submit(_attempt, job, key=f"hdgan-{mark}-{i}", pure=False): i for i, job in enumerate(jobs)}
+        futures = {
+            self.client.submit(_attempt, job, self.max_silence_s, key=f"hdgan-{mark}-{i}", pure=False): i for i, job in enumerate(jobs)
+        }
         try:
             for future in distributed.as_completed(list(futures)):
                 index = futures[future]
@@ -76,7 +85,8 @@ class ClusterCrew:
         error = future.exception()
         if isinstance(error, distributed.KilledWorker):
             what = f"{error.allowed_failures + 1} workers died over it"
-            return None, Crashed(job.where, what, 'its reader crashes, or memory is short: leave it out (broken_slides = "skip")')
+            why = f"its reader crashes or says nothing for {self.max_silence_s:g} s, or memory is short"
+            return None, Crashed(job.where, what, f'{why}: leave it out (broken_slides = "skip")')
         if error is not None:
             raise error
         reply: _Reply = future.result()
@@ -87,17 +97,19 @@ class ClusterCrew:
 
 @dataclass
 class _Reply:
-    """What a worker sends back: the outcome and what it said. Listens as a `Progress`."""
+    """What a worker sends back: the outcome and what it said. Listens as a `Progress`; each sign of life puts the worker's end off."""
 
     value: Any = None
     problem: BadInput | None = None
     lines: list[str] = field(default_factory=list)
+    max_silence_s: float = MAX_SILENCE_S
 
     def start(self, label: str, *, total: int, done: int = 0) -> None:
         """Ignored."""
 
-    def advance(self, steps: int = 1, *, note: str = "") -> None:
-        """Ignored: a task is told when it is done."""
+    def advance(self, steps: int = 1, *, note: str = "") -> None:  # noqa: ARG002 - as every listener
+        """A sign of life: a task is told when it is done."""
+        self.beat()
 
     def finish(self) -> None:
         """Ignored."""
@@ -106,8 +118,24 @@ class _Reply:
         """Keeps one line."""
         self.lines.append(line)
 
+    def beat(self) -> None:
+        """The work goes on: the process has as much time again. The timer is the interpreter's own, which a library that holds its lock cannot stop."""
+        faulthandler.dump_traceback_later(self.max_silence_s, exit=True, file=_STDERR)
 
-def _attempt(job: Job[Any]) -> _Reply:
-    reply = _Reply()
-    reply.value, reply.problem = job.attempt(reply)
+
+_STDERR = 2
+_at_work: set[int] = set()
+"""Threads of this process that do a task: the timer is one for all of them."""
+
+
+def _attempt(job: Job[Any], max_silence_s: float) -> _Reply:
+    reply = _Reply(max_silence_s=max_silence_s)
+    _at_work.add(threading.get_ident())
+    reply.beat()
+    try:
+        reply.value, reply.problem = job.attempt(reply)
+    finally:
+        _at_work.discard(threading.get_ident())
+        if not _at_work:
+            faulthandler.cancel_dump_traceback_later()
     return reply

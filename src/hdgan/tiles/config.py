@@ -29,8 +29,8 @@ _LATER = (
     "placement",
 )
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
-_WHO = {"workers", "scheduler"}
-"""Fields that say who cuts, not what."""
+_WHO = {"workers", "scheduler", "max_silence_s"}
+"""Fields that say who cuts and how patiently, not what."""
 
 
 class TilesConfig(BaseModel):
@@ -125,6 +125,10 @@ class TilesConfig(BaseModel):
 
     scheduler: str | None = None
     """Address of a Dask scheduler (`tcp://...`) whose workers cut the slides, or `local` for a cluster of processes on this machine. Extra `cluster`."""
+
+    max_silence_s: float = Field(default=300.0, ge=1, allow_inf_nan=False)
+    """Seconds after which a process that makes no progress (no tile, no step of an overview, no image) hangs: it is killed, and its slide is tried once
+    more and then given up, as after a crash. Raise it for a slow file server. With `workers = 0` nothing is watched."""
 
     regions: str | None = None
     """Where region files (QuPath GeoJSON, ImageScope or ASAP XML) are that no slide table names: an ending such as ".geojson" of the files beside the

@@ -87,11 +87,11 @@ class Scores:
     overview: Overview
 
 
-def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> Scores:
-    """The scores of the slide and of the cells of the plan."""
+def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, progress: Progress = SILENT) -> Scores:
+    """The scores of the slide and of the cells of the plan; no step of progress, but signs of life."""
     tile_um = plan.level0_px * plan.slide_mpp
     step_px = bounded_step(max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp), slide.size_px)
-    overview = take_overview(slide, step_px=step_px)
+    overview = take_overview(slide, step_px=step_px, progress=progress)
     white = white_point(overview.pixels[~overview.is_unreadable])
     corners = np.array(plan.cells, np.float64).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
@@ -122,7 +122,7 @@ def cut_slide(
     """
     if not plan.cells:
         return
-    found = scores or score_cells(slide, plan, config)
+    found = scores or score_cells(slide, plan, config, progress=progress)
     notes = unread if unread is not None else []
     with closing(tile_source(slide, plan, config)) as source, Witness(slide, plan, config, progress=progress) as witness:
         notes += witness.lost(found.overview)

@@ -24,10 +24,10 @@ def open_crew(config: TilesConfig) -> Iterator[Crew]:
         if config.scheduler is not None:
             from hdgan.tiles.cluster import open_cluster  # asks for an extra
 
-            with open_cluster(config.scheduler, num_workers=config.workers or num_cores()) as cluster:
+            with open_cluster(config.scheduler, num_workers=config.workers or num_cores(), max_silence_s=config.max_silence_s) as cluster:
                 yield cluster
         elif config.workers == 0:
             yield INLINE
         else:
-            with ProcessCrew(config.workers or num_cores()) as crew:
+            with ProcessCrew(config.workers or num_cores(), max_silence_s=config.max_silence_s) as crew:
                 yield crew

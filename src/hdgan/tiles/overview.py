@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hdgan.errors import BadInput
+from hdgan.progress import SILENT, Progress, beat
 from hdgan.slides.protocol import SlideReader, UndecodableRegion, best_level
 from hdgan.slides.resample import area_resample
 
@@ -59,9 +60,9 @@ def bounded_step(step_px: float, size_px: tuple[int, int]) -> float:
     return max(step_px, math.sqrt(size_px[0] * size_px[1] / MOST_PX))
 
 
-def take_overview(slide: SlideReader, *, step_px: float) -> Overview:
-    """The slide with `step_px` (>= 1) level-0 px in each pixel, read in blocks of bounded memory."""
-    painter = _Painter(slide, step_px)
+def take_overview(slide: SlideReader, *, step_px: float, progress: Progress = SILENT) -> Overview:
+    """The slide with `step_px` (>= 1) level-0 px in each pixel, read in blocks of bounded memory; each is a sign of life."""
+    painter = _Painter(slide, step_px, progress)
     height, width = painter.is_unreadable.shape
     downsample = slide.levels[painter.level].downsample
     block = max(1, int(_BLOCK_LEVEL_PX * downsample / step_px))
@@ -78,6 +79,7 @@ class _Painter:
 
     slide: SlideReader
     step_px: float
+    progress: Progress = SILENT
     lost: list[Lost] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class _Painter:
 
     def fill(self, box: tuple[int, int, int, int]) -> None:
         """Reads a block; where that fails its quarters, down to the smallest block, which is read from a finer level."""
+        beat(self.progress)
         left, top, right, bottom = box
         smallest = _SMALLEST_PX << min(len(self.lost) // _PATIENCE, 24)
         try:

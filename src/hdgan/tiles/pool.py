@@ -1,6 +1,7 @@
 """Jobs in child processes, so that a reader that crashes (a C library on a damaged slide) costs its slide and not the run.
 
-A worker that dies is replaced. Its job is tried once more, after all others: where memory was short, it then has most for itself. Workers are
+A worker that dies is replaced. Its job is tried once more, after all others: where memory was short, it then has most for itself. One that says
+nothing for too long, not a tile and not a step of an overview, hangs: it is killed, and goes the same way. Workers are
 spawned, not forked: no thread or lock of the parent is copied. They end with their parent, however it ends.
 """
 
@@ -27,16 +28,26 @@ from hdgan.tiles.crew import Crashed, Job, Outcome, Value, advance
 NUM_TRIES = 2
 """Times that a job is begun before a worker's death is blamed on its slide."""
 
+MAX_SILENCE_S = 300.0
+"""A read of one tile takes seconds; a file server that is slow may take minutes."""
+
+_STARTS_WITHIN_S = 60.0
+"""Least time in which a new process, or the first job of one, may be silent: it imports libraries."""
 _TELL_EVERY_S = 0.2
+_LISTEN_S = 1.0
 _ENDS_WITHIN_S = 10.0
 _SPAWN = multiprocessing.get_context("spawn")
 
 
 class ProcessCrew:
-    """Does jobs in up to `num_workers` processes, which start when there is something to do. A context manager; leaving it ends them at once."""
+    """Does jobs in up to `num_workers` processes, which start when there is something to do. A context manager; leaving it ends them at once.
 
-    def __init__(self, num_workers: int) -> None:
+    A worker whose job makes no progress for `max_silence_s` seconds is killed.
+    """
+
+    def __init__(self, num_workers: int, *, max_silence_s: float = MAX_SILENCE_S) -> None:
         self.num_workers = num_workers
+        self.max_silence_s = max_silence_s
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> ProcessCrew:
@@ -59,8 +70,7 @@ class ProcessCrew:
             while waiting or any(worker.task for worker in self._workers):
                 self._hire(len(waiting))
                 self._hand_out(waiting)
-                for pipe in wait([worker.pipe for worker in self._workers]):
-                    worker = next(worker for worker in self._workers if worker.pipe is pipe)
+                for worker in self._listen():
                     outcome = self._hear(worker, waiting, progress)
                     if outcome is not None:
                         yield outcome
@@ -79,6 +89,24 @@ class ProcessCrew:
                 with suppress(OSError):  # it has died: the end of its pipe says so next
                     worker.pipe.send(worker.task.job)
 
+    def _listen(self) -> list[_Worker]:
+        """The workers that said something or ended, after a while at most; those that were silent for too long are killed, and end."""
+        patience = min(_LISTEN_S, self.max_silence_s / 4)
+        began = time.monotonic()
+        heard = wait([worker.pipe for worker in self._workers], timeout=patience)
+        # Time counts while we listen: what another program, Ctrl-Z or a sleeping machine takes from us is no silence of theirs.
+        listened = min(time.monotonic() - began, 2 * patience)
+        for worker in self._workers:
+            worker.silent_s = 0.0 if worker.pipe in heard or worker.is_idle else worker.silent_s + listened
+            if worker.silent_s > (self.max_silence_s if worker.has_begun else self._starts_within_s) and not worker.is_hung:
+                worker.is_hung = True
+                worker.process.kill()
+        return [worker for worker in self._workers if worker.pipe in heard]
+
+    @property
+    def _starts_within_s(self) -> float:
+        return max(self.max_silence_s, _STARTS_WITHIN_S)
+
     def _hear(self, worker: _Worker, waiting: deque[_Task], progress: Progress) -> Outcome[Any] | None:
         """Takes one message of a worker; the outcome of its task, if that is over."""
         try:
@@ -88,6 +116,8 @@ class ProcessCrew:
         task = worker.task
         if kind == "ready":
             worker.is_ready = True
+        elif kind == "beat":
+            worker.has_begun = True
         elif kind == "say":
             progress.say(said[0])
         elif kind == "raised":
@@ -107,19 +137,24 @@ class ProcessCrew:
         code, task = worker.process.exitcode, worker.task
         worker.task = None
         self._dismiss([worker])
-        if not worker.is_ready and code is not None and code >= 0:
-            raise HdganError(f"a worker process could not start (it ended with {code}); tiles.workers = 0 does without")
+        if not worker.is_ready and (worker.is_hung or (code is not None and code >= 0)):
+            why = f"it said nothing for {self._starts_within_s:g} s" if worker.is_hung else f"it ended with {code}"
+            raise HdganError(f"a worker process could not start ({why}); tiles.workers = 0 does without")
         if task is None:
             return None
         task.num_tries += 1
         advance(progress, -task.num_steps)
         task.num_steps = 0
+        death, remedy = (self._silence(), HANG_REMEDY) if worker.is_hung else (_death(code), _remedy(code))
         if task.num_tries < NUM_TRIES:
-            progress.say(f"{task.job.where}: {_death(code)}; it is tried once more")
+            progress.say(f"{task.job.where}: {death}; it is tried once more")
             waiting.append(task)
             return None
         advance(progress, task.job.steps)
-        return Outcome(task.index, None, Crashed(task.job.where, f"{_death(code)}, {task.num_tries} times", _remedy(code)))
+        return Outcome(task.index, None, Crashed(task.job.where, f"{death}, {task.num_tries} times", remedy))
+
+    def _silence(self) -> str:
+        return f"the process that read it made no progress for {self.max_silence_s:g} s and was ended"
 
     def _dismiss(self, workers: Sequence[_Worker]) -> None:
         """Ends these workers at once."""
@@ -149,7 +184,18 @@ class _Worker:
     process: multiprocessing.process.BaseProcess
     pipe: Connection[Any, Any]
     is_ready: bool = False
+    has_begun: bool = False
+    """It has begun a job: all that it needs is imported."""
     task: _Task | None = None
+    silent_s: float = 0.0
+    """For how long we listened and heard nothing."""
+    is_hung: bool = False
+    """It was silent for too long and has been killed."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to say: it is there and has no job."""
+        return self.is_ready and self.task is None
 
 
 def _hired() -> _Worker:
@@ -161,15 +207,27 @@ def _hired() -> _Worker:
     return _Worker(process, ours)
 
 
+_hiring = threading.Lock()
+
+
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Keeps a spawned child from running the caller's script again: our jobs need nothing of it, and a script without a guard would start anew."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    """Keeps a spawned child from running the caller's script again: our jobs need nothing of it, and a script without a guard would start anew.
+
+    Threads that hire take turns, or one would keep what another put in the place of the script.
+    """
+    with _hiring:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+HANG_REMEDY = (
+    'its reader or the disk hangs: copy the slide to another disk, raise tiles.max_silence_s, or leave it out (broken_slides = "skip")'
+)
 
 
 def _death(code: int | None) -> str:
@@ -195,6 +253,7 @@ def serve(pipe: Connection[Any, Any]) -> None:
         pipe.send(("ready",))
         while True:
             job: Job[Any] = pipe.recv()
+            pipe.send(("beat",))
             listener = _Telling(pipe)
             try:
                 value, problem = job.attempt(listener)
@@ -237,6 +296,12 @@ class _Telling:
     def say(self, line: str) -> None:
         """One line."""
         self._pipe.send(("say", line))
+
+    def beat(self) -> None:
+        """The work goes on."""
+        if time.monotonic() - self._told >= _TELL_EVERY_S:
+            self._pipe.send(("beat",))
+            self.flush()
 
     def flush(self) -> None:
         """Tells the steps that were not told yet."""

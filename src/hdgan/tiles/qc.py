@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hdgan.errors import BadInput
-from hdgan.progress import SILENT, Progress
+from hdgan.progress import SILENT, Progress, beat
 from hdgan.randomness import stream
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.reader import open_slide
@@ -70,14 +70,15 @@ def draw_sheet(
 
 def thumbs_of(cells: Sequence[Cell], plans: Sequence[SlidePlan], config: TilesConfig, *, progress: Progress = SILENT) -> list[np.ndarray]:
     """Those cells, each with the plan of its slide, `[128, 128, 3]` uint8; grey where they cannot be read."""
-    del progress
     thumbs = []
     for _, group in groupby(zip(cells, plans, strict=True), key=lambda pair: pair[0].slide):
         pairs = list(group)
         plan = pairs[0][1]
         try:
             with closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
-                thumbs += [_thumb(_read_again(slide, cell, config)) for cell, _ in pairs]
+                for cell, _ in pairs:
+                    thumbs.append(_thumb(_read_again(slide, cell, config)))
+                    beat(progress)
         except BadInput:  # it was changed or taken away since
             thumbs += [_grey()] * len(pairs)
     return thumbs

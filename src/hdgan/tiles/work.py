@@ -45,6 +45,7 @@ _NOT_IN_PARTS = {
     "broken_slides",
     "workers",
     "scheduler",
+    "max_silence_s",
 }
 """Settings that change no byte of a part: which slides there are, what placed the cells, what is decided after cutting, and who cuts."""
 _NOT_OF_THE_SLIDE = ("path", "called", "areas", "regions", "mpp", "diagnosis")
@@ -66,7 +67,7 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
         return found
     since = time.monotonic()
     with replacing_folder(part) as folder, closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
-        scores = score_cells(slide, plan, config)
+        scores = score_cells(slide, plan, config, progress=progress)
         write_bytes(folder / parts.THUMBNAIL, encode_jpeg(thumbnail(scores.overview)))
         unread: list[Unread] = []
         cells = parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, unread=unread, progress=progress), unread)
