@@ -10,8 +10,8 @@ from pathlib import Path
 
 import typer
 
-BASE = ("numpy", "scipy", "pillow", "pydantic", "shapely", "openslide-python", "openslide-bin", "tifffile", "imagecodecs", "matplotlib")
-GAN = ("torch", "safetensors", "monai", "tensorboard")
+BASE = ("numpy", "pillow", "pydantic", "shapely", "openslide-python", "openslide-bin", "tifffile", "imagecodecs", "matplotlib")
+GAN = ("torch", "scipy", "safetensors", "monai", "tensorboard")
 _LEAST_DISK = 5 * 2**30
 
 
