@@ -15,11 +15,15 @@ from unittest.mock import patch
 from hdgan.errors import BadInput, OutOfSpace
 from hdgan.progress import beat
 from hdgan.slides.reader import open_slide
-from hdgan.tiles import plan, qc, work
+from hdgan.tiles import image_taking, inspection, live, plan, qc, rebuild, work
 
 cut_part = work.cut_part
 plan_entry = plan.plan_entry
 thumbs_of = qc.thumbs_of
+take_part = rebuild.take_part
+report_slide, portray_slide = inspection.report_slide, inspection.portray_slide
+take_image, count_values = image_taking.take_image, image_taking.count_values
+read_tile = live.read_tile
 
 
 def double(number, *, progress):
@@ -170,3 +174,47 @@ def show_but_for_bad(cells, plans, config, *, progress):
 def cut_as_another_version(plan, config, out, content, *, progress):
     """Cuts; the status is that of a worker with another version of hdgan."""
     return replace(cut_part(plan, config, out, content, progress=progress), key="another", version="0.0.9")
+
+
+def take_part_but_for_bad(plan, rows, config, form, out, *, progress):
+    """Stores again; the reader crashes at the second region of slides called bad..."""
+    with crashing("hdgan.tiles.rebuild.open_slide", after=1):
+        return take_part(plan, rows, config, form, out, progress=progress)
+
+
+def report_but_for_bad(entry, slide_mpp, *, progress):
+    """Reports; the reader crashes when it opens slides called bad..."""
+    with crashing("hdgan.slides.inspect.open_slide", after=-1):
+        return report_slide(entry, slide_mpp, progress=progress)
+
+
+def portray_but_for_bad(path, mpp, *, progress):
+    """Portrays; the reader crashes at the first region of slides called bad..."""
+    with crashing("hdgan.tiles.portrait.open_slide", after=0):
+        return portray_slide(path, mpp, progress=progress)
+
+
+def take_image_but_for_bad(entry, *arguments, progress):
+    """Takes images; the decoder crashes on those called bad..."""
+    _crash_on(entry)
+    return take_image(entry, *arguments, progress=progress)
+
+
+def count_values_but_for_bad(entry, data, *, progress):
+    """Counts values; the decoder crashes on images called bad..."""
+    _crash_on(entry)
+    return count_values(entry, data, progress=progress)
+
+
+def read_tile_but_for_bad(path, mpp, row, *, progress):
+    """Reads a tile; the reader crashes on slides called bad..., and once on those called once..."""
+    mark = path.with_suffix(".crashed")
+    if path.name.startswith("bad") or (path.name.startswith("once") and not mark.exists()):
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read_tile(path, mpp, row, progress=progress)
+
+
+def _crash_on(entry):
+    if entry.path.name.startswith("bad"):
+        os.kill(os.getpid(), signal.SIGSEGV)

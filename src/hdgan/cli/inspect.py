@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hdgan.slides.inspect import SlideReport
+    from hdgan.tiles.portrait import Portrait
 
 Slides = Annotated[list[str], typer.Argument(help="Slide files, folders, patterns, or slide tables (CSV).", show_default=False)]
 SlideMpp = Annotated[
@@ -29,12 +30,16 @@ PseudonymKey = Annotated[
 def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = None, pseudonym_key: PseudonymKey = None) -> None:
     """Say of each slide what it is and whether it can be cut."""
     from hdgan.errors import HdganError
-    from hdgan.slides.inspect import inspect_slides
+    from hdgan.tiles.inspection import inspect_apart
 
-    reports = inspect_slides(slides, base=Path.cwd(), slide_mpp=slide_mpp)
+    found = inspect_apart(slides, base=Path.cwd(), slide_mpp=slide_mpp, is_drawn=pictures is not None)
     known_as = _pseudonyms(slides, pseudonym_key)
-    bad = [report for report in reports if report.problem]
-    for report in reports:
+    problems, reports = [], []
+    for one in found:
+        report = one.report
+        reports.append(report)
+        if report.problem:
+            problems.append(report.problem + known_as.get(report.name, ""))
         if report.size_px is None or report.size_mm is None or report.problem:
             continue
         width, height = report.size_mm
@@ -43,13 +48,12 @@ def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = Non
         objective = f", objective x{report.objective:g}" if report.objective else ""
         name = report.name + known_as.get(report.name, "")
         typer.echo(f"{name}: {report.vendor}, {size}, {report.mpp:.4g} um/px{objective}, levels at {levels}; {_reading(report)}")
-        if pictures is not None:
-            _draw(report.path, pictures / f"{report.name}.png", mpp=report.mpp)
-    problems = [report.problem + known_as.get(report.name, "") for report in bad]
-    if len(bad) == 1:
+        if pictures is not None and one.portrait is not None:
+            _draw(one.portrait, pictures / f"{report.name}.png")
+    if len(problems) == 1:
         raise HdganError(problems[0])
-    if bad:
-        raise HdganError(f"{len(bad)} of {len(reports)} slides cannot be cut: " + " | ".join(problems))
+    if problems:
+        raise HdganError(f"{len(problems)} of {len(reports)} slides cannot be cut: " + " | ".join(problems))
 
 
 def _reading(report: SlideReport) -> str:
@@ -58,11 +62,9 @@ def _reading(report: SlideReport) -> str:
     return names[report.reader] + (f" ({report.reason})" if report.reason else "")
 
 
-def _draw(slide: Path, picture: Path, *, mpp: float | None) -> None:
+def _draw(portrait: Portrait, picture: Path) -> None:
     from hdgan.store.atomic import write_png
-    from hdgan.tiles.portrait import portray
 
-    portrait = portray(slide, mpp=mpp)
     write_png(picture, portrait.picture)
     shares = f"background {portrait.background:.1%}, pen {portrait.pen:.1%}, black {portrait.black:.1%}"
     damage = f", cannot be decoded {portrait.unreadable:.1%}" if portrait.unreadable else ""

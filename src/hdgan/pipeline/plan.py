@@ -15,6 +15,7 @@ from hdgan.pipeline.machine import cores, memory_bytes
 from hdgan.pipeline.standing import Standing, standings
 from hdgan.pipeline.steps import STEPS
 from hdgan.store.layout import RunFolder
+from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.plan import estimate
 
 _LIBRARIES_BYTES = 0.4 * estimates.GIB
@@ -93,7 +94,8 @@ class _Slides:
 
 def _slides(config: RunConfig, base: Path) -> _Slides:
     try:
-        found = estimate(config.tiles, base=base)
+        with open_crew(config.tiles.model_copy(update={"scheduler": None})) as crew:  # a look needs no cluster
+            found = estimate(config.tiles, base=base, crew=crew)
     except HdganError as error:
         note = f"the slides are not at hand ({error})"
         num, tiles = config.run.expected_slides, config.run.expected_tiles

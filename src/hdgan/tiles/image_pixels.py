@@ -20,6 +20,7 @@ from hdgan.store.codec import UNDECODABLE
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 Window = tuple[float, float]
+NUM_VALUES, _OFFSET = 1 << 17, 1 << 15
 
 _PNG, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -53,15 +54,26 @@ def decode_image(data: bytes, *, where: str) -> np.ndarray:
 
 def measured_window(images: Iterable[np.ndarray], *, percentiles: tuple[float, float]) -> Window | None:
     """The two percentiles over all pixels and channels of the `images` that have more than 8 bits, counted exactly; None without such an image."""
-    counts, offset = np.zeros(1 << 17, np.int64), 1 << 15
+    counts = np.zeros(NUM_VALUES, np.int64)
     for pixels in images:
-        if pixels.dtype != np.uint8:
-            counts += np.bincount(pixels.astype(np.int64).ravel() + offset, minlength=len(counts))
+        counts += counted(pixels)
+    return window_of(counts, percentiles=percentiles)
+
+
+def counted(pixels: np.ndarray) -> np.ndarray:
+    """How often each value from -32768 to 98303 occurs, int64 `[NUM_VALUES]`; of 8 bits nothing is counted."""
+    if pixels.dtype == np.uint8:
+        return np.zeros(NUM_VALUES, np.int64)
+    return np.bincount(pixels.astype(np.int64).ravel() + _OFFSET, minlength=NUM_VALUES)
+
+
+def window_of(counts: np.ndarray, *, percentiles: tuple[float, float]) -> Window | None:
+    """The two percentiles of values counted as by `counted`; None where there are none."""
     total = int(counts.sum())
     if not total:
         return None
     reached = np.cumsum(counts)
-    low, high = (int(np.searchsorted(reached, max(1, np.ceil(share / 100 * total)))) - offset for share in percentiles)
+    low, high = (int(np.searchsorted(reached, max(1, np.ceil(share / 100 * total)))) - _OFFSET for share in percentiles)
     return (float(low), float(high))
 
 

@@ -149,6 +149,14 @@ def plan_entries(
     entries: Sequence[SlideEntry], config: TilesConfig, *, seed: int = 0, crew: Crew = INLINE, progress: Progress = SILENT
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...]]:
     """Plans of those slides that can be cut, in their order, and what is wrong with the others."""
+    plans, problems = plan_by_name(entries, config, seed=seed, crew=crew, progress=progress)
+    return plans, tuple(problems.values())
+
+
+def plan_by_name(
+    entries: Sequence[SlideEntry], config: TilesConfig, *, seed: int = 0, crew: Crew = INLINE, progress: Progress = SILENT
+) -> tuple[tuple[SlidePlan, ...], dict[str, BadInput]]:
+    """As `plan_entries`; what is wrong by the name of the slide."""
     is_secret, is_long = config.pseudonym_key is not None, len(entries) >= _MANY
     if is_secret:
         progress = HidingProgress(progress, entries)
@@ -163,7 +171,7 @@ def plan_entries(
             progress.finish()
     plans = tuple(outcome.value for outcome in outcomes if outcome.value is not None)
     problems = [(outcome.problem, entries[outcome.index]) for outcome in outcomes if outcome.problem is not None]
-    return plans, tuple(hidden_error(problem, [entry]) if is_secret else problem for problem, entry in problems)
+    return plans, {entry.name: hidden_error(problem, [entry]) if is_secret else problem for problem, entry in problems}
 
 
 def without_stains(plans: Sequence[SlidePlan], *, min_stains: int | None) -> dict[str, str]:
@@ -172,8 +180,8 @@ def without_stains(plans: Sequence[SlidePlan], *, min_stains: int | None) -> dic
     return lacking_stains(gather(cut_slides((plan.entry for plan in plans), num_cells)), min_stains=min_stains)
 
 
-def estimate(config: TilesConfig, *, base: Path) -> Estimate:
-    """Cells, bytes and seconds of the stage, from the headers of the slides.
+def estimate(config: TilesConfig, *, base: Path, crew: Crew = INLINE) -> Estimate:
+    """Cells, bytes and seconds of the stage, from the headers of the slides, which `crew` opens.
 
     Raises:
         BadInput: the sources themselves cannot be read.
@@ -183,7 +191,7 @@ def estimate(config: TilesConfig, *, base: Path) -> Estimate:
         stored = config.stored_px**2 * num
         seconds = stored * (_SECONDS_PER_READ_PX + _SECONDS_PER_STORED_PX[config.format])
         return Estimate(num, num, round(stored * _BYTES_PER_PX[config.format]), seconds, ())
-    plans, problems = plan_slides(config, base=base, pseudonyms=passing_pseudonyms(config, base=base))
+    plans, problems = plan_slides(config, base=base, pseudonyms=passing_pseudonyms(config, base=base), crew=crew)
     left_out = without_stains(plans, min_stains=config.min_stains_per_case)
     plans = tuple(plan for plan in plans if plan.entry.patient not in left_out)
     num_cells = sum(len(plan.cells) for plan in plans)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hdgan.progress import SILENT, Progress
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.tiles.background import OVERVIEW_MPP, is_background, white_point
 from hdgan.tiles.config import TilesConfig
@@ -39,14 +40,15 @@ class Portrait:
     unreadable: float
 
 
-def portray(path: Path, *, mpp: float | None = None) -> Portrait:
+def portray(path: Path, *, mpp: float | None = None, progress: Progress = SILENT) -> Portrait:
     """The portrait of the slide at `path`; `mpp` (um/px of level 0) goes before what the file states.
 
     Raises:
         BadInput: the slide cannot be opened or has no scale.
     """
     with closing(open_slide(path, mpp_override=mpp)) as slide:
-        overview = take_overview(slide, step_px=bounded_step(max(1.0, OVERVIEW_MPP / known_mpp(slide)), slide.size_px))
+        step_px = bounded_step(max(1.0, OVERVIEW_MPP / known_mpp(slide)), slide.size_px)
+        overview = take_overview(slide, step_px=step_px, progress=progress)
     white = white_point(overview.pixels[~overview.is_unreadable])
     white_distance = float(TilesConfig.model_fields["white_distance"].default)
     masks = {
