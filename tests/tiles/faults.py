@@ -31,6 +31,10 @@ def double(number, *, progress):
     return 2 * number
 
 
+def give_back(array, *, progress):
+    return array
+
+
 def tell_process(folder, *, progress):
     (Path(folder) / str(os.getpid())).touch()
     progress.say("here")

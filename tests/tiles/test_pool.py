@@ -5,9 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from hdgan.errors import BadInput, HdganError, OutOfSpace
 from hdgan.progress import Silent
@@ -61,6 +66,35 @@ def test_every_job_is_done_once_and_as_it_is_without_workers(crew):
     assert found[0] == found[1]
     assert [outcome.value for outcome in found[0]] == [2 * n for n in range(20)]
     assert [ear.steps for ear in heard] == [20, 20]
+
+
+@given(
+    st.sampled_from(["uint8", "float32", "int64"]).flatmap(
+        lambda kind: npst.arrays(kind, npst.array_shapes(max_dims=3, min_side=0, max_side=40))
+    )
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_array_arrives_as_it_was_sent(crew, array):
+    (outcome,) = crew.run([job(faults.give_back, array[::-1])])
+    assert (outcome.value.dtype, outcome.value.shape) == (array.dtype, array.shape)
+    assert outcome.value.tobytes() == array[::-1].tobytes()
+
+
+def test_a_large_array_arrives_whole(crew):
+    array = np.arange(3_000_000)
+    (outcome,) = crew.run([job(faults.give_back, array)])
+    assert np.array_equal(outcome.value, array)
+
+
+@pytest.mark.skipif(not hasattr(os, "readv"), reason="arrays are sent as all else there")
+def test_an_array_whose_sender_ends_on_the_way_is_the_end_of_the_sender():
+    ours, theirs = Pipe()
+    theirs.send(("array", (3,), "<i8"))
+    os.write(theirs.fileno(), b"12345")
+    theirs.close()
+    with pytest.raises(EOFError):
+        pool._received(ours)
+    ours.close()
 
 
 def test_the_workers_work_at_the_same_time_and_what_they_say_is_heard(crew, tmp_path):
