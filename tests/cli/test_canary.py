@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from tests.slides.outlining import circle, write_qupath
 from tests.slides.painting import paint
 
 CANARY = "Zebedee"
@@ -204,8 +205,13 @@ def test_under_a_key_no_name_of_the_slide_table_either(tmp_path, slides, hdgan, 
     names = [f"{CANARY}_{letter}" for letter in "abc"]
     put(tmp_path, slides, names, [f"{CANARY}-{number}" for number in range(3)], f"{CANARY}-scans")
     (tmp_path / "exports").mkdir()
+    for name in names:  # outlined, and classes called after somebody
+        outlines = [(f"{CANARY} glomerulus", circle(200, 200, 60)), (f"Tumor: {CANARY}", circle(400, 300, 60))]
+        write_qupath(tmp_path / "scans" / f"{CANARY}-scans" / f"{name}.geojson", outlines)
+    settings = f'pseudonym_key = "{tmp_path / "apart" / "key.txt"}"\nregions = ".geojson"\nregion_classes_shown = ["Tumor"]'
     with caplog.at_level(logging.DEBUG):
-        said = through_everything(hdgan, tmp_path, form, f'pseudonym_key = "{tmp_path / "apart" / "key.txt"}"')
+        said = through_everything(hdgan, tmp_path, form, settings)
+    assert "Tumor: c-" in (tmp_path / "run" / "1-tiles" / "regions.csv").read_text()
     assert CANARY.lower() not in (said + caplog.text).lower()
     for folder in ("run", "exports", "apart"):
         assert holding_below(tmp_path / folder) == []

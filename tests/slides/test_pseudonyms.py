@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,26 @@ def test_equal_names_have_equal_pseudonyms_and_others_others(one, two):
     if one != two and one.isascii() and two.isascii():
         assert KEY.patient(one) != KEY.patient(two)
     assert Pseudonyms(b"another").patient(one) != KEY.patient(one)
+
+
+@given(st.text(min_size=1).filter(lambda name: not name.endswith("*")), st.lists(st.text(min_size=1), max_size=3))
+def test_a_class_is_itself_where_it_may_be_shown_and_else_a_pseudonym_behind_what_may(name, shown):
+    found = KEY.region_class(name, shown=shown)
+    known = {one.casefold() for one in shown}
+    if name.casefold() in known:
+        assert found == name
+    else:
+        prefix, mark = found[:-14], found[-14:]
+        assert re.fullmatch("c-[0-9a-f]{12}", mark)
+        assert mark == KEY.region_class(name, shown=())
+        assert not prefix or (prefix.endswith(": ") and prefix[:-2].casefold() in known and name.startswith(prefix[:-1]))
+
+
+def test_classes_that_qupath_ignores_stay_ignored_and_no_class_stays_none():
+    assert KEY.region_class("", shown=()) == ""
+    assert re.fullmatch(r"c-[0-9a-f]{12}\*", KEY.region_class("Doe*", shown=()))
+    assert KEY.region_class("TUMOR", shown=("Tumor",)) == "TUMOR"
+    assert KEY.region_class("Tumor: Doe: left", shown=("tumor", "tumor: doe")).startswith("Tumor: Doe: c-")
 
 
 def test_a_name_is_the_same_however_a_file_system_spells_it():

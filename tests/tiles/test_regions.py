@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from hdgan.errors import BadInput, StaleStage
 from hdgan.progress import Silent
+from hdgan.slides.pseudonyms import open_key
 from hdgan.store.archive import TileArchive
 from hdgan.store.stage import read_manifest, verify
 from hdgan.tiles.config import TilesConfig
@@ -191,7 +193,7 @@ def test_without_any_region_file_the_way_is_refused(tmp_path, cohort, config):
 def test_a_region_file_of_another_slide_costs_its_slide_as_any_other_fault(tmp_path, outlined, config):
     write_qupath(outlined / "a2.geojson", [("glomerulus", circle(9000, 200, 20))])
     found = asked(config, "centred")
-    with pytest.raises(BadInput, match=r"a2\.geojson: outline 1 \(glomerulus\) spans x 8980"):
+    with pytest.raises(BadInput, match=r"a2\.geojson: outline 1 spans x 8980"):
         run(found, outlined, tmp_path / "out")
     manifest = run(found.model_copy(update={"broken_slides": "skip"}), outlined, tmp_path / "out")
     assert (manifest.counts["slides"], manifest.counts["skipped_slides"]) == (2, 1)
@@ -275,6 +277,42 @@ def test_under_pseudonyms_no_artifact_or_message_names_a_region_file(tmp_path, o
     with pytest.raises(BadInput, match="neither a FeatureCollection") as caught:
         run(found, outlined, tmp_path / "run" / "2")
     assert b"CANARY" not in told + str(caught.value).encode()
+
+
+def test_under_pseudonyms_only_classes_that_the_settings_name_keep_their_names(tmp_path, outlined, config):
+    classes = ("glomerulus", "Glomerulus: Zebedee", "Zebedee area", "tubule: old", "Ignore Zebedee*")
+    for number, name in enumerate(ROUND):
+        drawn = [(kind, circle(80 + 90 * place, 150 + 60 * number, 24)) for place, kind in enumerate(classes)]
+        write_qupath(outlined / f"{name}.geojson", drawn)
+    given = {"pseudonym_key": tmp_path / "key", "region_classes_shown": ("Tubule: old",)}
+    wanted = asked(config, "intersecting", not_classes=("glomerulus",)).model_copy(update=given)
+    open_wanted = asked(config, "intersecting", not_classes=("glomerulus",))
+    notes = Notes()
+    manifest = run(wanted, outlined, tmp_path / "run" / "1-tiles", progress=notes)
+    run(open_wanted, outlined, tmp_path / "plain")
+    told = "\n".join(notes.lines).encode() + b"".join(outputs(tmp_path / "run" / "1-tiles").values())
+    assert b"zebedee" not in told.lower()
+    assert b"Zebedee" in b"".join(outputs(tmp_path / "plain").values())
+    key = open_key(tmp_path / "key")
+    marks = {name: key.region_class(name, shown=("tubule: old", "glomerulus")) for name in classes}
+    assert manifest.counts["regions"]["objects"] == dict.fromkeys(sorted(marks.values()), 3)
+    assert marks["glomerulus"] == "glomerulus"
+    assert re.fullmatch("Glomerulus: c-[0-9a-f]{12}", marks["Glomerulus: Zebedee"])
+    assert re.fullmatch("c-[0-9a-f]{12}", marks["Zebedee area"])
+    assert marks["tubule: old"] == "tubule: old"
+    assert re.fullmatch(r"c-[0-9a-f]{12}\*", marks["Ignore Zebedee*"])
+    cells = [
+        sorted((row.x_px, row.y_px, row.background) for row in TileArchive(out).rows)
+        for out in (tmp_path / "run" / "1-tiles", tmp_path / "plain")
+    ]
+    assert cells[0] == cells[1]
+    with pytest.raises(BadInput, match="no outlined region is of a class asked for; found are Glomerulus: c-") as caught:
+        run(
+            asked(config, "centred", classes=("nephron",), not_classes=("glomerulus",)).model_copy(update=given),
+            outlined,
+            tmp_path / "other",
+        )
+    assert "Zebedee" not in str(caught.value)
 
 
 @pytest.mark.skipif(DATA is None, reason="HDGAN_DATA is not set")

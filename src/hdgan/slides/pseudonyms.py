@@ -1,8 +1,8 @@
 """Names of patients and slides replaced by pseudonyms that only the holder of a key can make.
 
 A pseudonym is the first 48 bits of HMAC-SHA256 (RFC 2104) of a name, under a random key of 256 bits, with a prefix for its kind: `p-` for patients,
-`s-` for slides. Equal names give equal pseudonyms under one key, in every run; without the key a name cannot be tried out. Names are compared after
-Unicode normalisation (NFC), since file systems differ in it.
+`s-` for slides, `c-` for classes of outlined regions that nobody said may be named. Equal names give equal pseudonyms under one key, in every run; without
+the key a name cannot be tried out. Names are compared after Unicode normalisation (NFC), since file systems differ in it.
 
 The true path of a slide stays in `SlideEntry.path`, because it must be opened; `hidden` and `hiding` keep it out of lines and errors.
 """
@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -52,6 +52,19 @@ class Pseudonyms:
     def slide(self, name: str) -> str:
         """What stands for a slide."""
         return f"s-{self._digest('slide', name)[:_LENGTH]}"
+
+    def region_class(self, name: str, *, shown: Iterable[str]) -> str:
+        """What stands for a class of outlined regions: itself where it is one of `shown` (capitals do not matter) or has no name, else a pseudonym.
+
+        Of a class that is derived from one shown ("glomerulus: by Smith") the first part stays. A * at the end, by which QuPath ignores a class, stays.
+        """
+        known = {one.casefold() for one in shown}
+        if not name or name.casefold() in known:
+            return name
+        mark = f"c-{self._digest('class', name)[:_LENGTH]}{'*' if name.endswith('*') else ''}"
+        parts = name.split(":")
+        prefixes = (":".join(parts[:num]) for num in range(len(parts) - 1, 0, -1))
+        return next((f"{prefix}: {mark}" for prefix in prefixes if prefix.casefold() in known), mark)
 
     @property
     def fingerprint(self) -> str:

@@ -27,6 +27,7 @@ _LATER = (
     "magnification",
     "level",
     "placement",
+    "region_classes_shown",
 )
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 _WHO = {"workers", "scheduler", "max_silence_s"}
@@ -133,6 +134,10 @@ class TilesConfig(BaseModel):
     regions: str | None = None
     """Where region files (QuPath GeoJSON, ImageScope or ASAP XML) are that no slide table names: an ending such as ".geojson" of the files beside the
     slides, or a folder with files called like the slides, relative to the folder of the settings."""
+
+    region_classes_shown: tuple[str, ...] = ()
+    """With `pseudonym_key`, classes of outlined regions whose names may be written, beside those that `placement` names; any other becomes a pseudonym,
+    since a class may be called after a patient."""
 
     placement: PlacementConfig = PlacementConfig()
     """Section `[tiles.placement]`: tiles on a grid, where outlined regions are, or around outlined objects."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hdgan.errors import BadInput
+from hdgan.slides.pseudonyms import Pseudonyms
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hits import UNNAMED, Hit, hits_of
 from hdgan.tiles.placement import chosen
@@ -18,6 +20,15 @@ _MOST_NAMED = 8
 def region_inputs(plans: Sequence[SlidePlan]) -> dict[str, str]:
     """Content hash of each slide's region file, as the manifest records it."""
     return {f"regions {plan.entry.name}": f"sha256:{plan.regions.content}" for plan in plans if plan.regions is not None}
+
+
+def with_hidden_classes(plan: SlidePlan, pseudonyms: Pseudonyms, config: TilesConfig) -> SlidePlan:
+    """The plan, the classes of its outlines by pseudonyms but for those that the settings name. The cells stay where they are."""
+    if plan.regions is None:
+        return plan
+    shown = (*config.region_classes_shown, *config.placement.classes, *config.placement.not_classes)
+    outlines = (replace(outline, class_name=pseudonyms.region_class(outline.class_name, shown=shown)) for outline in plan.regions.outlines)
+    return replace(plan, regions=replace(plan.regions, outlines=tuple(outlines)))
 
 
 def all_hits(plans: Sequence[SlidePlan]) -> tuple[Hit, ...]:

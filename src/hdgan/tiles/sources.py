@@ -16,9 +16,9 @@ from hdgan.store.hashing import hash_json
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew
 from hdgan.tiles.dealing import Choice, choose, told
-from hdgan.tiles.keys import KEY_INPUT
-from hdgan.tiles.plan import SlidePlan, plan_slides, scaled
-from hdgan.tiles.regions import refuse_unplaced, region_inputs
+from hdgan.tiles.keys import KEY_INPUT, find_entries
+from hdgan.tiles.plan import SlidePlan, plan_by_name, scaled
+from hdgan.tiles.regions import refuse_unplaced, region_inputs, with_hidden_classes
 from hdgan.tiles.work import contents_of
 
 
@@ -33,6 +33,8 @@ class Sources:
     """As the manifest records them."""
     config: TilesConfig
     """The settings, with the scale of all tiles."""
+    left_out: tuple[str, ...] = ()
+    """Names of the slides that cannot be cut, as `problems`."""
 
     @property
     def plans(self) -> tuple[SlidePlan, ...]:
@@ -49,7 +51,8 @@ class Sources:
         problems = (*self.problems, *failed.values())
         if not plans:
             raise problems[0]
-        return replace(self, choice=replace(self.choice, plans=plans), problems=problems)
+        left_out = (*self.left_out, *failed)
+        return replace(self, choice=replace(self.choice, plans=plans), problems=problems, left_out=left_out)
 
 
 @contextmanager
@@ -62,18 +65,20 @@ def open_sources(
     Raises:
         BadInput: a slide is missing, damaged, without scale or there twice, none holds a tile, or no case has what is asked for.
     """
-    plans, problems = plan_slides(config, base=base, pseudonyms=pseudonyms, seed=seed, crew=crew, progress=progress)
+    found = find_entries(config, base=base, pseudonyms=pseudonyms)
+    plans, left_out = plan_by_name(found, config, seed=seed, crew=crew, progress=progress)
+    problems = tuple(left_out.values())
     entries = [plan.entry for plan in plans]
     if pseudonyms is not None:
         progress = HidingProgress(progress, entries)
+        plans = tuple(with_hidden_classes(plan, pseudonyms, config) for plan in plans)
     with nullcontext() if pseudonyms is None else hiding(entries):
         _check(plans, problems, config, progress)
         choice = choose(plans, config)
         for line in told(choice.left_out):
             progress.say(line)
-        found = scaled(config, choice.plans)
         inputs = _inputs(choice.plans, config, crew) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
-        yield Sources(choice, problems, inputs, found), progress
+        yield Sources(choice, problems, inputs, scaled(config, choice.plans), tuple(left_out)), progress
 
 
 def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: TilesConfig, progress: Progress) -> None:
@@ -97,13 +102,19 @@ def _inputs(plans: Sequence[SlidePlan], config: TilesConfig, crew: Crew) -> dict
     Raises:
         BadInput: two slides are the same file.
     """
-    inputs: dict[str, str] = {}
+    contents: dict[str, str] = {}
     first: dict[str, SlideEntry] = {}
     for plan, content in zip(plans, contents_of([plan.entry.path for plan in plans], crew), strict=True):
         if content in first:
             raise BadInput(plan.entry.path, f"is the same slide as {first[content].path}", "name each slide once")
         first[content] = plan.entry
-        inputs[f"slide {plan.entry.name}"] = content
+        contents[f"slide {plan.entry.name}"] = content
+    return inputs_of(plans, config, contents)
+
+
+def inputs_of(plans: Sequence[SlidePlan], config: TilesConfig, contents: Mapping[str, str]) -> dict[str, str]:
+    """What the manifest records of these slides; `contents` holds the content hash of each under `slide <name>`."""
+    inputs = {name: contents[name] for name in (f"slide {plan.entry.name}" for plan in plans)}
     said: list[Any] = [[p.entry.name, p.entry.patient, p.entry.centre, p.entry.stain, p.slide_mpp, p.level0_px, p.cells] for p in plans]
     diagnoses = [p.entry.diagnosis for p in plans]
     if any(diagnoses):  # only then, so that what was cut from tables without them stays current

@@ -38,6 +38,7 @@ _NOT_IN_PARTS = {
     "slide_mpp",
     "regions",
     "placement",
+    "region_classes_shown",
     "num_folds",
     "folds",
     "min_stains_per_case",

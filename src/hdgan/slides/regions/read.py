@@ -168,6 +168,6 @@ def _refuse_far(drawing: Drawing, shape: shapely.Geometry, *, size_px: tuple[int
     width, height = size_px
     is_far = left < -beyond or top < -beyond or right > width + beyond or bottom > height + beyond
     if is_far:
-        label = f" ({drawing.class_name})" if drawing.class_name else ""
-        what = f"outline {drawing.number}{label} spans x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}, outside of the slide of {width} x {height} px"
+        # Its class is not told: it may be called after a patient, and lines are kept under pseudonyms.
+        what = f"outline {drawing.number} spans x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}, outside of the slide of {width} x {height} px"
         raise BadInput(where, what, "it belongs to another slide or scale: export the outlines of this slide in pixels of its full size")
