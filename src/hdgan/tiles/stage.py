@@ -22,6 +22,7 @@ from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.store.tables import csv_text
 from hdgan.tiles import parts
 from hdgan.tiles.cases import CASES
+from hdgan.tiles.completing import is_completed, record, split
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew
 from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, SUSPECT, UNREADABLE, Cell
@@ -61,15 +62,19 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
     with (
         open_crew(config) as crew,
         open_sources(config, base=base, seed=seed, pseudonyms=pseudonyms, progress=progress, crew=crew) as (sources, progress),
-        open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, redo=redo, vouched=vouched) as stage,
     ):
-        if stage.manifest is None:
-            with parts.without_leftovers(out):
-                failed = cut_all(sources.plans, sources.config, out=out, contents=sources.inputs, crew=crew, progress=progress)
-            _finish(stage, sources.without(failed), sources.config, crew, seed=seed, progress=progress)
-        parts.remove_parts(out)
-        assert stage.manifest is not None
-        return stage.manifest
+        if is_completed(out, sources, config, seed=seed):
+            progress.say("only slides that were left out have changed: the others are not cut again")
+            split(out, sources)
+            redo = True
+        with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, redo=redo, vouched=vouched) as stage:
+            if stage.manifest is None:
+                with parts.without_leftovers(out):
+                    failed = cut_all(sources.plans, sources.config, out=out, contents=sources.inputs, crew=crew, progress=progress)
+                _finish(stage, sources.without(failed), sources.config, crew, seed=seed, progress=progress)
+            parts.remove_parts(out)
+            assert stage.manifest is not None
+            return stage.manifest
 
 
 def _finish(
@@ -119,6 +124,7 @@ def _finish(
         "dropped": {reason: verdicts[reason] for reason in (*REASONS, LEFT_OUT) if verdicts[reason] or reason in always},
         **dealt.counts(rows),
         **region_counts(plans),
+        **record(sources),
         "warnings": list(warnings),
     }
     stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, slides)})

@@ -1,0 +1,148 @@
+"""A finished stage that left out slides (`broken_slides = "skip"`) goes on when one of them was mended: that one is cut, and the others are not cut again.
+
+The manifest says which slides were left out, and what all others were made from. Where nothing but the slides left out has changed, the finished archive is
+split into parts again, as they were before they were joined, and the stage is begun anew with them. The result is that of cutting everything again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from hdgan.errors import BadInput
+from hdgan.store.archive import TileArchive, TileRow
+from hdgan.store.atomic import read_json, replacing_folder, write_bytes
+from hdgan.store.codec import LOSSLESS, format_of
+from hdgan.store.hashing import hash_json
+from hdgan.store.stage import MANIFEST, PROVENANCE, read_manifest, sharing, verify
+from hdgan.tiles import parts
+from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.cut import KEPT, LEFT_OUT, UNASSIGNED, Cell, CutTile
+from hdgan.tiles.keys import KEY_INPUT
+from hdgan.tiles.parts import Status
+from hdgan.tiles.plan import SlidePlan
+from hdgan.tiles.report import PICTURES
+from hdgan.tiles.sources import Sources, inputs_of
+from hdgan.tiles.unread import UNREAD, Unread, read_unread
+from hdgan.tiles.work import part_key
+
+RECORD = "left_out_slides"
+"""Key in the counts of the manifest."""
+
+Line = TypeVar("Line", Cell, Unread)
+
+
+def record(sources: Sources) -> dict[str, Any]:
+    """What the counts of a manifest say of slides left out: their names, and a hash of what all others were made from; nothing where there are none."""
+    if not sources.left_out:
+        return {}
+    return {RECORD: {"names": sorted(sources.left_out), "others": _others(sources, sources.left_out)}}
+
+
+def is_completed(out: Path, sources: Sources, config: TilesConfig, *, seed: int) -> bool:
+    """Whether the stage in `out` is finished, and `sources` differ from what it was made from in slides alone that it left out.
+
+    Its files are compared with their hashes then: what was changed since cannot be gone on with.
+    """
+    if not (out / MANIFEST).exists():
+        return False
+    try:
+        manifest, provenance = read_manifest(out), read_json(out / PROVENANCE)
+        version, left = provenance["versions"]["hdgan"], manifest.counts.get(RECORD)
+    except (BadInput, KeyError, TypeError):  # whoever opens the stage says so
+        return False
+    if left is None or manifest.inputs == sources.inputs or version != metadata.version("hdgan"):
+        return False
+    is_same = (manifest.config, manifest.seed) == (json.loads(json.dumps(config.recorded())), seed)
+    is_same &= manifest.inputs.get(KEY_INPUT) == sources.inputs.get(KEY_INPUT)
+    return is_same and _others(sources, left["names"]) == left["others"] and not verify(out)
+
+
+def split(out: Path, sources: Sources) -> None:
+    """Puts the slides of the finished stage in `out` that are among `sources` back into parts, but for those whose tiles were not all joined.
+
+    Raises:
+        Busy: another process works in it.
+    """
+    config, readers = sources.config, read_json(out / PROVENANCE).get("readers", {})
+    cells, unread = _BySlide(parts.read_cells(out / parts.CELLS)), _BySlide(read_unread(out / UNREAD))
+    with sharing(out), closing(TileArchive(out)) as archive:
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for number, row in enumerate(archive.rows):
+            numbers[row.slide].append(number)
+        (out / parts.PARTS).mkdir(exist_ok=True)
+        for plan in sources.plans:
+            name = plan.entry.name
+            rows = {number: archive.rows[number] for number in numbers[name]}
+            key = part_key(plan, config, sources.inputs[f"slide {name}"])
+            if name in readers and _is_all(plan, cells.of[name], list(rows.values()), config):
+                found = _Finished(out, archive, rows, cells.of[name], unread.of[name], readers[name])
+                _write_part(plan, found, key)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What a finished stage holds of one slide."""
+
+    out: Path
+    archive: TileArchive
+    rows: Mapping[int, TileRow]
+    """By their number in the archive."""
+    cells: Sequence[Cell]
+    unread: Sequence[Unread]
+    reader: Mapping[str, str]
+
+
+class _BySlide(Generic[Line]):
+    """Lines of a table by their slide."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.of: dict[str, list[Line]] = defaultdict(list)
+        for line in lines:
+            self.of[line.slide].append(line)
+
+
+def _others(sources: Sources, left_out: Sequence[str]) -> str:
+    """Hash of what the slides that were not left out are made from."""
+    plans = [plan for plan in sources.plans if plan.entry.name not in set(left_out)]
+    return hash_json(inputs_of(plans, sources.config, sources.inputs))
+
+
+def _is_all(plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], config: TilesConfig) -> bool:
+    """Whether all tiles that the slide's part had are there, as they would be cut now."""
+    if tuple((cell.x_px, cell.y_px) for cell in cells) != plan.cells or any(cell.verdict == LEFT_OUT for cell in cells):
+        return False
+    is_format = config.format not in LOSSLESS or all(format_of(row.name) == config.format for row in rows)
+    kept = [(cell.x_px, cell.y_px) for cell in cells if cell.verdict == KEPT]
+    return is_format and kept == [(row.x_px, row.y_px) for row in rows] and all(row.mpp == config.mpp for row in rows)
+
+
+def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
+    part = parts.part_folder(found.out, plan.entry.name)
+    if parts.whole_part(part, key) is not None:  # of a time before, which was interrupted
+        return
+
+    def cut() -> Iterator[tuple[Cell, CutTile | None]]:
+        tiles = iter(found.rows.items())
+        for cell in found.cells:
+            if cell.verdict == KEPT:
+                number, row = next(tiles)
+                yield cell, CutTile(replace(row, fold=UNASSIGNED), found.archive.encoded(number))
+            else:
+                yield cell, None
+
+    with replacing_folder(part) as folder:
+        write_bytes(folder / parts.THUMBNAIL, (found.out / PICTURES / f"{plan.entry.name}.jpg").read_bytes())
+        parts.write_part(folder, cut(), found.unread)
+        sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+        verdicts = dict(Counter(cell.verdict for cell in found.cells))
+        told = {"reader": found.reader["reader"], "reason": found.reader["reason"]}
+        parts.write_status(
+            folder, Status(key, plan.entry.name, **told, verdicts=verdicts, sizes=sizes, seconds=0.0, version=metadata.version("hdgan"))
+        )
