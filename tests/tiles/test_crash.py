@@ -7,8 +7,10 @@ import csv
 import pytest
 
 from hdgan.errors import BadInput, OutOfSpace
+from hdgan.slides.content import content_hash
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import plan, qc, work
+from hdgan.tiles.shards import Shard, cut_shard
 from hdgan.tiles.stage import run_tiles
 from tests.slides.painting import paint, write_slide
 from tests.tiles import faults
@@ -123,6 +125,33 @@ def test_a_slide_that_cannot_be_cut_is_left_out_like_one_that_cannot_be_opened(t
     assert manifest.counts["skipped_slides"] == 1
     assert "is damaged throughout; copy it again" in (tmp_path / "out" / "slides.csv").read_text()
     assert "is damaged throughout" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("is_share", [False, True])
+def test_a_slide_that_opens_and_whose_file_cannot_be_read_to_its_end_is_left_out_too(
+    tmp_path, cohort, config, with_bad, monkeypatch, is_share
+):
+    def hashed(path):
+        if path.name == "bad.tif":
+            raise BadInput(path, "cannot be read ([Errno 5] Input/output error)")
+        return content_hash(path)
+
+    run(config, cohort, tmp_path / "good")
+    monkeypatch.setattr(work, "content_hash", hashed)
+    here, out = with_bad.model_copy(update={"workers": 0}), tmp_path / "out"
+    if is_share:
+        done = cut_shard(here, Shard(1, 1), out=out, seed=0, base=cohort)
+        assert [str(problem) for problem in done.problems] == [f"{cohort / 'bad.tif'}: cannot be read ([Errno 5] Input/output error)"]
+    ear = Listening()
+    manifest = run(here, cohort, out, progress=ear)
+    assert (manifest.counts["slides"], manifest.counts["left_out_slides"]["names"]) == (3, ["bad"])
+    assert sum(line.startswith("left out: ") and "Input/output error" in line for line in ear.lines) == 1
+    for file in TILES:
+        assert (out / file).read_bytes() == (tmp_path / "good" / file).read_bytes()
+    with pytest.raises(BadInput, match="Input/output error"):
+        run(here.model_copy(update={"broken_slides": "stop"}), cohort, tmp_path / "stopped")
+    with pytest.raises(BadInput, match="Input/output error"):
+        run(here.model_copy(update={"slides": ("bad.tif",)}), cohort, tmp_path / "alone")
 
 
 def test_where_every_slide_crashes_the_job_says_why(tmp_path, cohort, with_bad, monkeypatch):

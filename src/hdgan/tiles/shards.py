@@ -90,8 +90,10 @@ def cut_shard(
             raise problems[0]
         for problem in problems:
             progress.say(f"left out: {problem}")
-        contents = contents_of([plan.entry.path for plan in plans], crew)
-        inputs = {f"slide {plan.entry.name}": content for plan, content in zip(plans, contents, strict=True)} | region_inputs(plans)
+        contents, unreadable = contents_of(plans, config, crew, progress)
+        plans = tuple(plan for plan in plans if plan.entry.name not in unreadable)
+        problems = (*problems, *unreadable.values())
+        inputs = contents | region_inputs(plans)
         folder = out / parts.PARTS
         folder.mkdir(parents=True, exist_ok=True)
         with sharing(out), holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):

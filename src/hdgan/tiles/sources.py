@@ -74,11 +74,16 @@ def open_sources(
         plans = tuple(with_hidden_classes(plan, pseudonyms, config) for plan in plans)
     with nullcontext() if pseudonyms is None else hiding(entries):
         _check(plans, problems, config, progress)
-        choice = choose(plans, config)
+        contents, unreadable = contents_of(plans, config, crew, progress)
+        if len(unreadable) == len(plans):
+            raise next(iter(unreadable.values()))
+        left_out |= unreadable
+        choice = choose([plan for plan in plans if plan.entry.name not in unreadable], config)
         for line in told(choice.left_out):
             progress.say(line)
-        inputs = _inputs(choice.plans, config, crew) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
-        yield Sources(choice, problems, inputs, scaled(config, choice.plans), tuple(left_out)), progress
+        _refuse_twice(choice.plans, contents)
+        inputs = inputs_of(choice.plans, config, contents) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
+        yield Sources(choice, tuple(left_out.values()), inputs, scaled(config, choice.plans), tuple(left_out)), progress
 
 
 def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: TilesConfig, progress: Progress) -> None:
@@ -96,20 +101,18 @@ def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: Til
         raise BadInput(largest.entry.path, what, "ask for a smaller `tile_px` or `margin`, or a finer `mpp`")
 
 
-def _inputs(plans: Sequence[SlidePlan], config: TilesConfig, crew: Crew) -> dict[str, str]:
-    """Content hash of each slide and region file, and one of what the slide table says about them.
+def _refuse_twice(plans: Sequence[SlidePlan], contents: Mapping[str, str]) -> None:
+    """Refuses slides of which two are the same file.
 
     Raises:
-        BadInput: two slides are the same file.
+        BadInput: names both.
     """
-    contents: dict[str, str] = {}
     first: dict[str, SlideEntry] = {}
-    for plan, content in zip(plans, contents_of([plan.entry.path for plan in plans], crew), strict=True):
+    for plan in plans:
+        content = contents[f"slide {plan.entry.name}"]
         if content in first:
             raise BadInput(plan.entry.path, f"is the same slide as {first[content].path}", "name each slide once")
         first[content] = plan.entry
-        contents[f"slide {plan.entry.name}"] = content
-    return inputs_of(plans, config, contents)
 
 
 def inputs_of(plans: Sequence[SlidePlan], config: TilesConfig, contents: Mapping[str, str]) -> dict[str, str]:

@@ -145,19 +145,35 @@ def cut_all(
     return {plan.entry.name: problems[plan.entry.name] for plan in plans if plan.entry.name in problems}
 
 
-def contents_of(paths: Sequence[Path], crew: Crew) -> list[str]:
-    """Content hash of each file.
+def contents_of(
+    plans: Sequence[SlidePlan], config: TilesConfig, crew: Crew, progress: Progress
+) -> tuple[dict[str, str], dict[str, BadInput]]:
+    """The content hash of each slide, by its name, under `slide <name>` as the manifest records it; and what is wrong with those that cannot be read,
+    by name, told.
 
     Raises:
-        BadInput: one cannot be read.
+        BadInput: a slide cannot be read, and broken slides stop the job.
     """
-    outcomes = in_order(crew.run([Job(str(path), _content, (path,)) for path in paths]))
-    for outcome in outcomes:
-        if outcome.problem is not None:
+    outcomes = in_order(crew.run([Job(str(plan.entry.path), hash_slide, (plan.entry.path,)) for plan in plans], progress=progress))
+    contents: dict[str, str] = {}
+    problems: dict[str, BadInput] = {}
+    for plan, outcome in zip(plans, outcomes, strict=True):
+        if outcome.problem is None:
+            contents[f"slide {plan.entry.name}"] = str(outcome.value)
+        elif config.broken_slides == "stop":
             raise outcome.problem
-    return [str(outcome.value) for outcome in outcomes]
+        else:
+            progress.say(f"left out: {outcome.problem}")
+            is_secret = config.pseudonym_key is not None  # what is kept of it goes into tables
+            problems[plan.entry.name] = hidden_error(outcome.problem, [plan.entry]) if is_secret else outcome.problem
+    return contents, problems
 
 
-def _content(path: Path, *, progress: Progress) -> str:
+def hash_slide(path: Path, *, progress: Progress) -> str:
+    """The content hash of the slide at `path`.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
     del progress
     return content_hash(path)
