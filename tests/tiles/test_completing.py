@@ -6,7 +6,9 @@ import pytest
 
 from hdgan.errors import BadInput, OutOfSpace, StaleStage
 from hdgan.slides.reader import open_slide
+from hdgan.store.archive import TileArchive
 from hdgan.tiles import work
+from hdgan.tiles.rebuild import rebuild_tiles
 from hdgan.tiles.stage import run_tiles
 from tests.slides.painting import paint, write_slide
 from tests.tiles.test_pool import Listening
@@ -102,9 +104,22 @@ def test_a_slide_that_stays_broken_otherwise_is_left_out_again(tmp_path, cohort,
     assert run(with_bad, cohort, tmp_path / "out") == second
 
 
-@pytest.mark.parametrize("what", ["another slide", "a setting", "a file of the stage"])
+def test_tiles_of_another_lossless_format_are_cut_again(tmp_path, cohort, with_bad, opened):
+    names, broken = opened
+    leave_out("cutting", with_bad, cohort, tmp_path / "out", broken)
+    write_slide(cohort / "bad.tif", paint(seed=9))
+    names.clear()
+    run(with_bad.model_copy(update={"format": "none"}), cohort, tmp_path / "out")
+    assert sorted(names) == ["a1", "a2", "b1", "bad"]
+    assert {row.name.partition(".")[2] for row in TileArchive(tmp_path / "out").rows} == {""}
+
+
+@pytest.mark.parametrize("what", ["another slide", "a setting", "a file of the stage", "stored again"])
 def test_whatever_else_has_changed_is_stale_as_always(tmp_path, cohort, with_bad, opened, what):
     leave_out("cutting", with_bad, cohort, tmp_path / "out", opened[1])
+    if what == "stored again":
+        opened[1].append(DAMAGED)
+        rebuild_tiles(with_bad, out=tmp_path / "out", seed=0, base=cohort, form="jpeg")
     write_slide(cohort / "bad.tif", paint(seed=9))
     if what == "another slide":
         write_slide(cohort / "a1.tif", paint(seed=10))

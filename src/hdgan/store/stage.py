@@ -32,7 +32,7 @@ LOCK = ".lock"
 KEEP = "keep"
 """A subfolder that is never cleared: what a person drew."""
 
-_REBUILT = "rebuilt"
+REBUILT = "rebuilt"
 """Key in the counts of outputs that were written anew: the hash of the first manifest, and whether the content is still the same."""
 _CLEARING = "clearing"
 """Key of the in-progress note while a redo removes what was there: a kill then leaves rests that nobody may resume."""
@@ -84,11 +84,11 @@ class StageFolder:
 
         Outputs that are again the bytes of the first time give the manifest of the first time.
         """
-        plain = {key: value for key, value in counts.items() if key != _REBUILT}
-        first = counts[_REBUILT]["first"] if _REBUILT in counts else hash_file(self.path / MANIFEST)
+        plain = {key: value for key, value in counts.items() if key != REBUILT}
+        first = counts[REBUILT]["first"] if REBUILT in counts else hash_file(self.path / MANIFEST)
         manifest = self._manifest(plain)
         if hash_bytes(json_text(asdict(manifest)).encode()) != first:
-            manifest = self._manifest(plain | {_REBUILT: {"first": first, "is_same": is_same}})
+            manifest = self._manifest(plain | {REBUILT: {"first": first, "is_same": is_same}})
         write_json(self.path / MANIFEST, asdict(manifest))
         self.manifest = manifest
         return manifest
@@ -168,7 +168,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def manifest_hash(folder: Path) -> str:
     """What a later stage records as the content of this one: the hash of its manifest; of outputs rebuilt with the same content, that of the first."""
-    rebuilt = read_manifest(folder).counts.get(_REBUILT)
+    rebuilt = read_manifest(folder).counts.get(REBUILT)
     return str(rebuilt["first"]) if rebuilt and rebuilt["is_same"] else hash_file(folder / MANIFEST)
 
 

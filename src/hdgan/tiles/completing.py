@@ -18,9 +18,9 @@ from typing import Any, Generic, TypeVar
 from hdgan.errors import BadInput
 from hdgan.store.archive import TileArchive, TileRow
 from hdgan.store.atomic import read_json, replacing_folder, write_bytes
-from hdgan.store.codec import LOSSLESS, format_of
+from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
-from hdgan.store.stage import MANIFEST, PROVENANCE, read_manifest, sharing, verify
+from hdgan.store.stage import MANIFEST, PROVENANCE, REBUILT, read_manifest, sharing, verify
 from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import KEPT, LEFT_OUT, UNASSIGNED, Cell, CutTile
@@ -35,6 +35,9 @@ from hdgan.tiles.work import part_key
 RECORD = "left_out_slides"
 """Key in the counts of the manifest."""
 
+_ALIKE = ("png", "jxl", "none")
+"""Formats that the manifest does not tell apart: tiles of one are not those of another, byte by byte."""
+
 Line = TypeVar("Line", Cell, Unread)
 
 
@@ -48,7 +51,7 @@ def record(sources: Sources) -> dict[str, Any]:
 def is_completed(out: Path, sources: Sources, config: TilesConfig, *, seed: int) -> bool:
     """Whether the stage in `out` is finished, and `sources` differ from what it was made from in slides alone that it left out.
 
-    Its files are compared with their hashes then: what was changed since cannot be gone on with.
+    Its files are compared with their hashes then: what was changed since cannot be gone on with, nor tiles that were stored again in another format.
     """
     if not (out / MANIFEST).exists():
         return False
@@ -57,7 +60,7 @@ def is_completed(out: Path, sources: Sources, config: TilesConfig, *, seed: int)
         version, left = provenance["versions"]["hdgan"], manifest.counts.get(RECORD)
     except (BadInput, KeyError, TypeError):  # whoever opens the stage says so
         return False
-    if left is None or manifest.inputs == sources.inputs or version != metadata.version("hdgan"):
+    if left is None or manifest.inputs == sources.inputs or version != metadata.version("hdgan") or REBUILT in manifest.counts:
         return False
     is_same = (manifest.config, manifest.seed) == (json.loads(json.dumps(config.recorded())), seed)
     is_same &= manifest.inputs.get(KEY_INPUT) == sources.inputs.get(KEY_INPUT)
@@ -118,7 +121,7 @@ def _is_all(plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], con
     """Whether all tiles that the slide's part had are there, as they would be cut now."""
     if tuple((cell.x_px, cell.y_px) for cell in cells) != plan.cells or any(cell.verdict == LEFT_OUT for cell in cells):
         return False
-    is_format = config.format not in LOSSLESS or all(format_of(row.name) == config.format for row in rows)
+    is_format = config.format not in _ALIKE or all(format_of(row.name) == config.format for row in rows)
     kept = [(cell.x_px, cell.y_px) for cell in cells if cell.verdict == KEPT]
     return is_format and kept == [(row.x_px, row.y_px) for row in rows] and all(row.mpp == config.mpp for row in rows)
 
