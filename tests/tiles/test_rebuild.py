@@ -51,7 +51,7 @@ def pixels(archive):
     return [archive.read(i) for i in range(len(archive))]
 
 
-@pytest.mark.parametrize("form", ["png", "jxl", "jpeg", "raw", "none"])
+@pytest.mark.parametrize("form", ["auto", "png", "jxl", "jpeg", "raw", "none"])
 def test_lost_tiles_come_back_byte_by_byte(tmp_path, cohort, config, form):
     config = config.model_copy(update={"format": form})
     cut(config, cohort, tmp_path / "out")

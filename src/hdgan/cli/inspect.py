@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from hdgan.slides.inspect import SlideReport
+    from hdgan.tiles.copying import Copying
     from hdgan.tiles.portrait import Portrait
 
 Slides = Annotated[list[str], typer.Argument(help="Slide files, folders, patterns, or slide tables (CSV).", show_default=False)]
@@ -47,7 +48,8 @@ def inspect(slides: Slides, slide_mpp: SlideMpp = None, pictures: Pictures = Non
         size = f"{report.size_px[0]} x {report.size_px[1]} px, {width:.2f} x {height:.2f} mm"
         objective = f", objective x{report.objective:g}" if report.objective else ""
         name = report.name + known_as.get(report.name, "")
-        typer.echo(f"{name}: {report.vendor}, {size}, {report.mpp:.4g} um/px{objective}, levels at {levels}; {_reading(report)}")
+        about = f"{name}: {report.vendor}, {size}, {report.mpp:.4g} um/px{objective}, levels at {levels}; {_reading(report)}"
+        typer.echo(about + (f"; {_copying(one.copying)}" if one.copying else ""))
         if pictures is not None and one.portrait is not None:
             _draw(one.portrait, pictures / f"{report.name}.png")
     if len(problems) == 1:
@@ -60,6 +62,13 @@ def _reading(report: SlideReport) -> str:
     """Which reader, and why."""
     names = {"direct": "tiles decoded directly", "openslide": "read by OpenSlide", "image": "read whole"}
     return names[report.reader] + (f" ({report.reason})" if report.reason else "")
+
+
+def _copying(found: Copying) -> str:
+    """Whether its JPEG tiles can be copied at the finest scale, and why not."""
+    if found.tile_px is None:
+        return f"stored as JPEG XL ({found.reason})"
+    return f"stored by copying its JPEG tiles where those of a run lie on their grid of {found.tile_px[0]} x {found.tile_px[1]} px"
 
 
 def _draw(portrait: Portrait, picture: Path) -> None:

@@ -24,7 +24,9 @@ At = Annotated[
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Store the tiles of the finished stage again, from its index and the slides.")]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="With --rebuild: png, jxl, jpeg, raw or none; that of the settings unless given.", show_default=False),
+    typer.Option(
+        "--format", help="With --rebuild: auto, png, jxl, jpeg, raw or none; that of the settings unless given.", show_default=False
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Read every tile by both readers and ask the decoder what it finds wrong (tiles.strict).")
@@ -134,12 +136,12 @@ def _tell(run: Path, at: list[float] | None) -> None:
 def _store_again(run: Path, config: Path | None, format: str | None) -> None:
     from hdgan.cli.progress import showing
     from hdgan.pipeline.run import open_run
-    from hdgan.store.codec import SUFFIXES
+    from hdgan.store.codec import STORES
     from hdgan.tiles.rebuild import rebuild_tiles
 
-    form = next((known for known in SUFFIXES if known == format), None)
+    form = next((known for known in STORES if known == format), None)
     if format is not None and form is None:
-        raise typer.BadParameter(f"{format!r} is none of {', '.join(SUFFIXES)}", param_hint="--format")
+        raise typer.BadParameter(f"{format!r} is none of {', '.join(STORES)}", param_hint="--format")
     opened = open_run(run, config=config)
     with showing() as progress:
         rebuild_tiles(

@@ -29,8 +29,8 @@ CORE_FLOPS_BF16 = 0.18e12
 PNG_BYTES_PER_PX = 1.9
 """Of an H&E or PAS image at 0.25 to 2 um/px: 24 bits shrink to about 15."""
 JPEG_BYTES_PER_PX = 0.35
-TILE_BYTES_PER_PX = {"png": PNG_BYTES_PER_PX, "jxl": 1.3, "jpeg": JPEG_BYTES_PER_PX, "raw": 0.3, "none": 0.0}
-"""Of a stored tile, by its format."""
+TILE_BYTES_PER_PX = {"auto": 1.3, "png": PNG_BYTES_PER_PX, "jxl": 1.3, "jpeg": JPEG_BYTES_PER_PX, "raw": 0.3, "none": 0.0}
+"""Of a stored tile, by its format; of `auto` at most so much."""
 MASK_BYTES_PER_PX = 0.03
 
 _KEPT_LOW, _KEPT_FULL = 22.5, 16.4

@@ -109,7 +109,8 @@ Found = tuple[Need, str, tuple[str, ...]]
 
 def _tiles(config: RunConfig, slides: _Slides) -> Found:
     edge = round(config.tiles.tile_px * config.tiles.margin)
-    each = edge**2 * estimates.TILE_BYTES_PER_PX[config.tiles.format]
+    is_png = config.tiles.images is not None and config.tiles.format == "auto"
+    each = edge**2 * estimates.TILE_BYTES_PER_PX["png" if is_png else config.tiles.format]
     disk = None if slides.num_tiles is None else 2 * slides.num_tiles * each
     writes = f"{slides.num_tiles if slides.num_tiles is not None else 'unknown'} tiles of {edge} px at {config.tiles.scale_text} at most"
     return Need(12.0 * edge**2, disk, slides.seconds), writes, slides.notes

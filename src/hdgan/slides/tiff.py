@@ -72,7 +72,7 @@ def tiled_levels(path: Path, levels: Sequence[Level]) -> tuple[TiledLevel, ...]:
         ContradictionError: a level lists other tiles than its size needs, or none at all.
     """
     try:
-        with _unlogged(), tifffile.TiffFile(path) as tiff:
+        with unlogged(), tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
             for level in levels:
                 for page in _pages_of(pages, level):
@@ -133,7 +133,7 @@ def _unlike(page: tifffile.TiffPage) -> str:
 
 
 @contextmanager
-def _unlogged() -> Iterator[None]:
+def unlogged() -> Iterator[None]:
     """Without tifffile's log: its lines quote text fields of the file, which may hold names."""
     logger = logging.getLogger("tifffile")
 

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import io
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -20,10 +20,13 @@ from PIL import Image
 from hdgan.store.atomic import UNREADABLE, encode_png
 
 Format = Literal["png", "jxl", "jpeg", "raw", "none"]
+Store = Literal["auto", "png", "jxl", "jpeg", "raw", "none"]
+"""What may be asked for: a format, or `auto`, which is decided for each slide and loses nothing (`hdgan.tiles.encode`)."""
+STORES: tuple[Store, ...] = get_args(Store)
 
 SUFFIXES: dict[Format, str] = {"png": ".png", "jxl": ".jxl", "jpeg": ".jpg", "raw": ".tif", "none": ""}
-LOSSLESS: tuple[Format, ...] = ("png", "jxl", "raw", "none")
-"""Formats that give the pixels that were read from the slide."""
+LOSSLESS: tuple[Store, ...] = ("auto", "png", "jxl", "raw", "none")
+"""Ways that give the pixels that were read from the slide."""
 
 UNDECODABLE = (*UNREADABLE, RuntimeError, IndexError, KeyError)
 """What decoders raise for damaged bytes; those of imagecodecs are RuntimeErrors."""

@@ -24,6 +24,7 @@ from hdgan.store.stage import MANIFEST, PROVENANCE, REBUILT, read_manifest, shar
 from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import KEPT, LEFT_OUT, UNASSIGNED, Cell, CutTile
+from hdgan.tiles.encode import ASKED_FOR
 from hdgan.tiles.keys import KEY_INPUT
 from hdgan.tiles.parts import Status
 from hdgan.tiles.plan import SlidePlan
@@ -84,7 +85,7 @@ def split(out: Path, sources: Sources) -> None:
             name = plan.entry.name
             rows = {number: archive.rows[number] for number in numbers[name]}
             key = part_key(plan, config, sources.inputs[f"slide {name}"])
-            if name in readers and _is_all(plan, cells.of[name], list(rows.values()), config):
+            if name in readers and _is_all(plan, cells.of[name], list(rows.values()), readers[name], config):
                 found = _Finished(out, archive, rows, cells.of[name], unread.of[name], readers[name])
                 _write_part(plan, found, key)
 
@@ -100,6 +101,7 @@ class _Finished:
     cells: Sequence[Cell]
     unread: Sequence[Unread]
     reader: Mapping[str, str]
+    """What read it, how its tiles were stored, and why both."""
 
 
 class _BySlide(Generic[Line]):
@@ -117,11 +119,16 @@ def _others(sources: Sources, left_out: Sequence[str]) -> str:
     return hash_json(inputs_of(plans, sources.config, sources.inputs))
 
 
-def _is_all(plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], config: TilesConfig) -> bool:
+def _is_all(
+    plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], reader: Mapping[str, str], config: TilesConfig
+) -> bool:
     """Whether all tiles that the slide's part had are there, as they would be cut now."""
     if tuple((cell.x_px, cell.y_px) for cell in cells) != plan.cells or any(cell.verdict == LEFT_OUT for cell in cells):
         return False
-    is_format = config.format not in _ALIKE or all(format_of(row.name) == config.format for row in rows)
+    if config.format == "auto":
+        is_format = reader.get("store_reason", ASKED_FOR) != ASKED_FOR
+    else:
+        is_format = config.format not in _ALIKE or all(format_of(row.name) == config.format for row in rows)
     kept = [(cell.x_px, cell.y_px) for cell in cells if cell.verdict == KEPT]
     return is_format and kept == [(row.x_px, row.y_px) for row in rows] and all(row.mpp == config.mpp for row in rows)
 
@@ -145,7 +152,6 @@ def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
         parts.write_part(folder, cut(), found.unread)
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
         verdicts = dict(Counter(cell.verdict for cell in found.cells))
-        told = {"reader": found.reader["reader"], "reason": found.reader["reason"]}
-        parts.write_status(
-            folder, Status(key, plan.entry.name, **told, verdicts=verdicts, sizes=sizes, seconds=0.0, version=metadata.version("hdgan"))
-        )
+        stored = dict(Counter(format_of(row.name) for row in found.rows.values()))
+        facts = {"verdicts": verdicts, "sizes": sizes, "stored": stored, "seconds": 0.0, "version": metadata.version("hdgan")}
+        parts.write_status(folder, Status(key, plan.entry.name, **found.reader, **facts))

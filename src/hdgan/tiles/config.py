@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hdgan.store.codec import Format
+from hdgan.store.codec import Store
 from hdgan.tiles.images_config import ImagesConfig
 from hdgan.tiles.placement_config import PlacementConfig
 from hdgan.tiles.scores import DETAIL_MPP, Limits, has_detail
@@ -109,10 +109,10 @@ class TilesConfig(BaseModel):
     slide_mpp: float | None = Field(default=None, gt=0, le=100, allow_inf_nan=False)
     """Scale of slides that state none, um/px of their finest level."""
 
-    format: Format = "png"
-    """How tiles are stored. `png` and `jxl` (JPEG XL) without loss; `jpeg` without colour subsampling; `raw`: the slide's own JPEG tiles, copied and not
-    encoded again (corners move to the grid of these tiles; a slide where that is not possible is refused); `none`: not at all, tiles are read from the
-    slides whenever they are needed."""
+    format: Store = "auto"
+    """How tiles are stored. `auto` loses nothing and moves nothing: a slide's own JPEG tiles, copied, where all of its tiles lie on their grid, else `jxl`;
+    of images that are cut already `png`. `png` and `jxl` (JPEG XL) without loss; `jpeg` without colour subsampling; `raw`: copies for every slide (corners
+    move to the grid; a slide where that is not possible is refused); `none`: not at all, tiles are read from the slides whenever they are needed."""
 
     jpeg_quality: int = Field(default=95, ge=50, le=100)
     """Quality of JPEG tiles."""
@@ -148,7 +148,7 @@ class TilesConfig(BaseModel):
     @model_validator(mode="after")
     def _images_take_only_what_is_for_them(self) -> Self:
         if self.images is not None and self.format in ("raw", "none"):
-            raise ValueError(f'format = "{self.format}" is for slides; images are stored as png, jxl or jpeg')
+            raise ValueError(f'format = "{self.format}" is for slides; images are stored as auto, png, jxl or jpeg')
         for name in ("pseudonym_key", "min_stains_per_case"):
             if self.images is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} is for slides; of images, name or leave out in their table what is not to be known")
@@ -211,4 +211,4 @@ class TilesConfig(BaseModel):
         said = self.model_dump(mode="json", by_alias=True, exclude=left_out | private | _WHO | {"regions"})
         if self.magnification is not None or self.level is not None:
             said["mpp"] = None  # what was found stands in the index
-        return said | ({"format": "png"} if self.format in ("jxl", "none") else {})
+        return said | ({"format": "png"} if self.format in ("auto", "jxl", "none") else {})

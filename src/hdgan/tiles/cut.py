@@ -6,7 +6,7 @@ Objects in, records out; nothing is written here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from hdgan.slides.resample import area_resample
 from hdgan.store.archive import TileRow
 from hdgan.tiles.background import OVERVIEW_MPP, is_background, overview_mpp, shares, white_point
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.encode import tile_source
+from hdgan.tiles.encode import TileSource, tile_source
 from hdgan.tiles.overview import Overview, bounded_step, take_overview
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.scores import Limits, dark_level, is_black, is_pen, luma, measure_detail
@@ -113,10 +113,12 @@ def cut_slide(
     config: TilesConfig,
     *,
     scores: Scores | None = None,
+    source: TileSource | None = None,
     unread: list[Unread] | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[tuple[Cell, CutTile | None]]:
-    """Each cell of the plan with its tile, None where it was dropped; one step of progress each. `scores` are those of `score_cells`.
+    """Each cell of the plan with its tile, None where it was dropped; one step of progress each. `scores` are those of `score_cells`,
+    `source` (which stays open) gives the tiles, one of `tile_source` unless given.
 
     Regions that could not be read, or were not believed, are added to `unread` on the way.
     """
@@ -124,7 +126,10 @@ def cut_slide(
         return
     found = scores or score_cells(slide, plan, config, progress=progress)
     notes = unread if unread is not None else []
-    with closing(tile_source(slide, plan, config)) as source, Witness(slide, plan, config, progress=progress) as witness:
+    own = tile_source(slide, plan, config) if source is None else None
+    tiles = source or own
+    assert tiles is not None, "given or opened"
+    with nullcontext() if own is None else closing(own), Witness(slide, plan, config, progress=progress) as witness:
         notes += witness.lost(found.overview)
         for index, (x, y) in enumerate(plan.cells):
             shares_of = {name: float(getattr(found, name)[index]) for name in ("background", "pen", "black")}
@@ -134,7 +139,7 @@ def cut_slide(
             if cell.verdict == KEPT or not found.is_sure[index]:
                 is_sure = bool(found.is_sure[index])
                 try:
-                    taken = source.take((x, y))
+                    taken = tiles.take((x, y))
                 except BadInput as error:  # one damaged region costs its tile, never a filled one
                     notes.append(witness.failed((x, y), error))
                     cell = replace(cell, verdict=UNREADABLE)

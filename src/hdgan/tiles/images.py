@@ -21,7 +21,7 @@ from hdgan.progress import SILENT, Progress
 from hdgan.randomness import stream
 from hdgan.store.archive import INDEX, TileArchive, TileRow, read_rows, write_archive, write_rows
 from hdgan.store.atomic import write_png, write_text
-from hdgan.store.codec import LOSSLESS, Format
+from hdgan.store.codec import LOSSLESS, Format, Store
 from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.store.tables import csv_text
 from hdgan.tiles.cases import CASES, CutSlide
@@ -60,7 +60,7 @@ def run_images(
             if stage.manifest is None:
                 window = _window(entries, source, images, config, crew, progress)
                 taken: list[Taken] = []
-                found = images_taken(entries, source, config, images, window, form=config.format, crew=crew, progress=progress)
+                found = images_taken(entries, source, config, images, window, form=_form(config.format), crew=crew, progress=progress)
                 write_archive(out, _stored(found, config, taken=taken, total=len(entries), progress=progress))
                 _finish(stage, taken, config, window, seed=seed, progress=progress)
             assert stage.manifest is not None
@@ -68,7 +68,7 @@ def run_images(
 
 
 def rebuild_images(
-    config: TilesConfig, images: ImagesConfig, *, out: Path, seed: int, base: Path, form: Format, progress: Progress = SILENT
+    config: TilesConfig, images: ImagesConfig, *, out: Path, seed: int, base: Path, form: Store, progress: Progress = SILENT
 ) -> Manifest:
     """Stores the tiles of a finished stage again, in `form`; its manifest.
 
@@ -77,7 +77,7 @@ def rebuild_images(
         StaleStage: images or settings are others.
     """
     if form in ("raw", "none"):
-        raise BadInput(out, f"images cannot be stored as {form}", "choose png, jxl or jpeg")
+        raise BadInput(out, f"images cannot be stored as {form}", "choose auto, png, jxl or jpeg")
     entries = find_images(config.slides, base=base, labels=images.labels)
     with (
         closing(ImageBytes()) as source,
@@ -88,10 +88,15 @@ def rebuild_images(
         taken: list[Taken] = []
         told, folds = stage.manifest.counts["window"], {row.slide: row.fold for row in read_rows(out / INDEX)}
         window = (float(told[0]), float(told[1])) if told else None
-        found = images_taken(entries, source, config, images, window, form=form, crew=crew, progress=progress)
+        found = images_taken(entries, source, config, images, window, form=_form(form), crew=crew, progress=progress)
         write_archive(out, _stored(found, config, taken=taken, total=len(entries), progress=progress, folds=folds))
         is_same = form in LOSSLESS and stage.manifest.config["format"] in LOSSLESS
         return stage.reseal(counts=stage.manifest.counts, is_same=is_same)
+
+
+def _form(store: Store) -> Format:
+    """How the tiles are stored; images have no JPEG tiles to be copied, and what takes images takes PNG."""
+    return "png" if store == "auto" else store
 
 
 def _finish(

@@ -10,7 +10,7 @@ import csv
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
 
 from hdgan.errors import BadInput, DamagedArtifact
@@ -53,6 +53,12 @@ class Status:
     seconds: float
     version: str
     """That of hdgan."""
+    store: str = ""
+    """How tiles are stored, as the settings or, with `auto`, the slide have it."""
+    store_reason: str = ""
+    """Why so."""
+    stored: dict[str, int] = field(default_factory=dict)
+    """Number of tiles by their formats; those with a part that was never scanned are not copied."""
 
 
 def whole_part(part: Path, key: str) -> Status | None:

@@ -23,13 +23,14 @@ from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.regions.read import Regions, read_regions
 from hdgan.slides.scale import requested_mpp
 from hdgan.slides.table import Area, SlideEntry
+from hdgan.store.codec import Store
 from hdgan.tiles.cases import cut_slides, gather, lacking_stains
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew, Job, in_order
 from hdgan.tiles.image_sources import find_images
 from hdgan.tiles.keys import find_entries, passing_pseudonyms
 from hdgan.tiles.placement import centred, chosen, intersecting
-from hdgan.tiles.raw_copy import RawGrid, raw_grid, snapped
+from hdgan.tiles.raw_copy import CannotCopyError, RawGrid, raw_grid, refuse_moved, snapped
 
 MPP_TOLERANCE = 0.02
 """Relative difference of two scales that counts as none: less than the error of most calibrations."""
@@ -38,9 +39,9 @@ _MOST_CELLS = 8_000_000
 """Cells of one slide: 1 GB of places. 100,000 x 80,000 px in steps of 64 px have 2 million."""
 _MANY = 50
 """Slides whose opening takes long enough to be shown."""
-_BYTES_PER_PX = {"png": 1.7, "jxl": 1.2, "jpeg": 0.5, "raw": 0.3, "none": 0.0}
+_BYTES_PER_PX: dict[Store, float] = {"png": 1.7, "jxl": 1.2, "jpeg": 0.5, "raw": 0.3, "none": 0.0}
 _SECONDS_PER_READ_PX = 4e-8
-_SECONDS_PER_STORED_PX = {"png": 1.2e-7, "jxl": 6e-9, "jpeg": 2e-8, "raw": 4e-9, "none": 0.0}
+_SECONDS_PER_STORED_PX: dict[Store, float] = {"png": 1.2e-7, "jxl": 6e-9, "jpeg": 2e-8, "raw": 4e-9, "none": 0.0}
 _SECONDS_PER_SLIDE = 0.05
 
 
@@ -63,9 +64,11 @@ class SlidePlan:
     tile_mpp: float
     """Scale of the tiles as asked of this slide, um/px; within the tolerance that of all others."""
     raw_level: int | None = None
-    """The level whose JPEG tiles are copied, where the format is `raw`."""
+    """The level whose JPEG tiles are copied, where the format is `raw`, or `auto` and they fit."""
     regions: Regions | None = None
     """What is outlined on it; None where it has no region file."""
+    why_not_copied: str = ""
+    """Where the format is `auto` and nothing is copied: the reason."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,20 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig, *, se
     read_px = math.ceil(level0_px / slide.levels[best_level(slide.levels, level0_px / config.stored_px)].downsample)
     raw_level = grid.level if grid else None
     plan = SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, (), wanted, raw_level, regions)
-    return replace(plan, cells=_placed(plan, config, step=step, grid=grid, seed=seed))
+    plan = replace(plan, cells=_placed(plan, config, step=step, grid=grid, seed=seed))
+    return with_copies(slide, plan, config) if config.format == "auto" else plan
+
+
+def with_copies(slide: SlideReader, plan: SlidePlan, config: TilesConfig) -> SlidePlan:
+    """The plan with the level whose JPEG tiles are copied, where all its cells lie on their grid already; else with the reason why not."""
+    try:
+        grid = raw_grid(slide, slide_mpp=plan.slide_mpp, mpp=plan.tile_mpp, tolerance=MPP_TOLERANCE)
+        refuse_moved(grid, slide.path, cells=plan.cells, level0_px=plan.level0_px, size_px=config.stored_px)
+    except CannotCopyError as error:
+        return replace(plan, raw_level=None, why_not_copied=error.why)
+    except Exception as error:  # noqa: BLE001 - a structure that tifffile stumbles over in whatever way can still be read, and is no reason to refuse
+        return replace(plan, raw_level=None, why_not_copied=f"its structure cannot be read by tifffile ({type(error).__name__})")
+    return replace(plan, raw_level=grid.level, why_not_copied="")
 
 
 def _check_count(slide: SlideReader, entry: SlideEntry, step: float) -> None:
@@ -188,18 +204,26 @@ def estimate(config: TilesConfig, *, base: Path, crew: Crew = INLINE) -> Estimat
     """
     if config.images is not None:
         num = len(find_images(config.slides, base=base, labels="none"))
-        stored = config.stored_px**2 * num
-        seconds = stored * (_SECONDS_PER_READ_PX + _SECONDS_PER_STORED_PX[config.format])
-        return Estimate(num, num, round(stored * _BYTES_PER_PX[config.format]), seconds, ())
+        num_px, form = config.stored_px**2 * num, "png" if config.format == "auto" else config.format
+        seconds = num_px * (_SECONDS_PER_READ_PX + _SECONDS_PER_STORED_PX[form])
+        return Estimate(num, num, round(num_px * _BYTES_PER_PX[form]), seconds, ())
     plans, problems = plan_slides(config, base=base, pseudonyms=passing_pseudonyms(config, base=base), crew=crew)
     left_out = without_stains(plans, min_stains=config.min_stains_per_case)
     plans = tuple(plan for plan in plans if plan.entry.patient not in left_out)
     num_cells = sum(len(plan.cells) for plan in plans)
-    stored = config.stored_px**2 * num_cells
+    stored = [(config.stored_px**2 * len(plan.cells), _form(plan, config)) for plan in plans]
     read = sum(len(plan.cells) * plan.read_px**2 for plan in plans)
-    seconds = read * _SECONDS_PER_READ_PX + stored * _SECONDS_PER_STORED_PX[config.format] + len(plans) * _SECONDS_PER_SLIDE
-    size = round(2 * stored * _BYTES_PER_PX[config.format])
+    storing = sum(num_px * _SECONDS_PER_STORED_PX[form] for num_px, form in stored)
+    seconds = read * _SECONDS_PER_READ_PX + storing + len(plans) * _SECONDS_PER_SLIDE
+    size = round(2 * sum(num_px * _BYTES_PER_PX[form] for num_px, form in stored))
     return Estimate(len(plans), num_cells, size, seconds, tuple(str(problem) for problem in problems))
+
+
+def _form(plan: SlidePlan, config: TilesConfig) -> Store:
+    """How most tiles of a slide are stored."""
+    if config.format != "auto":
+        return config.format
+    return "jxl" if plan.raw_level is None else "raw"
 
 
 def scaled(config: TilesConfig, plans: Sequence[SlidePlan]) -> TilesConfig:

@@ -6,6 +6,7 @@ that do not overlap, and the corner of a tile lies on that page's grid. Everythi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,30 @@ import tifffile
 
 from hdgan.errors import BadInput
 from hdgan.slides.protocol import SlideReader
+from hdgan.slides.tiff import unlogged
 from hdgan.store.jpeg_segments import bare
 from hdgan.store.jpeg_tiff import JpegLayout, jpeg_tiff
+
+MOST_PX = 2
+"""Pixels that a copy holds for one of the tile, at most, where nobody asked for copies: beyond that it is mostly waste."""
 
 _REMEDY = 'cut it with format = "jxl" or "png"'
 _VENDORS = ("aperio", "generic-tiff", "philips-tiff")
 """Formats whose levels are single tiled pages without overlap, as OpenSlide names them."""
 _JPEG = 7
 _COLOURS = (2, 6)
+
+
+class CannotCopyError(BadInput):
+    """The JPEG tiles of a slide cannot be copied; `why` says the reason alone, without the file."""
+
+    def __init__(self, path: Path, why: str, remedy: str = _REMEDY) -> None:
+        super().__init__(path, f"its JPEG tiles cannot be copied as they are: {why}", remedy)
+        self.why = " ".join(why.replace(str(path), "the slide").split())
+
+    def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
+        """Passes from one process to another as the plain refusal."""
+        return (BadInput, (self.where, self.what, self.remedy))
 
 
 @dataclass(frozen=True)
@@ -46,13 +63,13 @@ def raw_grid(slide: SlideReader, *, slide_mpp: float, mpp: float, tolerance: flo
     fitting = [i for i, level in enumerate(slide.levels) if abs(level.downsample * slide_mpp / mpp - 1) <= tolerance]
     if not fitting:
         scales = ", ".join(f"{level.downsample * slide_mpp:.4g}" for level in slide.levels)
-        raise _refused(slide.path, f"no level has {mpp:g} um/px (they have {scales})", f"ask for one of these scales, or {_REMEDY}")
+        raise CannotCopyError(slide.path, f"no level has {mpp:g} um/px (they have {scales})", f"ask for one of these scales, or {_REMEDY}")
     level = min(fitting, key=lambda i: abs(slide.levels[i].downsample * slide_mpp / mpp - 1))
     downsample = slide.levels[level].downsample
     if abs(downsample - round(downsample)) > 1e-9:
-        raise _refused(slide.path, f"level {level} is {downsample:.5g} times coarser than level 0, which is no whole number")
+        raise CannotCopyError(slide.path, f"level {level} is {downsample:.5g} times coarser than level 0, which is no whole number")
     if slide.vendor not in _VENDORS:
-        raise _refused(slide.path, f"a slide of format {slide.vendor} is not made of JPEG tiles that can be copied")
+        raise CannotCopyError(slide.path, f"a slide of format {slide.vendor} is not made of JPEG tiles that can be copied")
     with JpegTiles(slide.path, size_px=slide.levels[level].size_px) as tiles:
         return RawGrid(level, round(downsample), tiles.layout.tile_px)
 
@@ -68,6 +85,35 @@ def snapped(cells: Sequence[tuple[int, int]], *, grid: RawGrid, edge_px: int, si
     return tuple(found)
 
 
+def refuse_moved(grid: RawGrid, path: Path, *, cells: Sequence[tuple[int, int]], level0_px: int, size_px: int) -> None:
+    """Nothing, where tiles of `size_px` px whose corners are `cells` (edge `level0_px`, both in level-0 px) can be copied as they lie.
+
+    Raises:
+        CannotCopyError: they are not pixels of the level, a corner is off the grid, or a copy would be mostly what nobody asked for.
+    """
+    if level0_px != size_px * grid.downsample:
+        what = f"a tile of {size_px} px takes {level0_px} level-0 px, {size_px * grid.downsample} of which are as many px of level {grid.level}"
+        raise CannotCopyError(path, what)
+    steps = [tile * grid.downsample for tile in grid.tile_px]
+    off = next((cell for cell in cells if cell[0] % steps[0] or cell[1] % steps[1]), None)
+    if off is not None:
+        raise CannotCopyError(path, f"the tile at x {off[0]}, y {off[1]} is not on their grid of {steps[0]} x {steps[1]} level-0 px")
+    num_px = math.prod(-(-size_px // tile) * tile for tile in grid.tile_px)
+    if num_px > MOST_PX * size_px**2:
+        width, height = grid.tile_px
+        raise CannotCopyError(path, f"of the JPEG tiles ({width} x {height} px) that {size_px} px touch more than half would be waste")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A tile that was copied."""
+
+    encoded: bytes
+    """A TIFF (`hdgan.store.jpeg_tiff`)."""
+    is_verbatim: bool
+    """Every JPEG stream is the slide's byte for byte: none held text that was left out."""
+
+
 class JpegTiles:
     """The JPEG tiles of the page of a TIFF file that has `size_px` (width, height).
 
@@ -78,12 +124,14 @@ class JpegTiles:
     def __init__(self, path: Path, *, size_px: tuple[int, int]) -> None:
         self.path = path
         try:
-            self._tiff = tifffile.TiffFile(path)
+            with unlogged():
+                self._tiff = tifffile.TiffFile(path)
         except (OSError, ValueError, tifffile.TiffFileError) as error:
-            raise _refused(path, f"it is no TIFF file ({error})") from error
+            raise CannotCopyError(path, f"it is no TIFF file ({error})") from error
         try:
-            self._page = _page(self._tiff, path, size_px)
-            self.layout = _layout(self._page, path)
+            with unlogged():
+                self._page = _page(self._tiff, path, size_px)
+                self.layout = _layout(self._page, path)
             self._across = -(-size_px[0] // self.layout.tile_px[0])
         except BaseException:
             self._tiff.close()
@@ -96,7 +144,7 @@ class JpegTiles:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def copy(self, xy: tuple[int, int], *, size_px: int) -> bytes | None:
+    def copy(self, xy: tuple[int, int], *, size_px: int) -> Copy | None:
         """A TIFF of `size_px` x `size_px` px from `xy`, both in px of the page, `xy` on its grid; None where tiles were never scanned.
 
         Raises:
@@ -106,10 +154,12 @@ class JpegTiles:
         assert x % width == 0, "the corner lies on the grid"
         assert y % height == 0, "the corner lies on the grid"
         rows, columns = range(y // height, -(-(y + size_px) // height)), range(x // width, -(-(x + size_px) // width))
-        streams = [self._stream(row * self._across + column) for row in rows for column in columns]
+        indices = [row * self._across + column for row in rows for column in columns]
+        streams = [self._stream(index) for index in indices]
         if not all(streams):
             return None
-        return jpeg_tiff(streams, size_px=size_px, layout=self.layout)
+        is_verbatim = all(len(stream) == self._page.databytecounts[index] for index, stream in zip(indices, streams, strict=True))
+        return Copy(jpeg_tiff(streams, size_px=size_px, layout=self.layout), is_verbatim)
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -133,13 +183,13 @@ class JpegTiles:
 def _page(tiff: Any, path: Path, size_px: tuple[int, int]) -> Any:
     pages = [page for page in tiff.pages if page.is_tiled and (page.imagewidth, page.imagelength) == size_px]
     if len(pages) != 1:
-        raise _refused(path, f"{len(pages)} of its pages are tiled and have {size_px[0]} x {size_px[1]} px")
+        raise CannotCopyError(path, f"{len(pages)} of its pages are tiled and have {size_px[0]} x {size_px[1]} px")
     page = pages[0]
     if page.compression != _JPEG:
         name = getattr(page.compression, "name", page.compression)
-        raise _refused(path, f"its tiles are stored as {name}, not as JPEG")
+        raise CannotCopyError(path, f"its tiles are stored as {name}, not as JPEG")
     if page.samplesperpixel != 3 or page.bitspersample != 8 or page.planarconfig != 1 or int(page.photometric) not in _COLOURS:
-        raise _refused(path, "its JPEG tiles are not 8-bit colour")
+        raise CannotCopyError(path, "its JPEG tiles are not 8-bit colour")
     return page
 
 
@@ -151,7 +201,7 @@ def _layout(page: Any, path: Path) -> JpegLayout:
     try:
         tables = bare(given) if (given := bytes(value("JPEGTables") or b"")) else b""
     except ValueError as error:
-        raise _refused(path, f"what they share {error}") from error
+        raise CannotCopyError(path, f"what they share {error}") from error
     subsampling, black_white, positioning = value("YCbCrSubSampling"), value("ReferenceBlackWhite"), value("YCbCrPositioning")
     return JpegLayout(
         tile_px=(int(page.tilewidth), int(page.tilelength)),
@@ -161,7 +211,3 @@ def _layout(page: Any, path: Path) -> JpegLayout:
         positioning=None if positioning is None else int(positioning),
         black_white=tuple(int(v) for v in black_white) if black_white is not None and len(black_white) == 12 else None,
     )
-
-
-def _refused(path: Path, why: str, remedy: str = _REMEDY) -> BadInput:
-    return BadInput(path, f"its JPEG tiles cannot be copied as they are: {why}", remedy)

@@ -20,7 +20,7 @@ from hdgan.slides.protocol import SlideReader
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import INDEX, TileArchive, TileRow, read_rows, write_archive
 from hdgan.store.atomic import replacing_folder
-from hdgan.store.codec import LOSSLESS, Format, stem
+from hdgan.store.codec import LOSSLESS, Store, stem
 from hdgan.store.hashing import hash_file
 from hdgan.store.stage import Manifest, open_stage, read_manifest
 from hdgan.tiles import parts
@@ -31,14 +31,14 @@ from hdgan.tiles.encode import tile_source
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.images import rebuild_images
 from hdgan.tiles.keys import finished_pseudonyms
-from hdgan.tiles.plan import MPP_TOLERANCE, SlidePlan
+from hdgan.tiles.plan import MPP_TOLERANCE, SlidePlan, with_copies
 from hdgan.tiles.raw_copy import raw_grid
 from hdgan.tiles.sources import Sources, open_sources
 from hdgan.tiles.stage import STAGE
 
 
 def rebuild_tiles(
-    config: TilesConfig, *, out: Path, seed: int, base: Path, form: Format | None = None, progress: Progress = SILENT
+    config: TilesConfig, *, out: Path, seed: int, base: Path, form: Store | None = None, progress: Progress = SILENT
 ) -> Manifest:
     """Stores the tiles of the finished stage in `out` again, in `form` (that of the settings unless given); its manifest.
 
@@ -86,7 +86,7 @@ def _checked_rows(out: Path, manifest: Manifest) -> tuple[TileRow, ...]:
     return rows
 
 
-def _jobs(rows: Sequence[TileRow], sources: Sources, form: Format, out: Path) -> list[Job[None]]:
+def _jobs(rows: Sequence[TileRow], sources: Sources, form: Store, out: Path) -> list[Job[None]]:
     """One for each slide of the index, in its order."""
     plans = {plan.entry.name: plan for plan in sources.plans}
     of_slide = [(plans[name], tuple(group)) for name, group in groupby(rows, key=lambda row: row.slide)]
@@ -107,7 +107,7 @@ def _take_all(jobs: Sequence[Job[None]], crew: Crew, progress: Progress, *, tota
 
 
 def take_part(
-    plan: SlidePlan, rows: Sequence[TileRow], config: TilesConfig, form: Format, out: Path, *, progress: Progress = SILENT
+    plan: SlidePlan, rows: Sequence[TileRow], config: TilesConfig, form: Store, out: Path, *, progress: Progress = SILENT
 ) -> None:
     """Writes the part of a slide below the stage folder `out`: the tiles of its rows, named after the format, with what is stored of them.
 
@@ -119,7 +119,11 @@ def take_part(
         closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide,
     ):
         known = replace(plan, cells=tuple((row.x_px, row.y_px) for row in rows), level0_px=rows[0].level0_px)
-        planned = _on_grid(slide, known, config) if form == "raw" else known
+        planned = known
+        if form == "raw":
+            planned = _on_grid(slide, known, config)
+        elif form == "auto":  # decided on all cells, as when they were cut
+            planned = with_copies(slide, replace(plan, level0_px=known.level0_px), config)
         with closing(tile_source(slide, planned, config, form=form)) as source:
 
             def taken() -> Iterator[tuple[TileRow, bytes]]:

@@ -23,6 +23,7 @@ from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT
 from hdgan.tiles.dealing import Dealt
 from hdgan.tiles.fold_tables import tell_cases, tell_folds
 from hdgan.tiles.hits import REGIONS, UNNAMED, Hit, read_hits
+from hdgan.tiles.parts import Status
 from hdgan.tiles.pictures import COLOURS, draw_cells, draw_outlines, encode_overlay, outline_colours
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.regions import region_notes
@@ -53,6 +54,7 @@ _MEANINGS = {
     LEFT_OUT: "case left out",
 }
 _WHY_NOT = (*REASONS, LEFT_OUT)
+_STORED = {"raw": "as copies of its JPEG tiles", "jxl": "as JPEG XL"}
 _DASH = "-"
 _PARTED = ";"
 """Between the folds of a slide in `slides.csv`, where folds are by tile."""
@@ -98,7 +100,8 @@ def write_report(
     tell_folds(page, rows, dealt)
     tell_cases(page, rows, dealt, config)
     _tell_scores(page, cells, lines, config)
-    _tell_slides(page, plans, of_slide, sizes, lines, config, colours)
+    storing = {plan.entry.name: _storing(parts.read_status(parts.part_folder(out, plan.entry.name)), config) for plan in plans}
+    _tell_slides(page, plans, of_slide, sizes, lines, config, colours, storing)
     write_text(out / REPORT, page.html())
 
 
@@ -245,6 +248,7 @@ def _tell_slides(
     lines: Lines,
     config: TilesConfig,
     colours: Mapping[str, tuple[int, int, int]],
+    storing: Mapping[str, str],
 ) -> None:
     found = {cell.verdict for cells in of_slide.values() for cell in cells}
     page.heading("Slides")
@@ -263,10 +267,20 @@ def _tell_slides(
             about = [f"{group} {line[group] or _DASH}" for group in ("patient", "centre", "stain", "diagnosis")]
             about.append(f"fold {line['fold'].replace(_PARTED, ' and ') or _DASH}")
             size_mm = [edge * plan.slide_mpp / 1000 for edge in plan.size_px]
-            page.note(f"{counts or 'no cell'}. {', '.join(about)}. {size_mm[0]:.1f} x {size_mm[1]:.1f} mm at {plan.slide_mpp:g} um/px.")
+            page.note(
+                f"{counts or 'no cell'}. {', '.join(about)}. {size_mm[0]:.1f} x {size_mm[1]:.1f} mm at {plan.slide_mpp:g} um/px.{storing[name]}"
+            )
             lower, upper = (f"{PICTURES}/{name}{ending}" for ending in (".jpg", ".cells.png"))
             charts = [_chart(score, cells, config) for score in _OF_SLIDE] if cells else []
             page.layers(lower, upper, size_px=sizes[name], caption=f"{name}: {counts or 'no cell'}", charts=charts)
+
+
+def _storing(status: Status, config: TilesConfig) -> str:
+    """How the tiles of a slide were stored, and why, where that was for us to choose."""
+    if config.format != "auto" or not status.stored:
+        return ""
+    told = " and ".join(f"{num:,} {_STORED[form]}" for form, num in sorted(status.stored.items(), reverse=True))
+    return f" Stored without loss: {told} ({status.store_reason})."
 
 
 def _css(rgb: tuple[int, int, int]) -> str:

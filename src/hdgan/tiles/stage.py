@@ -131,9 +131,12 @@ def _finish(
 
 
 def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What read each slide, and why that. Another machine may read with another library and get the same pixels, so it stands in the provenance."""
+    """What read each slide, how its tiles were stored, and why. Another machine may read with another library and get the same pixels: no manifest says it."""
     found = {slide: parts.read_status(parts.part_folder(out, slide)) for slide in slides}
-    return {slide: {"reader": status.reader, "reason": status.reason} for slide, status in found.items()}
+    return {
+        slide: {"reader": status.reader, "reason": status.reason, "store": status.store, "store_reason": status.store_reason}
+        for slide, status in found.items()
+    }
 
 
 def _nothing_kept(plans: Sequence[SlidePlan], verdicts: Mapping[str, int]) -> BadInput:

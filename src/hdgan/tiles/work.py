@@ -19,18 +19,21 @@ from hdgan.progress import SILENT, Progress
 from hdgan.slides.content import content_hash
 from hdgan.slides.pseudonyms import hidden_error
 from hdgan.slides.reader import open_slide
+from hdgan.store.archive import INDEX, read_rows
 from hdgan.store.atomic import replacing_folder, write_bytes
+from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
 from hdgan.tiles import parts
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew, Job, in_order
 from hdgan.tiles.cut import cut_slide, score_cells
+from hdgan.tiles.encode import tile_source
 from hdgan.tiles.parts import Status
 from hdgan.tiles.pictures import encode_jpeg, thumbnail
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.unread import Unread
 
-PART_FORMAT = 2
+PART_FORMAT = 3
 """Number of the way in which parts are written; another one makes every part stale."""
 
 _NOT_IN_PARTS = {
@@ -67,11 +70,16 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
     if found is not None:
         return found
     since = time.monotonic()
-    with replacing_folder(part) as folder, closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide:
+    with (
+        replacing_folder(part) as folder,
+        closing(open_slide(plan.entry.path, mpp_override=plan.slide_mpp)) as slide,
+        closing(tile_source(slide, plan, config)) as source,
+    ):
         scores = score_cells(slide, plan, config, progress=progress)
         write_bytes(folder / parts.THUMBNAIL, encode_jpeg(thumbnail(scores.overview)))
         unread: list[Unread] = []
-        cells = parts.write_part(folder, cut_slide(slide, plan, config, scores=scores, unread=unread, progress=progress), unread)
+        cut = cut_slide(slide, plan, config, scores=scores, source=source, unread=unread, progress=progress)
+        cells = parts.write_part(folder, cut, unread)
         status = Status(
             key=key,
             slide=plan.entry.name,
@@ -81,6 +89,9 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
             sizes={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
             seconds=round(time.monotonic() - since, 3),
             version=metadata.version("hdgan"),
+            store=source.storing.store,
+            store_reason=source.storing.reason,
+            stored=dict(Counter(format_of(row.name) for row in read_rows(folder / INDEX))),
         )
         parts.write_status(folder, status)
     return status
