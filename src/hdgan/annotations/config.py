@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hdgan.annotations.regions import DrawOrder
 from hdgan.annotations.split import Part
+
+DrawOrder = Literal["area", "file", "class"]
+"""Which region is drawn first: the largest, the first in the file, or that of the first class in the class map."""
 
 
 class AnnotationsConfig(BaseModel):

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdgan.annotations.audit import count_pixels
+from hdgan.annotations.config import DrawOrder
 from hdgan.annotations.geojson import SUFFIXES, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
-from hdgan.annotations.regions import ClassNames, DrawOrder, paint
+from hdgan.annotations.regions import ClassNames, paint
 from hdgan.errors import BadInput, BadMask, DamagedArtifact
 from hdgan.labels import IGNORE, ClassMap, read_class_map
 from hdgan.progress import SILENT, Progress, track

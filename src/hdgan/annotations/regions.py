@@ -9,20 +9,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from hdgan.annotations.config import DrawOrder
 from hdgan.annotations.geojson import IGNORED_CLASS, Region
 from hdgan.annotations.raster import polygon_pixels
 from hdgan.errors import BadInput, BadMask
 from hdgan.labels import IGNORE, ClassMap
 from hdgan.store.geojson import shape_of
-
-DrawOrder = Literal["area", "file", "class"]
-"""Who is drawn first (and covered by the next): the largest, the first in the file, the first in the class map."""
 
 IGNORE_NAME = "ignore"
 """What a mapping file calls the ignored value."""

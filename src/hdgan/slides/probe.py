@@ -27,6 +27,9 @@ _EDGE_PX = 96
 _BEFORE_PX = 32
 """Regions begin so far before a tile's corner: they touch four tiles."""
 _LONGEST_PX = 512
+_MOST_KEPT = 4096
+_COMPARED: dict[tuple[str, int, int, int], tuple[bool, str]] = {}
+"""What came out for files, by path, bytes, time of change and inode."""
 _ALIGNED_WITHIN = 1 / 1024
 """Offset, in pixels of the level, below which blending neighbouring pixels changes no 8-bit value."""
 
@@ -45,11 +48,22 @@ def suited(slide: PyramidSlide) -> SlideReader:
     except UnsuitedError as error:
         slide.reason = str(error)
         return slide
-    is_equal, reason = compare(direct, slide)
+    is_equal, reason = _known(direct, slide)
     direct.reason = slide.reason = reason
     kept, other = (direct, slide) if is_equal else (slide, direct)
     other.close()
     return kept
+
+
+def _known(direct: DirectSlide, slide: PyramidSlide) -> tuple[bool, str]:
+    """`compare`, once in this process for a file that is not changed: planning, cutting and drawing open each slide."""
+    about = slide.path.stat()
+    key = (str(slide.path.absolute()), about.st_size, about.st_mtime_ns, about.st_ino)
+    if key not in _COMPARED:
+        if len(_COMPARED) >= _MOST_KEPT:
+            _COMPARED.clear()
+        _COMPARED[key] = compare(direct, slide)
+    return _COMPARED[key]
 
 
 def direct_twin(slide: PyramidSlide) -> DirectSlide:

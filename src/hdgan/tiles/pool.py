@@ -1,8 +1,11 @@
 """Jobs in child processes, so that a reader that crashes (a C library on a damaged slide) costs its slide and not the run.
 
 A worker that dies is replaced. Its job is tried once more, after all others: where memory was short, it then has most for itself. One that says
-nothing for too long, not a tile and not a step of an overview, hangs: it is killed, and goes the same way. Workers are
-spawned, not forked: no thread or lock of the parent is copied. They end with their parent, however it ends.
+nothing for too long, not a tile and not a step of an overview, hangs: it is killed, and goes the same way. They end with their parent, however it
+ends.
+
+Workers are spawned, so that no lock that a thread of the parent holds is copied. Only where no other thread is there to hold one, on Linux, are those
+of the first jobs forked: they have all modules at once, and a small slide is cut before a spawned one would have imported them.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,7 +41,8 @@ _STARTS_WITHIN_S = 60.0
 _TELL_EVERY_S = 0.2
 _LISTEN_S = 1.0
 _ENDS_WITHIN_S = 10.0
-_SPAWN = multiprocessing.get_context("spawn")
+_NOT_TO_BE_FORKED = ("torch", "distributed")
+"""Modules with threads of their own, which a fork would cut off."""
 
 
 class ProcessCrew:
@@ -51,6 +55,7 @@ class ProcessCrew:
         self.num_workers = num_workers
         self.max_silence_s = max_silence_s
         self._workers: list[_Worker] = []
+        self._is_new = True
 
     def __enter__(self) -> ProcessCrew:
         """The crew."""
@@ -77,12 +82,13 @@ class ProcessCrew:
                     if outcome is not None:
                         yield outcome
         finally:
+            self._is_new = False  # from now on the caller may hold files and locks that no child should keep
             self._dismiss([worker for worker in self._workers if worker.task])
 
     def _hire(self, num_waiting: int) -> None:
         num_busy = sum(worker.task is not None for worker in self._workers)
         while len(self._workers) < min(self.num_workers, num_busy + num_waiting):
-            self._workers.append(_hired())
+            self._workers.append(_hired("fork" if self._is_new and _is_alone() else "spawn"))
 
     def _hand_out(self, waiting: deque[_Task]) -> None:
         for worker in self._workers:
@@ -200,9 +206,15 @@ class _Worker:
         return self.is_ready and self.task is None
 
 
-def _hired() -> _Worker:
-    ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=serve, args=(theirs,), daemon=True, name="hdgan-tiles")
+def _is_alone() -> bool:
+    """Whether a copy of this process is as good as a new one: there is one thread, which holds no lock but those that Python lets go of in the child."""
+    return sys.platform == "linux" and threading.active_count() == 1 and not any(name in sys.modules for name in _NOT_TO_BE_FORKED)
+
+
+def _hired(way: Literal["fork", "spawn"]) -> _Worker:
+    context = multiprocessing.get_context("fork") if way == "fork" else multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process: multiprocessing.process.BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True, name="hdgan-tiles")
     with _without_main():
         process.start()
     theirs.close()  # so that the pipe ends when the worker does
@@ -247,6 +259,7 @@ def _remedy(code: int | None) -> str:
 
 def serve(pipe: Connection[Any, Any]) -> None:
     """Does the jobs that come through `pipe`, until it ends. Runs in a worker."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked one would answer as its parent does
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

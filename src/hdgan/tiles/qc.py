@@ -54,8 +54,11 @@ def draw_sheet(
     others = [cell for cell in dropped if cell not in nearest]
     shown_dropped = nearest + _some(others, num=NUM_SHOWN - len(nearest), seed=seed, name="tiles.qc.dropped")
     shown_cells = shown_kept + shown_dropped
-    jobs = [Job("the sheet of tiles", thumbs_of, (group, [plans[cell.slide] for cell in group], config)) for group in _groups(shown_cells)]
-    thumbs = [thumb for group in _done(jobs, crew, progress) for thumb in group]
+    groups = _groups(shown_cells)
+    jobs = [Job("the sheet of tiles", thumbs_of, (group, [plans[cell.slide] for cell in group], config)) for group in groups]
+    found = [thumb for group in _done(jobs, crew, progress) for thumb in group]
+    thumb_of = dict(zip((_place(cell) for group in groups for cell in group), found, strict=True))
+    thumbs = [thumb_of[_place(cell)] for cell in shown_cells]
     labels = [_label(cell.slide, cell.background) for cell in shown_cells]
     shown = list(zip(thumbs, labels, strict=True))
     stayed, gone = shown[: len(shown_kept)], shown[len(shown_kept) :]
@@ -96,9 +99,18 @@ def _done(jobs: Sequence[Job[list[np.ndarray]]], crew: Crew, progress: Progress)
             yield outcome.value or []
 
 
-def _groups(things: Sequence[Thing]) -> list[Sequence[Thing]]:
-    """Enough at once to make up for opening slides, and the same groups whoever reads them."""
-    return [things[start : start + _GROUP] for start in range(0, len(things), _GROUP)]
+def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells of whole slides, enough at once to make up for a job, and the same groups whoever reads them: each slide is opened once."""
+    groups: list[list[Cell]] = []
+    for _, of_slide in groupby(sorted(cells, key=lambda cell: cell.slide), key=lambda cell: cell.slide):
+        if not groups or len(groups[-1]) >= _GROUP:
+            groups.append([])
+        groups[-1] += of_slide
+    return groups
+
+
+def _place(cell: Cell) -> tuple[str, int, int]:
+    return cell.slide, cell.x_px, cell.y_px
 
 
 def _some(things: Sequence[Thing], *, num: int, seed: int, name: str) -> list[Thing]:
