@@ -16,7 +16,7 @@ DrawOrder = Literal["area", "file", "class"]
 class AnnotationsConfig(BaseModel):
     """Where the masks are, who drew them, what their values mean, and how they are divided."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     masks: Path | None = None
     """Folder with `<sample name>.png` and/or `<sample name>.geojson`; a relative path starts at the working folder."""

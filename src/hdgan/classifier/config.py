@@ -13,7 +13,7 @@ VALIDATION_PIXELS = 8192
 class ClassifierConfig(BaseModel):
     """The pixel classifier and its training. docs/formats/classifier.md gives the published values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: tuple[int, int] = (128, 32)
     """Widths of the two hidden layers."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class DatasetConfig(BaseModel):
     """How many labelled pairs are written, and which are held back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num: int = Field(default=1000, ge=1, le=100_000_000)
     """Pairs in the finished dataset."""

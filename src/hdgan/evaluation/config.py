@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class EvaluationConfig(BaseModel):
     """What the classifier is compared with, and what the report says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     controls: tuple[Literal["filters", "untrained", "unet"], ...] = ("filters", "untrained", "unet")
     """Methods fitted on the same annotated images: pixel classifier on colour and filters; on an untrained generator's

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class FeaturesConfig(BaseModel):
     """Which maps are tapped and how they are kept."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_blocks: int = Field(5, ge=1, le=11)
     """Blocks of the generator that are tapped, counted from the finest (paper: 5); every 3x3 convolution of each."""

@@ -53,7 +53,7 @@ _CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from
 class GeneratorConfig(BaseModel):
     """What to train, and how long. A field left out takes the preset's value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution: int = Field(64, ge=16, le=4096)
     """Edge of the generated images, px; a power of two."""

@@ -23,7 +23,7 @@ from hdgan.generator.config import GeneratorConfig
 from hdgan.samples.config import SamplesConfig
 from hdgan.tiles.config import TilesConfig
 
-_FROZEN = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunSection(BaseModel):

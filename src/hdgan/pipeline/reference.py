@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.descriptions import description
 
 _HEAD = """# Settings
 
@@ -35,7 +36,7 @@ def _sections(model: type[BaseModel], dotted: str) -> Iterator[str]:
     """One table for each section below `model`, outer ones first."""
     plain = {name: field for name, field in model.model_fields.items() if _model_in(field.annotation) is None}
     if plain:
-        rows = "".join(_row(field.alias or name, field) for name, field in plain.items())
+        rows = "".join(_row(field.alias or name, field, description(model, name)) for name, field in plain.items())
         yield f"| setting | kind | default | meaning |\n|---|---|---|---|\n{rows}"
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
@@ -43,16 +44,16 @@ def _sections(model: type[BaseModel], dotted: str) -> Iterator[str]:
             continue
         key = f"{dotted}{name}" + (".NAME" if typing.get_origin(field.annotation) is dict else "")
         is_optional = type(None) in typing.get_args(field.annotation)
-        text = _one_line(field.description or inner.__doc__ or "") + (" May be left out." if is_optional else "")
+        text = _one_line(description(model, name) or inner.__doc__ or "") + (" May be left out." if is_optional else "")
         yield f"{'##' if not dotted else '###'} [{key}]\n\n{text}\n"
         yield from _sections(inner, f"{key}.")
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo, text: str) -> str:
     default = "required" if field.is_required() else _default(field)
     limits = ", ".join(_limits(field))
     kind = _kind(field.annotation) + (f", {limits}" if limits else "")
-    return f"| `{name}` | {kind} | {default} | {_one_line(field.description or '')} |\n"
+    return f"| `{name}` | {kind} | {default} | {_one_line(text)} |\n"
 
 
 def _default(field: FieldInfo) -> str:

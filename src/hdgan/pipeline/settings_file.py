@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hdgan.errors import BadConfig, BadInput
+from hdgan.pipeline.descriptions import description
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -108,7 +109,7 @@ def _meaning(model: type[BaseModel], location: Sequence[int | str]) -> str:
     for length in range(len(names), 0, -1):
         owner = _model_at(model, names[: length - 1])
         if owner and names[length - 1] in owner.model_fields:
-            text = owner.model_fields[names[length - 1]].description
+            text = description(owner, names[length - 1])
             return f"it is: {' '.join(text.split())}" if text else ""
     return ""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class SamplesConfig(BaseModel):
     """How many images are drawn, how far from the mean, and how many are proposed for annotation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num: int = Field(default=500, ge=1, le=1_000_000)
     """Images to draw (500 in the paper). Always one at a time, in float32: a batch changes the rounding of its images."""

@@ -37,7 +37,7 @@ _WHO = {"workers", "scheduler", "max_silence_s"}
 class TilesConfig(BaseModel):
     """Which slides are cut, at what size and scale, what counts as background, and how patients are spread over folds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     slides: tuple[str, ...] = Field(min_length=1)
     """Slide files, folders, patterns such as "scans/*.svs", and slide tables (CSV with path, patient, centre, stain, diagnosis,

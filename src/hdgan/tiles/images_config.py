@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class ImagesConfig(BaseModel):
     """With this section the sources are images, each of which becomes one tile: folders, StyleGAN ZIPs, single files, or tables of images."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fit: Literal["exact", "crop", "shrink"] = "exact"
     """What is done with an image that is larger than a tile: `exact` refuses it, `crop` takes its middle at its own scale, `shrink` takes the largest square in

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class PlacementConfig(BaseModel):
     """Where tiles lie: on a grid, on the cells of the grid that hold outlined regions, or centred on outlined objects."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     way: Literal["grid", "intersecting", "centred"] = "grid"
     """`grid`: everywhere; `intersecting`: the cells of the grid that hold enough of the regions; `centred`: around each outlined object, moved inward
