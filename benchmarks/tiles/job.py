@@ -1,19 +1,24 @@
 """CPU-seconds and memory of the whole `hdgan tile` job, by format, beside the plain loop of OpenSlide and Pillow over the same tiles.
 
-    python benchmarks/tiles/job.py --cache CACHE [--slide SLIDE.tif ...] [--tile-px 4096]
+    python benchmarks/tiles/job.py --cache CACHE [--slide SLIDE.tif ...] [--tile-px 4096] [--rounds 3]
+    python benchmarks/tiles/job.py --cache CACHE --edge 0 --slide biopsy-a.tif --tile-px 1024 --max-background 0.95 --rounds 5
 
+Slides are cut whole, at their finest scale; with --max-background 0.95 all tissue of a slide stays that was scanned in pieces, as biopsy-a was.
 The plain loop knows already which tiles stay; it does `read_region(...).convert("RGB").save("x.png")` for each, with Pillow's default compression,
 and once more with compress_level=1. `hdgan tile` opens, scores, cuts, writes archive, index, folds and pages, and hashes all of it. Each way is a
-process of its own, start and workers included; memory is that of the largest. Raw copies lie on the slide's grid of JPEG tiles, which is the same
-place where the stride is a multiple of it.
+process of its own, start and workers included, with compiled modules, as an installation has them; memory is that of the largest. Raw copies lie on the
+slide's grid of JPEG tiles, which is the same place where the stride is a multiple of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import csv
+import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,13 +61,15 @@ slides = ["{slide}"]
 mpp = {mpp}
 tile_px = {tile_px}
 num_folds = 1
+max_background = {max_background}
 format = "{form}"
 """
 
 
 def main() -> None:
     parser = slide_options(__doc__)
-    parser.add_argument("--formats", nargs="+", default=["png", "jxl", "jpeg", "raw", "none"])
+    parser.add_argument("--formats", nargs="+", default=["auto", "png", "jxl", "jpeg", "raw", "none"])
+    parser.add_argument("--max-background", type=float, default=0.5, help="tiles with a larger share are dropped")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     rows = []
@@ -103,7 +110,8 @@ def measured(path: Path, options: argparse.Namespace) -> list[dict[str, object]]
 def job(path: Path, run: Path, form: str, mpp: float, options: argparse.Namespace) -> dict[str, float]:
     settings = run.with_suffix(".toml")
     settings.write_text(
-        SETTINGS.format(slide=path, mpp=mpp, tile_px=options.tile_px, form=form) + f"[generator]\nresolution = {min(64, options.tile_px)}\n"
+        SETTINGS.format(slide=path, mpp=mpp, tile_px=options.tile_px, form=form, max_background=options.max_background)
+        + f"[generator]\nresolution = {min(64, options.tile_px)}\n"
     )
     cost = timed(TILE, str(run), str(settings))
     return cost | {"mb": (run / "1-tiles" / "tiles.zip").stat().st_size / 1e6}
@@ -119,9 +127,32 @@ def timed(code: str, *arguments: str) -> dict[str, float]:
     """CPU-seconds of a Python process, start included, and its peak memory (MB)."""
     with tempfile.NamedTemporaryFile("r") as told:
         command = [sys.executable, "-c", ENDING + code, *arguments, told.name]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": compiled()}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
         seconds, kib = told.read().split()
     return {"cpu": float(seconds), "peak": int(kib) * 1024 / 1e6}
+
+
+@functools.cache
+def compiled() -> str:
+    """A folder with the compiled modules of both ways, so that no timed process compiles any."""
+    folder = tempfile.mkdtemp(prefix="job-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPYCACHEPREFIX": folder}
+    modules = [
+        "csv",
+        "openslide",
+        "numpy",
+        "hdgan.cli.main",
+        "hdgan.pipeline.run",
+        "hdgan.tiles.stage",
+        "hdgan.tiles.hiring",
+        "imagecodecs",
+        "tifffile",
+    ]
+    subprocess.run([sys.executable, "-c", f"import {', '.join(modules)}"], check=True, env=environment)
+    return folder
 
 
 def least(costs: list[dict[str, float]]) -> dict[str, float]:

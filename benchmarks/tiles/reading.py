@@ -1,6 +1,6 @@
 """CPU-seconds to read a 4096 px region into an RGB array: OpenSlide, our reader, and the mere decoding of the tiles it touches.
 
-`python benchmarks/tiles/reading.py [SLIDE ...] [--edge 20000] [--repeats 5] [--out FILE]` paints a JPEG slide, reads the same unaligned
+`python benchmarks/tiles/reading.py [SLIDE ...] [--edge 20000] [--cache CACHE] [--repeats 5] [--out FILE]` paints a JPEG slide, reads the same unaligned
 regions in all three ways by turns, compares every pixel, and prints the least time of each and their ratios. The cost of
 opening with and without the probe stands below it.
 
@@ -27,7 +27,7 @@ import openslide
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from slide import paint_slide
+from painted_slide import painted_slide
 
 from hdgan.slides.codecs import JPEG
 from hdgan.slides.direct import DirectSlide
@@ -43,13 +43,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("slides", nargs="*", type=Path)
     parser.add_argument("--edge", type=int, default=20_000, help="edge of the painted slide, px")
+    parser.add_argument(
+        "--cache", type=Path, help="folder that keeps the painted slide, that of the other benchmarks; none: it is thrown away"
+    )
     parser.add_argument("--region", type=int, default=REGION_PX, help="edge of a region, px")
     parser.add_argument("--regions", type=int, default=4, help="half of the regions of each walk")
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        painted = paint_slide(Path(folder) / "painted.tif", edge_px=options.edge) if options.edge else None
+        painted = painted_slide(options.cache or Path(folder), edge_px=options.edge) if options.edge else None
         slides = [*([painted] if painted else []), *options.slides]
         rows = [measure(path, edge=options.region, num_regions=options.regions, repeats=options.repeats) for path in slides]
     if options.out:

@@ -30,7 +30,8 @@ def test_stores_are_measured_on_a_painted_slide_that_is_kept(tmp_path):
 
 
 def test_the_whole_job_is_measured_beside_the_plain_loop(tmp_path):
-    rows = {row["way"]: row for row in run("job.py", tmp_path, "--formats", "png", "raw")}
-    assert set(rows) == {"png", "raw", "plain default", "plain 1"}
+    rows = {row["way"]: row for row in run("job.py", tmp_path, "--formats", "auto", "png", "raw", "--max-background", "0.9")}
+    assert set(rows) == {"auto", "png", "raw", "plain default", "plain 1"}
     assert all(row["cpu"] > 0 and row["peak"] > 20 and row["tiles"] > 5 for row in rows.values())
     assert rows["raw"]["mb"] < 0.5 * rows["png"]["mb"]
+    assert rows["auto"]["mb"] == rows["raw"]["mb"], "the grid of the tiles is that of the slide"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdgan.errors import BadInput
-from hdgan.slides import direct
+from hdgan.slides import codecs, direct
 from hdgan.slides.direct import DirectSlide
 from hdgan.slides.reader import open_slide
 
@@ -188,3 +188,21 @@ def write_sparse(path, *, edge=512, missing=(5, 6)):
     tiles = (None if index in missing else block for index, block in enumerate(blocks))
     tifffile.imwrite(path, tiles, shape=pixels.shape, dtype=np.uint8, tile=(128, 128), photometric="rgb", compression="zlib", metadata=None)
     return path
+
+
+def test_equal_blank_tiles_are_decoded_once_and_others_are_not_taken_for_them(tmp_path, monkeypatch):
+    pixels = np.full((512, 768, 3), 240, np.uint8)
+    pixels[128:256, 256:384] = paint(128, 128, tissue=(0, 0, 1, 1))
+    pixels[:128] = 200  # blank too, and other ones
+    path = write_coded(tmp_path / "a.tif", pixels, codec="jpeg 4:2:0", levels=1)
+    ours, reference = open_slide(path), open_slide(path, reader="openslide")
+    assert ours.reader == "direct"
+    ours._blanks.clear()
+    ours._cache.clear()
+    decoded = []
+    decode = codecs.Codec.decode
+    monkeypatch.setattr(codecs.Codec, "decode", lambda self, data, *, out: decoded.append(data) or decode(self, data, out=out))
+    for xy, size in (((0, 0), (768, 512)), ((3, 5), (700, 500)), ((64, 64), (384, 320))):
+        assert np.array_equal(ours.read(xy, level0_size=size, out_px=size), reference.read(xy, level0_size=size, out_px=size))
+    assert len(set(decoded)) >= 3
+    assert len(decoded) <= len(set(decoded)) + 2, "only the tile of tissue is decoded again"

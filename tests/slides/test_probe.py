@@ -159,3 +159,15 @@ def test_a_list_of_tiles_that_does_not_fit_the_size_is_refused(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(BadInput, match=r"has a damaged header: its level of 512 x 5120 px lists 16 tiles, and needs 160; copy it again"):
         open_slide(path)
+
+
+def test_a_file_is_compared_once_until_it_is_changed(tmp_path, monkeypatch):
+    compared = []
+    compare = probe.compare
+    monkeypatch.setattr(probe, "compare", lambda direct, slide: compared.append(slide.path) or compare(direct, slide))
+    path = write_slide(tmp_path / "a.tif", paint())
+    reasons = {open_slide(path).reason for _ in range(3)}
+    assert len(reasons) == len(compared) == 1
+    write_slide(path, paint(seed=1))
+    open_slide(path)
+    assert len(compared) == 2

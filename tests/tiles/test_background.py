@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdgan.tiles.background import density, is_background, is_background_plain, overview_mpp, shares, to_lab, white_point
+from hdgan.tiles.background import density, is_background, is_background_plain, level_below, overview_mpp, shares, to_lab, white_point
 
 
 def glass_with(tissue, *, glass=(241, 240, 242), share=0.5):
@@ -113,3 +113,20 @@ def test_density_finds_tissue_so_pale_that_its_colour_is_that_of_glass():
 def test_density_is_that_of_beer_and_lambert():
     white = np.array([200, 100, 50], np.uint8)
     assert density(np.array([[20, 10, 5], [200, 100, 50], [255, 255, 255]], np.uint8), white=white) == pytest.approx([3**0.5, 0, 0])
+
+
+@given(st.integers(1, 120), st.floats(0, 1), st.integers(0, 250), st.integers(0, 2**32 - 1))
+@settings(max_examples=200, deadline=None)
+def test_a_level_below_which_a_share_lies_is_that_of_the_sorted_levels(num, share, lowest, seed):
+    levels = np.random.default_rng(seed).integers(lowest, 256, num).astype(np.uint8)
+    assert level_below(np.bincount(levels, minlength=256), share) == pytest.approx(np.quantile(levels, share), abs=1e-9)
+
+
+@given(st.integers(185, 250), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_the_white_point_is_a_percentile_of_the_light_grey_pixels(lowest, seed):
+    pixels = np.random.default_rng(seed).integers(lowest, 256, (40, 30, 3)).astype(np.uint8)
+    flat = pixels.reshape(-1, 3)
+    light = flat[(flat.min(axis=1) > 190) & (np.ptp(flat, axis=1) < 30) & (flat.min(axis=1) < 255)]
+    assert len(light) > 100
+    assert np.array_equal(white_point(pixels), np.percentile(light, 98, axis=0).round())

@@ -248,3 +248,58 @@ def test_workers_end_with_their_parent_and_a_script_needs_no_guard(tmp_path, num
             parent.kill()
     assert all(has_ended(int(entry.name)) for entry in folder.iterdir())
     assert Path(f"{folder}.runs").read_text() == "x"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_the_workers_of_the_first_jobs_are_forked_where_no_other_thread_and_no_torch_is_there(monkeypatch):
+    ways = []
+    hired = pool._hired
+    monkeypatch.setattr(pool, "_hired", lambda way: ways.append(way) or hired(way))
+    monkeypatch.setattr(pool, "_NOT_TO_BE_FORKED", ())
+    monkeypatch.setattr(pool.threading, "active_count", lambda: 1)
+    jobs = [job(faults.double, n) for n in range(3)]
+    with ProcessCrew(2) as crew:
+        assert [outcome.value for outcome in in_order(crew.run(jobs[:1]))] == [0]
+        assert [outcome.value for outcome in in_order(crew.run(jobs))] == [0, 2, 4]
+        assert ways == ["fork", "spawn"], "the second was hired when the caller may have held a lock"
+    monkeypatch.setattr(pool.threading, "active_count", lambda: 2)
+    with ProcessCrew(1) as crew:
+        assert [outcome.value for outcome in in_order(crew.run(jobs))] == [0, 2, 4]
+    monkeypatch.setattr(pool.threading, "active_count", lambda: 1)
+    monkeypatch.setattr(pool, "_NOT_TO_BE_FORKED", ("os",))
+    with ProcessCrew(1) as crew:
+        assert [outcome.value for outcome in in_order(crew.run(jobs))] == [0, 2, 4]
+    assert ways == ["fork", "spawn", "spawn", "spawn"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_a_forked_worker_that_crashes_costs_its_job_alone_and_one_that_is_asked_to_end_does(monkeypatch):
+    monkeypatch.setattr(pool, "_is_alone", lambda: True)
+    ear = Listening()
+    with ProcessCrew(1) as crew:
+        jobs = [job(faults.die, signal.SIGSEGV), job(faults.die, signal.SIGTERM), job(faults.double, 4)]
+        outcomes = in_order(crew.run(jobs, progress=ear))
+    assert [type(outcome.problem) for outcome in outcomes] == [Crashed, Crashed, type(None)]
+    assert "SIGTERM" in str(outcomes[1].problem)
+    assert outcomes[2].value == 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
+def test_forked_workers_end_with_their_parent(tmp_path):
+    script = (
+        "import sys, threading, pathlib\nfrom hdgan.tiles import pool\nfrom hdgan.tiles.crew import Job\nfrom tests.tiles import faults\n"
+        "assert pool._is_alone()\n"
+        "with pool.ProcessCrew(2) as crew:\n"
+        "    list(crew.run([Job('a', faults.sleep_long, (pathlib.Path(sys.argv[1]),)) for _ in range(2)]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env=environment)
+    for _ in range(600):
+        if len(list(tmp_path.iterdir())) == 2:
+            break
+        time.sleep(0.05)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(workers) == 2
+    parent.kill()
+    parent.wait()
+    assert all(has_ended(worker) for worker in workers)

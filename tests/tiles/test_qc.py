@@ -7,6 +7,7 @@ from PIL import Image
 
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive
+from hdgan.tiles import qc
 from hdgan.tiles.cut import cut_slide
 from hdgan.tiles.parts import join_parts, part_folder, write_part
 from hdgan.tiles.plan import plan_slides
@@ -53,3 +54,15 @@ def test_a_thumb_shows_the_tile_that_is_stored_and_is_grey_where_the_slide_is_go
         stored = Image.fromarray(archive.read(number)).resize((128, 128), Image.Resampling.NEAREST)
         assert np.abs(np.asarray(stored).astype(int) - thumb).mean() < 1
     assert (grey == 128).all()
+
+
+def test_each_slide_is_opened_once_for_the_sheet_and_tiles_stand_in_their_order(tmp_path, cohort, config, monkeypatch):
+    plans, _ = plan_slides(config, base=cohort)
+    cells = [cell for plan in plans for cell, _ in cut_slide(open_slide(plan.entry.path), plan, config)]
+    by_name = {plan.entry.name: plan for plan in plans}
+    opened = []
+    monkeypatch.setattr(qc, "open_slide", lambda path, **named: opened.append(path) or open_slide(path, **named))
+    sheet = draw_sheet(cells, by_name, config, seed=0)
+    assert sorted(opened) == sorted(set(opened))
+    monkeypatch.setattr(qc, "_groups", lambda cells: [[cell] for cell in cells])
+    assert np.array_equal(draw_sheet(cells, by_name, config, seed=0), sheet)

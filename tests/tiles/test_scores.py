@@ -6,7 +6,7 @@ from PIL import Image, ImageFilter
 
 from hdgan.testing.painter import paint as paint_kidney
 from hdgan.tiles.background import is_background, white_point
-from hdgan.tiles.scores import blur_of, compartment_of, dark_level, is_black, is_pen, luma, measure_detail
+from hdgan.tiles.scores import _window_sums, blur_of, compartment_of, dark_level, is_black, is_pen, luma, measure_detail
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +119,11 @@ def test_glass_is_neither_ink_nor_black():
     assert not is_pen(pixels).any()
     assert not is_black(pixels).any()
     assert is_background(pixels, white=white_point(pixels), white_distance=8).all()
+
+
+@pytest.mark.parametrize("edge", [1, 2, 7, 8, 15, 16, 57, 300])
+def test_sums_over_windows_equal_those_of_every_window(edge):
+    mask = np.random.default_rng(edge).random((edge + 3, edge + 20)) < 0.8
+    mask[:edge, :edge] = True  # the largest sum there is
+    plain = np.lib.stride_tricks.sliding_window_view(mask, (edge, edge)).sum(axis=(2, 3))
+    assert np.array_equal(_window_sums(mask, edge), plain)

@@ -31,6 +31,11 @@ CACHE_BYTES = 48 << 20
 """Decoded tiles kept per reader: those on the lower border of three regions of 4096 px side by side, and more."""
 
 
+_BLANK_BYTES, _BLANK_ROOM, _MOST_BLANKS = 4096, 1 << 20, 16
+"""Compressed tiles of so few bytes hold no tissue, and where nothing was scanned they are the same bytes again and again: so many are kept decoded,
+of at most so many bytes each."""
+
+
 class DirectSlide:
     """A slide whose levels are tiled pages of a TIFF.
 
@@ -56,6 +61,7 @@ class DirectSlide:
         self._file = _File(path)
         self._cache = TileCache(CACHE_BYTES)
         self._regions = RegionMemory()
+        self._blanks: dict[tuple[int, bytes], np.ndarray] = {}
         self._complaints: dict[tuple[int, int], str] = {}
 
     def read(self, xy: tuple[int, int], *, level0_size: int | tuple[int, int], out_px: int | tuple[int, int]) -> np.ndarray:
@@ -79,6 +85,7 @@ class DirectSlide:
         """Lets go of the file."""
         self._file.close()
         self._cache.clear()
+        self._blanks.clear()
         self._regions.clear()
 
     def complaint(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> str:
@@ -144,13 +151,19 @@ class DirectSlide:
         if count == 0:
             return None
         data = self._compressed(tiles, index)
+        is_short = count <= _BLANK_BYTES and math.prod(tiles.tile_shape) <= _BLANK_ROOM
+        if is_short and (level, data) in self._blanks:
+            return self._blanks[level, data]
         try:
-            if scratch is not None:
+            if scratch is not None and not is_short:
                 return tiles.codec.decode(data, out=scratch)
             tile = tiles.codec.decode(data, out=_tile_buffer(tiles))
         except DamagedTileError as error:
             raise DamagedTileError(f"tile {index} {error}") from error
-        self._cache.put((level, index), tile)
+        if is_short and len(self._blanks) < _MOST_BLANKS:
+            self._blanks[level, data] = tile
+        elif scratch is None:
+            self._cache.put((level, index), tile)
         return tile
 
     def _compressed(self, tiles: TiledLevel, index: int) -> bytes:

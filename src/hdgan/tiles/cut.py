@@ -152,6 +152,7 @@ def cut_slide(
                     cell = _detailed(cell, taken.pixels, found, config)
                     if cell.verdict == KEPT:
                         tile = CutTile(_row(plan, config, xy=(x, y), background=cell.background, suffix=taken.suffix), taken.encoded())
+                    del taken  # the next one is read into its memory
             yield cell, tile
             progress.advance()
 

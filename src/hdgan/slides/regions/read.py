@@ -13,9 +13,8 @@ from pathlib import Path
 import shapely
 
 from hdgan.errors import BadInput
-from hdgan.slides.regions import asap, geojson, imagescope
+from hdgan.slides.regions import geojson
 from hdgan.slides.regions.drawn import Drawing, Drawings
-from hdgan.slides.regions.xml_tree import parse_xml
 from hdgan.store.geojson import read_bounded, shape_of
 from hdgan.store.hashing import hash_bytes
 from hdgan.types import Polygon
@@ -82,6 +81,9 @@ def _parsed(data: bytes, path: Path) -> tuple[str, Drawings]:
     if data.startswith(_GZIP) or begin.startswith((b"{", b"[")):
         return "qupath", geojson.read_geojson_regions(data, where=path)
     if begin.startswith(b"<"):
+        from hdgan.slides.regions import asap, imagescope  # most runs need no XML
+        from hdgan.slides.regions.xml_tree import parse_xml
+
         root = parse_xml(data, where=path)
         if root.tag == asap.ROOT:
             return "asap", asap.read_asap(root, where=path)
