@@ -119,9 +119,7 @@ def _others(sources: Sources, left_out: Sequence[str]) -> str:
     return hash_json(inputs_of(plans, sources.config, sources.inputs))
 
 
-def _is_all(
-    plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], reader: Mapping[str, str], config: TilesConfig
-) -> bool:
+def _is_all(plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], reader: Mapping[str, str], config: TilesConfig) -> bool:
     """Whether all tiles that the slide's part had are there, as they would be cut now."""
     if tuple((cell.x_px, cell.y_px) for cell in cells) != plan.cells or any(cell.verdict == LEFT_OUT for cell in cells):
         return False
@@ -152,6 +150,18 @@ def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
         parts.write_part(folder, cut(), found.unread)
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
         verdicts = dict(Counter(cell.verdict for cell in found.cells))
-        stored = dict(Counter(format_of(row.name) for row in found.rows.values()))
-        facts = {"verdicts": verdicts, "sizes": sizes, "stored": stored, "seconds": 0.0, "version": metadata.version("hdgan")}
-        parts.write_status(folder, Status(key, plan.entry.name, **found.reader, **facts))
+        reader = found.reader
+        status = Status(
+            key,
+            plan.entry.name,
+            reader["reader"],
+            reader["reason"],
+            verdicts=verdicts,
+            sizes=sizes,
+            seconds=0.0,
+            version=metadata.version("hdgan"),
+            store=reader.get("store", ""),
+            store_reason=reader.get("store_reason", ""),
+            stored=dict(Counter(format_of(row.name) for row in found.rows.values())),
+        )
+        parts.write_status(folder, status)
