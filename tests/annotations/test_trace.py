@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hdgan import optional
 from hdgan.annotations.raster import fill
 from hdgan.annotations.trace import label_pieces, signed_area, trace
+from hdgan.errors import MissingExtra
 
 masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), elements=st.sampled_from([0, 1, 2, 255]))
 
@@ -64,3 +67,12 @@ def test_pixels_that_touch_by_a_corner_only_are_two_pieces():
 def test_only_corners_are_written_down():
     (piece,) = trace(np.zeros((40, 60), np.uint8))
     assert piece.polygon[0].tolist() == [[0, 0], [60, 0], [60, 40], [0, 40]]
+
+
+def test_without_scipy_the_line_says_how_to_get_it(monkeypatch):
+    def absent(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(optional.importlib, "import_module", absent)
+    with pytest.raises(MissingExtra, match=r"scipy\.ndimage is not installed .*pip install 'hdgan\[gan\]'"):
+        list(trace(np.zeros((2, 2), np.uint8)))
