@@ -98,12 +98,12 @@ def once(out: Path, slides: Path, num_workers: int, *, delay: float, rng: np.ran
 
 
 def children(process: int) -> list[int]:
-    """The workers of a process: those of its children that were spawned to work, not the one that watches resources."""
+    """The workers of a process: its children, forked or spawned, but the one that watches resources."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-            if parent == process and b"spawn_main" in stat.with_name("cmdline").read_bytes():
+            if parent == process and b"resource_tracker" not in stat.with_name("cmdline").read_bytes():
                 found.append(int(stat.parent.name))
         except OSError:  # it has ended
             continue
