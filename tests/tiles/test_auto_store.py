@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from hdgan.tiles.what_if import what_if
 from tests.slides.jpeg_painting import COLOURS, write_jpeg_slide
 from tests.slides.outlining import square, write_qupath
 from tests.slides.painting import paint, write_slide
+
+DATA = os.environ.get("HDGAN_DATA")
 
 
 def config_of(**given_settings) -> TilesConfig:
@@ -270,3 +273,19 @@ def test_inspect_knows_what_could_be_copied(tmp_path):
     assert copying(write_jpeg_slide(tmp_path / "a.tif")).tile_px == (64, 64)
     other = copying(write_slide(tmp_path / "b.tif", paint()))
     assert (other.tile_px, other.reason) == (None, "its tiles are stored as ADOBE_DEFLATE, not as JPEG")
+
+
+@pytest.mark.skipif(not DATA, reason="HDGAN_DATA is not set")
+@pytest.mark.parametrize(
+    ("name", "mpp", "tile_px", "store"),
+    [
+        ("kidney/slides/biopsy-a.tif", 1.0, 512, "raw"),
+        ("kidney/slides/biopsy-a.tif", 1.5, 512, "jxl"),
+        ("slides/CMU-1-Small-Region.svs", 0.499, 480, "raw"),
+        ("slides/CMU-1-Small-Region.svs", 0.499, 512, "jxl"),
+    ],
+)
+def test_real_slides_are_stored_as_png_would_be(name, mpp, tile_px, store):
+    storing, forms = assert_equal(Path(DATA) / name, mpp=mpp, tile_px=tile_px, max_background=0.9)
+    assert storing.store == store
+    assert set(forms) == {store}
