@@ -8,6 +8,7 @@ from PIL import Image
 
 from hdgan.progress import Silent
 from hdgan.slides.reader import open_slide
+from hdgan.store.codec import decode, format_of
 from hdgan.tiles import cut
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNREADABLE, Cell, cut_slide, score_cells, verdict_of
 from hdgan.tiles.overview import take_overview
@@ -22,7 +23,7 @@ def planned(cohort, config):
 
 
 def decoded(tile):
-    return np.asarray(Image.open(io.BytesIO(tile.encoded)))
+    return decode(tile.encoded, format_of(tile.row.name))
 
 
 def test_a_lossless_tile_holds_the_pixels_of_its_place(cohort, config):
