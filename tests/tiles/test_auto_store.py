@@ -153,6 +153,7 @@ def test_damaged_tiles_are_recorded_as_with_png(tmp_path):
     for offset, num in (places[0], places[27]):
         data[offset + num // 2 : offset + num] = bytes(num - num // 2)
     path.write_bytes(bytes(data))
+    assert_equal(path, tile_px=64, strict=True)
     storing, forms = assert_equal(path, tile_px=64)
     assert storing.store == "raw"
     assert set(forms) == {"raw"}

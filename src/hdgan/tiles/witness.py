@@ -93,7 +93,8 @@ class Witness:
         ]
 
     def _strictly(self, xy: tuple[int, int], taken: TakenTile) -> Unread | None:
-        complaint = tiff_complaint(taken.copied) if taken.copied is not None else ""
+        is_raw = self._config.format == "raw"  # with `auto` what is known against a tile is what is known against it as PNG
+        complaint = tiff_complaint(taken.copied) if is_raw and taken.copied is not None else ""
         second = self._other()
         direct = next((reader for reader in (self._slide, second) if isinstance(reader, DirectSlide)), None)
         if direct is not None and not complaint:
