@@ -5,24 +5,15 @@ Ours (`networks.py`) and the analytic one of `hdgan.testing` both fit. Letters: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hdgan.generator.spec import TapSpec
 
-@dataclass(frozen=True)
-class TapSpec:
-    """One tapped feature map: the output of one 3x3 convolution after noise, bias and activation.
-
-    `name` is block and layer ("b64.conv1"), `resolution` the edge of the map in px.
-    """
-
-    name: str
-    channels: int
-    resolution: int
+__all__ = ["Conditional", "LatentGenerator", "TapSpec", "to_uint8"]
 
 
 class LatentGenerator(Protocol):

@@ -13,6 +13,18 @@ _ADDED = {"discriminator": "resnet"}
 """Fields that files of earlier versions lack, and what those were made with."""
 
 
+@dataclass(frozen=True)
+class TapSpec:
+    """One tapped feature map: the output of one 3x3 convolution after noise, bias and activation.
+
+    `name` is block and layer ("b64.conv1"), `resolution` the edge of the map in px.
+    """
+
+    name: str
+    channels: int
+    resolution: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
     """Shape of a generator and its discriminator (arXiv 1912.04958; channel rule of arXiv 2006.06676)."""
@@ -87,6 +99,21 @@ class NetworkSpec:
         """Whether the block at `resolution` px runs in `low_precision`."""
         lowest = max(self.resolution * 2 // 2**self.num_low_precision, 8)
         return self.low_precision != "float32" and self.num_low_precision > 0 and resolution >= lowest
+
+    def taps(self, num_blocks: int) -> tuple[TapSpec, ...]:
+        """Every 3x3 convolution of the last `num_blocks` blocks, coarse to fine; toRGB is none.
+
+        Raises:
+            BadConfig: there are fewer blocks.
+        """
+        resolutions = self.block_resolutions
+        if not 1 <= num_blocks <= len(resolutions):
+            raise BadConfig("features.num_blocks", f"{num_blocks}", f"this generator has {len(resolutions)} blocks")
+        return tuple(
+            TapSpec(f"b{resolution}.conv{i}", self.channels(resolution), resolution)
+            for resolution in resolutions[-num_blocks:]
+            for i in ((1,) if resolution == 4 else (0, 1))
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as stored beside the weights; fields that came later are left out at their first value, so that hashes stay."""

@@ -23,8 +23,7 @@ from hdgan.errors import BadConfig, DamagedArtifact
 from hdgan.generator.conditions import Conditions, one_hot
 from hdgan.generator.networks import Generator, Noise
 from hdgan.generator.noise import own_maps, seeds_of
-from hdgan.generator.protocol import TapSpec
-from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.spec import NetworkSpec, TapSpec
 from hdgan.randomness import stream
 from hdgan.training import checkpoint, seeds
 
@@ -131,14 +130,7 @@ class TrainedGenerator:
         Raises:
             BadConfig: there are fewer blocks.
         """
-        resolutions = self.spec.block_resolutions
-        if not 1 <= num_blocks <= len(resolutions):
-            raise BadConfig("features.num_blocks", f"{num_blocks}", f"this generator has {len(resolutions)} blocks")
-        return tuple(
-            TapSpec(f"b{resolution}.conv{i}", self.spec.channels(resolution), resolution)
-            for resolution in resolutions[-num_blocks:]
-            for i in ((1,) if resolution == 4 else (0, 1))
-        )
+        return self.spec.taps(num_blocks)
 
     def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Images and the tapped maps, each layer's output after noise, bias and activation."""
@@ -194,6 +186,19 @@ def load_generator(path: Path, *, device: str = "cpu") -> TrainedGenerator:
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
         raise DamagedArtifact(path, "holds weights that are not finite", "resume the training from an earlier state")
     return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=facts["trained"])
+
+
+def read_shape(path: Path) -> tuple[NetworkSpec, float | None]:
+    """The shape of the generator stored at `path` and the scale of its images in um/px, its weights left alone.
+
+    Raises:
+        DamagedArtifact: the file is missing, or no generator of ours.
+    """
+    try:
+        facts = checkpoint.read_facts(path)
+        return NetworkSpec.from_json(facts["spec"]), facts["mpp"]
+    except (ValueError, KeyError, BadConfig) as error:
+        raise DamagedArtifact(path, f"is no generator of ours ({error})", "train the generator again, or copy the file again") from error
 
 
 def untrained_like(path: Path, *, seed: int) -> TrainedGenerator:

@@ -108,6 +108,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, facts
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts of a file of `write_tensors`, without reading the tensors: they are not compared with their digest.
+
+    Raises:
+        ValueError: the file is of another kind, or has no whole header.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _about(file.metadata() or {})[0]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"not a whole file of ours ({error})") from error
+
+
 def _about(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
     """Facts and digest; files written before the two shared one key are read too."""
     about = json.loads(metadata["hdgan"])
