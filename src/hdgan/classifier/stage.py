@@ -14,7 +14,7 @@ from hdgan.classifier.ensemble import FILE, Ensemble
 from hdgan.classifier.fit import fit_member
 from hdgan.classifier.member import Epoch
 from hdgan.classifier.mlp import PixelMlp
-from hdgan.classifier.pixels import Image
+from hdgan.classifier.pixels import AnnotatedImages, Image
 from hdgan.errors import BadInput
 from hdgan.features import moments
 from hdgan.features.bank import FeatureBank
@@ -30,9 +30,22 @@ _MEMBERS = "members"
 
 
 def run_classifier(
-    config: ClassifierConfig, *, features: Path, annotations: Path, out: Path, seed: int, redo: bool = False, progress: Progress = SILENT
+    config: ClassifierConfig,
+    *,
+    features: Path,
+    annotations: Path,
+    out: Path,
+    seed: int,
+    generator: Path | None = None,
+    samples: Path | None = None,
+    members_at_once: int = 1,
+    redo: bool = False,
+    progress: Progress = SILENT,
 ) -> Manifest:
     """Fits the ensemble; epochs that were finished before an interruption are not fitted again.
+
+    `generator` and `samples` are needed where features are recomputed; then the pixels of `members_at_once` classifiers are taken in one
+    pass over the images, which changes time and memory and no bit of the result.
 
     Raises:
         BadInput: no training image is annotated, or one lacks features.
@@ -41,8 +54,10 @@ def run_classifier(
     with open_stage(out, stage="classifier", config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
         if stage.manifest is not None:
             return stage.manifest
-        bank, annotated = FeatureBank(features), AnnotationSet(annotations)
-        train, validate = (read_images(bank, annotated, annotated.split[part]) for part in ("train", "validate"))
+        bank, annotated = FeatureBank(features, generator=generator, samples=samples), AnnotationSet(annotations)
+        train, validate = (
+            AnnotatedImages(bank, annotated, annotated.split[part], members_at_once=members_at_once) for part in ("train", "validate")
+        )
         facts = {
             "num_blocks": bank.num_blocks,
             "generator_hash": bank.generator_hash,
@@ -69,11 +84,6 @@ def run_classifier(
         return manifest
 
 
-def read_images(bank: FeatureBank, annotated: AnnotationSet, names: Sequence[str]) -> list[Image]:
-    """Maps and masks of the annotated images called `names`."""
-    return [(bank.maps(name), annotated.mask(name)) for name in names]
-
-
 def fit_ensemble(
     train: Sequence[Image],
     validate: Sequence[Image],
@@ -93,7 +103,7 @@ def fit_ensemble(
     """
     if not train:
         raise BadInput("annotations", "no image is in the training part of the split", "give train at least 1")
-    standardiser = moments.measure((maps for maps, _ in train), size=train[0][1].shape[0])
+    standardiser = train.standardiser() if isinstance(train, AnnotatedImages) else _measured(train)
     members, curve = [], []
     progress.start("fitting pixel classifiers", total=config.members)
     for number in range(config.members):
@@ -119,6 +129,10 @@ def fit_ensemble(
     progress.finish()
     used = facts | {"hidden": list(config.hidden), "dropout": config.dropout}
     return Ensemble(members, standardiser=standardiser, classes=classes, taps=taps, facts=used), curve
+
+
+def _measured(images: Sequence[Image]) -> moments.Standardiser:
+    return moments.measure((maps for maps, _ in images), size=images[0][1].shape[0])
 
 
 def _kept(folder: Path, number: int, *, num_in: int, num_classes: int, config: ClassifierConfig) -> tuple[PixelMlp, list[Epoch]] | None:

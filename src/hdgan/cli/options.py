@@ -15,3 +15,18 @@ Config = Annotated[
     ),
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Make it again where settings or inputs changed. What a person drew is kept.")]
+MemoryBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-budget",
+        help="Memory that features and fitting may take, GiB; stands for features.memory_budget_gib.",
+        min=0.001,
+        show_default=False,
+    ),
+]
+DiskBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--disk-budget", help="Disk that features may take, GiB; stands for features.disk_budget_gib.", min=0.0, show_default=False
+    ),
+]

@@ -14,9 +14,19 @@ if TYPE_CHECKING:
 
 
 def run_stage(
-    stage: str, run: Path, *, config: Path | None, redo: bool, first: str | None = None, changes: Mapping[str, object] | None = None
+    stage: str,
+    run: Path,
+    *,
+    config: Path | None,
+    redo: bool,
+    first: str | None = None,
+    changes: Mapping[str, object] | None = None,
+    changed_section: str | None = None,
 ) -> None:
-    """Runs `stage` of the run in folder `run`, or all from `first` to it, and says where the outputs are. `changes` go before its settings."""
+    """Runs `stage` of the run in folder `run`, or all from `first` to it, and says where the outputs are.
+
+    `changes` go before the settings of `changed_section`, its own unless given.
+    """
     from hdgan.cli.progress import showing, span
     from hdgan.pipeline.run import open_run, run_all, run_one
     from hdgan.progress import SILENT
@@ -25,7 +35,7 @@ def run_stage(
     if stage != "generator":
         refuse_company(stage)
     is_first = rank_of().is_first
-    opened = open_run(run, config=config).changed(stage, **(changes or {}))
+    opened = open_run(run, config=config).changed(changed_section or stage, **(changes or {}))
     outcomes: tuple[Outcome, ...]
     with showing() if is_first else nullcontext(SILENT) as progress:
         if first is None:

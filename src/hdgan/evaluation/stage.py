@@ -61,7 +61,7 @@ def run_evaluation(
     with open_stage(out, stage="evaluation", config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
         if stage.manifest is not None:
             return stage.manifest
-        annotated, bank, maps = AnnotationSet(annotations), SampleBank(samples), FeatureBank(features)
+        annotated, bank, maps = AnnotationSet(annotations), SampleBank(samples), FeatureBank(features, generator=generator, samples=samples)
         names = annotated.split["test"]
         if not names:
             raise BadInput(annotations, "no image is held out for the test", "set annotations.test above 0")

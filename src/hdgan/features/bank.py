@@ -1,128 +1,175 @@
-"""Tapped maps of the annotated images on disk, at native resolution: one memory-mapped array for each image.
+"""The features of a run's annotated images: what was tapped, where it is kept, and how each image compared when it was drawn again.
 
-`maps/<name>.npy` holds all maps of an image, one after the other in the order of the taps, each `[C, S, S]` in C order.
-`features.json` has the taps, and for each image the file's hash and how the re-rendered image compared. Format: docs/formats/features.md.
+`features.json` has the taps, the source, and for each image the pixels that it was annotated on, the verdict of the comparison and the
+checksums of what is stored; `moments.npy` mean and variance of each channel. Format: docs/formats/features.md.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hdgan.errors import BadInput, DamagedArtifact
-from hdgan.generator.protocol import TapSpec
-from hdgan.store.arrays import create_array, finish_array, open_array
-from hdgan.store.atomic import read_json, write_json
-from hdgan.store.hashing import hash_file
+from hdgan.features import moments
+from hdgan.features.colour import tapping
+from hdgan.features.config import Source
+from hdgan.features.redraw import draw_checked
+from hdgan.features.sources import DiskMaps, MapSource, RecomputedMaps, refuse_missing
+from hdgan.generator.protocol import LatentGenerator
+from hdgan.generator.spec import TapSpec
+from hdgan.generator.weights import FILE, load_generator
+from hdgan.store.arrays import open_array
+from hdgan.store.atomic import read_json, write_bytes, write_json
+from hdgan.store.bank import SampleBank
 
 INDEX = "features.json"
-MAPS = "maps"
-SCHEMA = 1
+MOMENTS = "moments.npy"
+SCHEMA = 2
 
 
-class FeatureBank:
-    """A finished bank, read-only."""
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of one image."""
 
-    def __init__(self, folder: Path) -> None:
-        """Opens a features stage.
+    image_hash: str
+    """Of the pixels that its mask was drawn on."""
+    recheck: Mapping[str, Any]
+    """`outcome`, `share_changed` and `worst_level` of the comparison."""
+    checksums: Sequence[int] = ()
+    """CRC-32 of each block of 4 MiB of what is stored."""
 
-        Raises:
-            BadInput: it was not run, or by another version.
-            DamagedArtifact: its index is not as we write it.
-        """
-        self.folder = folder
-        data = read_json(folder / INDEX)
-        try:
-            if data["schema"] != SCHEMA:
-                raise BadInput(folder / INDEX, f"has schema {data['schema']}, this version reads {SCHEMA}")
-            self.taps = tuple(TapSpec(**tap) for tap in data["taps"])
-            self.hashes: dict[str, str] = dict(data["images"])
-            self.resolution = int(data["resolution"])
-            self.mpp: float | None = data["mpp"]
-            self.num_blocks = int(data["num_blocks"])
-            self.generator_hash = str(data["generator_hash"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedArtifact(folder / INDEX, f"is no list of features ({error!r})", "extract them again with --redo") from error
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of all features."""
+
+    source: Source
+    dtype: str
+    taps: tuple[TapSpec, ...]
+    resolution: int
+    """Edge of the images, px."""
+    mpp: float | None
+    num_blocks: int
+    generator_hash: str
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The images that have features."""
-        return tuple(sorted(self.hashes))
+    def um_per_coarsest_cell(self) -> float | None:
+        """Edge of the tissue that one cell of the coarsest map covers, um; None without a scale."""
+        return None if self.mpp is None else self.mpp * self.px_per_coarsest_cell
+
+    @property
+    def px_per_coarsest_cell(self) -> float:
+        """The same in px of the image."""
+        return self.resolution / min(tap.resolution for tap in self.taps)
 
     @property
     def num_channels(self) -> int:
         """Length of a pixel's feature vector."""
         return sum(tap.channels for tap in self.taps)
 
-    def maps(self, name: str) -> tuple[Tensor, ...]:
-        """The maps `[C, S, S]` of the image called `name`, views of the memory-mapped file.
+
+class FeatureBank:
+    """Finished features, read-only, wherever they come from."""
+
+    def __init__(self, folder: Path, *, generator: LatentGenerator | Path | None = None, samples: Path | None = None) -> None:
+        """Opens a features stage; `generator` (itself, or its stage) and the stage `samples` are needed where features are recomputed.
 
         Raises:
-            BadInput: it has no features.
-            DamagedArtifact: the file is missing, or of another length than the taps ask for.
+            BadInput: it was not run, or by another version.
+            DamagedArtifact: its index is not as we write it.
         """
-        if name not in self.hashes:
-            raise BadInput(self.folder, f"no features of {name!r}", "it was not annotated when features were extracted; use --redo")
-        flat = open_array(self.folder / MAPS / f"{name}.npy", is_private=True)
-        if flat.shape != (num_values(self.taps),):
-            raise DamagedArtifact(self.folder / MAPS / f"{name}.npy", f"has shape {flat.shape}", "extract the features again with --redo")
-        parts = torch.split(torch.from_numpy(flat), [tap.channels * tap.resolution**2 for tap in self.taps])
-        return tuple(part.view(tap.channels, tap.resolution, tap.resolution) for part, tap in zip(parts, self.taps, strict=True))
+        self.folder = folder
+        self._generator, self._samples = generator, samples
+        data = read_json(folder / INDEX)
+        try:
+            if data["schema"] != SCHEMA:
+                remedy = "extract the features again with --redo"
+                raise BadInput(folder / INDEX, f"has schema {data['schema']}, this version reads {SCHEMA}", remedy)
+            self.images = {name: ImageFacts(**about) for name, about in data["images"].items()}
+            taps = tuple(TapSpec(**tap) for tap in data["taps"])
+            self.facts = Facts(**{name: data[name] for name in Facts.__annotations__ if name != "taps"}, taps=taps)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DamagedArtifact(folder / INDEX, f"is no list of features ({error!r})", "extract them again with --redo") from error
+        self.taps, self.resolution, self.mpp = self.facts.taps, self.facts.resolution, self.facts.mpp
+        self.num_blocks, self.generator_hash, self.num_channels = self.facts.num_blocks, self.facts.generator_hash, self.facts.num_channels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The images that have features."""
+        return tuple(sorted(self.images))
+
+    @property
+    def is_recomputed(self) -> bool:
+        """Whether asking for maps means drawing the image."""
+        return self.facts.source == "recompute"
+
+    def maps(self, name: str) -> Sequence[Tensor]:
+        """Maps `[C, S, S]` whose channels, upsampled and concatenated, are the features of the image called `name`.
+
+        Stored ones are views of the disk, each opened when it is asked for.
+
+        Raises:
+            BadInput: it has no features, or is no longer what its latent gives.
+            DamagedArtifact: the file is missing, or has changed.
+        """
+        refuse_missing(self.folder, name, self.names)
+        return self._source.maps(name)
+
+    def standardiser(self, names: Sequence[str]) -> moments.Standardiser:
+        """Mean and deviation of each channel over all pixels of the images called `names`, of the numbers found when they were extracted.
+
+        Raises:
+            BadInput: one has no features.
+        """
+        for name in names:
+            refuse_missing(self.folder, name, self.names)
+        return moments.pooled([self._moments[self.names.index(name)] for name in names])
+
+    @cached_property
+    def _moments(self) -> Tensor:
+        path = self.folder / MOMENTS
+        found = torch.from_numpy(np.array(open_array(path)))
+        if found.shape != (len(self.images), self.num_channels, 2) or found.dtype != torch.float64:
+            raise DamagedArtifact(path, f"has shape {tuple(found.shape)}", "extract the features again with --redo")
+        return found
+
+    @cached_property
+    def _source(self) -> MapSource:
+        if not self.is_recomputed:
+            checksums = {name: about.checksums for name, about in self.images.items()}
+            return DiskMaps(self.folder, self.facts.source, self.taps, resolution=self.resolution, checksums=checksums)
+        if self._generator is None or self._samples is None:
+            raise BadInput(self.folder, "holds no maps, they are recomputed", "open it with its generator and samples")
+        network = load_generator(self._generator / FILE) if isinstance(self._generator, Path) else self._generator
+        return RecomputedMaps(self._redrawing(tapping(network, self.taps), SampleBank(self._samples)))
+
+    def _redrawing(self, network: LatentGenerator, samples: SampleBank) -> Callable[[str], tuple[Tensor, ...]]:
+        def redraw(name: str) -> tuple[Tensor, ...]:
+            annotated = self.images[name].image_hash
+            return draw_checked(network, samples, name, annotated_hash=annotated, num_blocks=self.num_blocks, dtype=self.facts.dtype)[1]
+
+        return redraw
 
 
-def num_values(taps: Sequence[TapSpec]) -> int:
-    """Numbers stored for one image."""
-    return sum(tap.channels * tap.resolution**2 for tap in taps)
-
-
-def write_maps(folder: Path, name: str, maps: Sequence[Tensor], *, dtype: str) -> str:
-    """Writes the maps `[C, S, S]` of one image; the file's hash.
-
-    Raises:
-        OutOfSpace: the disk is full; nothing is left behind.
-        BadInput: a value is not finite, or does not fit into `dtype`.
-    """
-    path = folder / MAPS / f"{name}.npy"
-    rounded = [m.detach().cpu().reshape(-1).to(getattr(torch, dtype)) for m in maps]
-    if not all(bool(torch.isfinite(m).all()) for m in rounded):
-        raise BadInput(path, f"features are not finite in {dtype}", "use float32, or check the generator")
-    array = create_array(path, (sum(len(m) for m in rounded),), dtype)
-    start = 0
-    for m in rounded:
-        array[start : start + len(m)] = m.numpy()
-        start += len(m)
-    finish_array(array)
-    return hash_file(path)
-
-
-def write_index(
-    folder: Path,
-    *,
-    taps: Sequence[TapSpec],
-    hashes: dict[str, str],
-    verdicts: dict[str, dict[str, Any]],
-    resolution: int,
-    mpp: float | None,
-    num_blocks: int,
-    generator_hash: str,
-) -> None:
-    """Writes `features.json`; the maps must be there. `um_per_coarsest_cell` says how much tissue one cell of the coarsest map covers."""
+def write_index(folder: Path, facts: Facts, images: Mapping[str, ImageFacts], *, found: Mapping[str, np.ndarray]) -> None:
+    """Writes `features.json`, and `moments.npy` of the moments `[C, 2]` in `found`; the maps must be there."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack([found[name] for name in sorted(images)]), allow_pickle=False)
+    write_bytes(folder / MOMENTS, buffer.getvalue())
     data: dict[str, Any] = {
         "schema": SCHEMA,
-        "taps": [asdict(tap) for tap in taps],
-        "images": hashes,
-        "recheck": verdicts,
-        "resolution": resolution,
-        "mpp": mpp,
-        "num_blocks": num_blocks,
-        "generator_hash": generator_hash,
-        "um_per_coarsest_cell": None if mpp is None else mpp * resolution / min(tap.resolution for tap in taps),
+        **asdict(facts),
+        "images": {name: asdict(about) for name, about in images.items()},
+        "um_per_coarsest_cell": facts.um_per_coarsest_cell,
     }
     assert math.isfinite(data["um_per_coarsest_cell"] or 0)
     write_json(folder / INDEX, data)

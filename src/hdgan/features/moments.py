@@ -37,12 +37,25 @@ def measure(images: Iterable[Sequence[Tensor]], *, size: int) -> Standardiser:
     Raises:
         ValueError: there is no image.
     """
-    found = [torch.cat([_moments(m, size) for m in maps]) for maps in images]
+    return pooled([of_image(maps, size=size) for maps in images])
+
+
+def of_image(maps: Iterable[Tensor], *, size: int) -> Tensor:
+    """Mean and variance `[sum C, 2]` float64 of each channel of the upsampled maps `[C, S, S]`."""
+    return torch.cat([_moments(m, size) for m in maps])
+
+
+def pooled(found: Sequence[Tensor]) -> Standardiser:
+    """The standardiser of several images of one size, from the moments of each.
+
+    Raises:
+        ValueError: there is no image.
+    """
     if not found:
         raise ValueError("no image to measure")
-    mean, spread = (values.mean(dim=0) for values in torch.stack(found).unbind(dim=2))
+    mean, spread = (values.mean(dim=0) for values in torch.stack(list(found)).unbind(dim=2))
     # The spread of a channel within each image, plus that of the images' means: no difference of large numbers.
-    between = (torch.stack(found)[:, :, 0] - mean).square().mean(dim=0)
+    between = (torch.stack(list(found))[:, :, 0] - mean).square().mean(dim=0)
     return Standardiser(mean.float(), (spread + between).sqrt().clamp(min=_SMALLEST_STD).float())
 
 

@@ -1,29 +1,34 @@
-"""The features stage: what the generator computed while it drew each annotated image."""
+"""The features stage: what the generator computed while it drew each annotated image, kept where the plan says."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.errors import BadInput
-from hdgan.features.bank import write_index, write_maps
+from hdgan.features import moments
+from hdgan.features.bank import Facts, ImageFacts, write_index
 from hdgan.features.colour import WithImage
-from hdgan.features.config import FeaturesConfig
-from hdgan.generator.protocol import LatentGenerator, to_uint8
+from hdgan.features.config import FeaturesConfig, Source
+from hdgan.features.planner import Choice
+from hdgan.features.redraw import draw_checked
+from hdgan.features.sources import write_maps
+from hdgan.generator.protocol import LatentGenerator
 from hdgan.generator.weights import FILE, load_generator
 from hdgan.progress import SILENT, Progress, track
-from hdgan.samples.recheck import recheck
 from hdgan.store.atomic import read_json, write_json
 from hdgan.store.bank import SampleBank
-from hdgan.store.hashing import hash_array
 from hdgan.store.stage import Manifest, manifest_hash, open_stage
+from hdgan.training.memory import trim
 
 _PARTS = "parts"
+_CHOICE = "source"
 
 
 def run_features(
@@ -34,66 +39,103 @@ def run_features(
     annotations: Path,
     out: Path,
     seed: int,
+    plan: Callable[[], Choice] | None = None,
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Writes the tapped maps of every annotated image; images done before an interruption are not done again.
+    """Checks every annotated image against its latent and keeps its features; images done before an interruption are not done again.
+
+    `plan` is asked for the source when there is something to do. Without it that is `native` where the settings say `auto`.
 
     Raises:
         BadInput: an image is no longer what its latent and this generator give, or what was annotated.
     """
     inputs = {"generator": manifest_hash(generator), "samples": manifest_hash(samples), "annotations": manifest_hash(annotations)}
-    with open_stage(out, stage="features", config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
+    with open_stage(out, stage="features", config=config.recorded(), seed=seed, inputs=inputs, redo=redo) as stage:
         if stage.manifest is not None:
             return stage.manifest
         trained = load_generator(generator / FILE)
-        network: LatentGenerator = WithImage(trained) if config.image else trained
-        bank, annotated = SampleBank(samples), AnnotationSet(annotations)
-        found = {}
-        for name in track(annotated.names, total=len(annotated), label="extracting features", progress=progress):
-            found[name] = _done(out, name) or extract(network, bank, annotated, name, config=config, out=out)
-        write_index(
-            out,
-            taps=network.taps(config.num_blocks),
-            hashes={name: part["hash"] for name, part in found.items()},
-            verdicts={name: part["recheck"] for name, part in found.items()},
-            resolution=bank.resolution,
-            mpp=bank.mpp,
-            num_blocks=config.num_blocks,
-            generator_hash=network.content_hash,
-        )
-        outcomes = Counter(part["recheck"]["outcome"] for part in found.values())
-        channels = sum(tap.channels for tap in network.taps(config.num_blocks))
-        manifest = stage.seal(counts={"images": len(found), "channels": channels, "recheck": dict(outcomes)}, keep_out=(_PARTS,))
+        choice = None if plan is None else plan()
+        source = choice.source if choice else "native" if config.source == "auto" else config.source
+        source = _begun_with(out, source)
+        counts = fill_features(trained, SampleBank(samples), AnnotationSet(annotations), config, source=source, out=out, progress=progress)
+        manifest = stage.seal(counts=counts, keep_out=(_PARTS,), also={"plan": asdict(choice)} if choice else {})
         shutil.rmtree(out / _PARTS, ignore_errors=True)
         return manifest
 
 
-def extract(
-    network: LatentGenerator, bank: SampleBank, annotated: AnnotationSet, name: str, *, config: FeaturesConfig, out: Path
+def fill_features(
+    generator: LatentGenerator,
+    bank: SampleBank,
+    annotated: AnnotationSet,
+    config: FeaturesConfig,
+    *,
+    source: Source,
+    out: Path,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Writes the maps of one annotated image after rendering it again; the file's hash and the verdict of the comparison.
+    """The counts of the features that are then in `out`, from wherever an earlier call was stopped; of any generator.
+
+    Raises:
+        BadInput: an image is no longer what its latent and this generator give, or what was annotated.
+        OutOfSpace: the disk is full; what was done before stays and is used again.
+    """
+    network: LatentGenerator = WithImage(generator) if config.image else generator
+    found = {}
+    for name in track(annotated.names, total=len(annotated), label="extracting features", progress=progress):
+        found[name] = _done(out, name) or extract(network, bank, annotated, name, config=config, source=source, out=out)
+    facts = Facts(
+        source=source,
+        dtype=config.dtype,
+        taps=network.taps(config.num_blocks),
+        resolution=bank.resolution,
+        mpp=bank.mpp,
+        num_blocks=config.num_blocks,
+        generator_hash=network.content_hash,
+    )
+    measured = {name: np.frombuffer(bytes.fromhex(part.pop("moments")), dtype="<f8").reshape(-1, 2) for name, part in found.items()}
+    write_index(out, facts, {name: ImageFacts(**part) for name, part in found.items()}, found=measured)
+    outcomes = Counter(part["recheck"]["outcome"] for part in found.values())
+    return {"images": len(found), "channels": facts.num_channels, "source": source, "recheck": dict(outcomes)}
+
+
+def extract(
+    network: LatentGenerator,
+    bank: SampleBank,
+    annotated: AnnotationSet,
+    name: str,
+    *,
+    config: FeaturesConfig,
+    source: Source,
+    out: Path,
+) -> dict[str, Any]:
+    """What is known of one annotated image after drawing it again, its maps stored if `source` stores any.
 
     Raises:
         BadInput: image, latent, generator or annotation do not belong together.
     """
-    row = bank.by_name(name)
-    if annotated.row(name).image_hash != hash_array(bank.image(row.index)):
-        raise BadInput(annotated.folder, f"the mask of {name} was drawn on another picture", "annotate the present one")
-    w = torch.from_numpy(bank.latent(row.index)).unsqueeze(0)
-    with torch.no_grad():
-        image, maps = network.render_taps(w, num_blocks=config.num_blocks)
-    if not bool(torch.isfinite(image).all()):
-        raise BadInput(
-            f"sample {name}", "its image has pixels that are not finite", "the generator's weights are broken: use an earlier snapshot"
-        )
-    verdict = recheck(network, bank, row.index, rendered=to_uint8(image)[0])
-    if not verdict.is_usable:
-        raise BadInput(bank.folder, f"{name} is not what its latent gives: {verdict.reason}", "draw the samples again with --redo")
-    compared = {"outcome": verdict.outcome, "share_changed": verdict.share_changed, "worst_level": verdict.worst_level}
-    part = {"hash": write_maps(out, name, [m[0] for m in maps], dtype=config.dtype), "recheck": compared}
+    image_hash = annotated.row(name).image_hash
+    verdict, maps = draw_checked(network, bank, name, annotated_hash=image_hash, num_blocks=config.num_blocks, dtype=config.dtype)
+    measured = moments.of_image(maps, size=bank.resolution).numpy().astype("<f8")
+    part = {
+        "image_hash": image_hash,
+        "recheck": {"outcome": verdict.outcome, "share_changed": verdict.share_changed, "worst_level": verdict.worst_level},
+        "checksums": write_maps(out, name, maps, source=source, size=bank.resolution),
+        "moments": measured.tobytes().hex(),
+    }
     write_json(_note(out, name), part)
+    del maps
+    trim()
     return part
+
+
+def _begun_with(out: Path, wanted: Source) -> Source:
+    """The source of an extraction that was interrupted, else `wanted`, noted: a plan may find other room the second time."""
+    path = out / _PARTS / _CHOICE
+    if not path.exists():
+        write_json(path, {"source": wanted})
+    found: Source = read_json(path)["source"]
+    return found
 
 
 def _note(out: Path, name: str) -> Path:

@@ -132,6 +132,6 @@ class RunConfig(BaseModel):
     def recorded(self, stage: str) -> dict[str, Any]:
         """The section of `stage` as plain data, as manifests keep it."""
         section: BaseModel | None = self.drawn_annotations if stage == "annotations" else getattr(self, stage)
-        if isinstance(section, TilesConfig | AnnotationsConfig | GeneratorConfig | SamplesConfig | DatasetConfig):
+        if isinstance(section, TilesConfig | AnnotationsConfig | GeneratorConfig | SamplesConfig | FeaturesConfig | DatasetConfig):
             return section.recorded()
         return {} if section is None else section.model_dump(mode="json", by_alias=True)

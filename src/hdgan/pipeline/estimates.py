@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hdgan.generator import footprint
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 
@@ -165,20 +166,7 @@ def held_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:
 
 def drawing_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
     """Bytes to draw one image in float32 and keep the maps of the last blocks."""
-    widest = max(4 * r * r * spec.channels(r) for r in spec.block_resolutions)
-    return 4 * widest + native_map_bytes(spec, num_blocks=num_blocks, bytes_each=4)
-
-
-def native_map_bytes(spec: NetworkSpec, *, num_blocks: int, bytes_each: int) -> float:
-    """Bytes of one image's tapped maps, two for each of the last blocks, each at its own resolution."""
-    taps = spec.block_resolutions[-num_blocks:]
-    return float(sum((1 if r == 4 else 2) * spec.channels(r) * r * r * bytes_each for r in taps))
-
-
-def upsampled_bytes(spec: NetworkSpec, *, num_blocks: int, bytes_each: int) -> float:
-    """Bytes of the same maps upsampled to image size and concatenated: what the factored prediction never builds."""
-    channels = sum((1 if r == 4 else 2) * spec.channels(r) for r in spec.block_resolutions[-num_blocks:])
-    return float(channels * spec.resolution**2 * bytes_each)
+    return float(footprint.weight_bytes(spec) + footprint.drawing_bytes(spec.taps(num_blocks)))
 
 
 def drawing_flops(spec: NetworkSpec) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 
 def cores() -> int:
@@ -18,3 +20,9 @@ def memory_bytes() -> float | None:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def free_disk_bytes(folder: Path) -> float:
+    """Bytes free on the disk that `folder` lies on, or will lie on."""
+    there = next((place for place in (folder, *folder.absolute().parents) if place.exists()), Path())
+    return float(shutil.disk_usage(there).free)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hdgan.classifier.config import VALIDATION_PIXELS
 from hdgan.errors import HdganError
 from hdgan.pipeline import estimates
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.estimates import Need
+from hdgan.pipeline.feature_plan import plan_features
 from hdgan.pipeline.machine import cores, memory_bytes
 from hdgan.pipeline.standing import Standing, standings
 from hdgan.pipeline.steps import STEPS
@@ -71,28 +71,29 @@ def make_plan(config: RunConfig, *, root: Path, base: Path) -> Plan:
     """The plan of the run in folder `root`; slides are looked for from `base` (the folder of the settings), and may be absent."""
     wanted = {step.stage: step.settings(config) for step in STEPS if step.is_wanted(config)}
     found = {standing.stage: standing for standing in standings(RunFolder(root), configs=wanted, seed=config.run.seed)}
-    slides = _slides(config, base)
+    known = _known(config, root=root, base=base)
     rows = []
     for step in STEPS:
         if step.stage in found:
             reads = ", ".join(step.reads) or "slides"
-            need, writes, notes = _NEEDS[step.stage](config, slides)
+            need, writes, notes = _NEEDS[step.stage](config, known)
             need = replace(need, memory=(need.memory or 0.0) + _LIBRARIES_BYTES)
             rows.append(Row(step.stage, found[step.stage], reads, writes, need, (*notes, *_memory_note(need))))
     return Plan(root, tuple(rows), cores())
 
 
 @dataclass(frozen=True)
-class _Slides:
-    """What is known of the slides without cutting them."""
+class _Known:
+    """What is known of the slides without cutting them, and where the run lies."""
 
+    root: Path
     num_slides: int | None
     num_tiles: int | None
     seconds: float | None
     notes: tuple[str, ...]
 
 
-def _slides(config: RunConfig, base: Path) -> _Slides:
+def _known(config: RunConfig, *, root: Path, base: Path) -> _Known:
     try:
         with open_crew(config.tiles.model_copy(update={"scheduler": None})) as crew:  # a look needs no cluster
             found = estimate(config.tiles, base=base, crew=crew)
@@ -100,14 +101,14 @@ def _slides(config: RunConfig, base: Path) -> _Slides:
         note = f"the slides are not at hand ({error})"
         num, tiles = config.run.expected_slides, config.run.expected_tiles
         reading = None if tiles is None else tiles * config.tiles.tile_px**2 * 2e-7 / cores()
-        return _Slides(num, tiles, reading, (note, *(["counts are run.expected_slides and run.expected_tiles"] if tiles else [])))
-    return _Slides(found.num_slides, found.num_cells, found.seconds, found.problems[:3])
+        return _Known(root, num, tiles, reading, (note, *(["counts are run.expected_slides and run.expected_tiles"] if tiles else [])))
+    return _Known(root, found.num_slides, found.num_cells, found.seconds, found.problems[:3])
 
 
 Found = tuple[Need, str, tuple[str, ...]]
 
 
-def _tiles(config: RunConfig, slides: _Slides) -> Found:
+def _tiles(config: RunConfig, slides: _Known) -> Found:
     edge = round(config.tiles.tile_px * config.tiles.margin)
     is_png = config.tiles.images is not None and config.tiles.format == "auto"
     each = edge**2 * estimates.TILE_BYTES_PER_PX["png" if is_png else config.tiles.format]
@@ -116,7 +117,7 @@ def _tiles(config: RunConfig, slides: _Slides) -> Found:
     return Need(12.0 * edge**2, disk, slides.seconds), writes, slides.notes
 
 
-def _generator(config: RunConfig, _slides: _Slides) -> Found:
+def _generator(config: RunConfig, _slides: _Known) -> Found:
     spec, settings = config.generator.network_spec(), config.generator.train_settings(seed=config.run.seed)
     flops = estimates.training_flops(spec, settings) * settings.kimg * 1000
     cpu = estimates.seconds_on(flops, cores=cores(), low_precision=spec.low_precision == "bfloat16")
@@ -133,7 +134,7 @@ def _generator(config: RunConfig, _slides: _Slides) -> Found:
     return Need(memory, disk, cpu, flops / estimates.GPU_FLOPS), writes, tuple(notes)
 
 
-def _samples(config: RunConfig, _slides: _Slides) -> Found:
+def _samples(config: RunConfig, _slides: _Known) -> Found:
     spec, num = config.generator.network_spec(), config.samples.num
     flops = estimates.drawing_flops(spec) * num
     encoding = num * spec.resolution**2 * 3e-7
@@ -150,7 +151,7 @@ def _samples(config: RunConfig, _slides: _Slides) -> Found:
     )
 
 
-def _annotations(config: RunConfig, _slides: _Slides) -> Found:
+def _annotations(config: RunConfig, _slides: _Known) -> Found:
     num, size = sum(config.annotations.sizes.values()), config.generator.resolution
     writes = f"{num} masks of {size} px, split {'/'.join(str(n) for n in config.annotations.sizes.values())}"
     disk = num * size**2 * estimates.MASK_BYTES_PER_PX
@@ -160,43 +161,37 @@ def _annotations(config: RunConfig, _slides: _Slides) -> Found:
     return Need(_SEGMENTER_BYTES, disk, seconds, seconds / 20), writes, (f"drawn by {config.oracle.name}, not by an expert",)
 
 
-def _features(config: RunConfig, _slides: _Slides) -> Found:
+def _features(config: RunConfig, known: _Known) -> Found:
     spec, num = config.generator.network_spec(), sum(config.annotations.sizes.values())
-    bytes_each = 2 if config.features.dtype == "float16" else 4
-    each = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=bytes_each)
-    upsampled = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=bytes_each)
+    planned = plan_features(config, root=known.root)
+    work, need = planned.work, planned.choice.need
     flops = 2 * estimates.drawing_flops(spec) * num
-    need = Need(
-        estimates.drawing_bytes(spec, num_blocks=config.features.num_blocks),
-        each * num,
-        estimates.seconds_on(flops, cores=cores()) + each * num / 3e8,
-        flops / estimates.GPU_FLOPS + each * num / 3e8,
+    seconds = estimates.seconds_on(flops, cores=cores()) + need.disk / 3e8
+    native, upsampled = (other.disk for other in planned.choice.needs if other.source != "recompute")
+    notes = (
+        f"source {planned.choice.source}: {planned.choice.reason}",
+        f"upsampled and concatenated they would be {upsampled / native:.0f} times as much as at native resolution",
     )
-    channels = round(upsampled / bytes_each / spec.resolution**2) + _colours(config)
-    note = f"upsampled and concatenated they would be {upsampled / each:.0f} times as much"
-    return need, f"{channels} channels at native resolution for {num} images", (note,)
+    writes = f"{work.num_channels} channels of {num} images, source {planned.choice.source}"
+    return Need(need.extracting, need.disk, seconds, flops / estimates.GPU_FLOPS + need.disk / 3e8), writes, notes
 
 
-def _colours(config: RunConfig) -> int:
-    """Channels of the image itself, where it is a feature."""
-    return 3 if config.features.image else 0
-
-
-def _classifier(config: RunConfig, _slides: _Slides) -> Found:
+def _classifier(config: RunConfig, known: _Known) -> Found:
     spec, c = config.generator.network_spec(), config.classifier
-    channels = estimates.upsampled_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=1) / spec.resolution**2 + _colours(config)
-    pixels = config.annotations.train * min(c.pixels_per_image, spec.resolution**2)
+    planned = plan_features(config, root=known.root)
+    work, need = planned.work, planned.choice.need
     # A pixel is seen forwards and backwards in training, forwards only in validation.
-    compared = config.annotations.sizes["validate"] * min(VALIDATION_PIXELS, spec.resolution**2)
-    flops = (6 * pixels + 2 * compared) * c.epochs * c.members * (channels * c.hidden[0] + c.hidden[0] * c.hidden[1])
-    # The maps of the annotated images stay on the disk; in memory are those of one image and the drawn pixels.
-    maps = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=4)
-    held = maps + 4 * (pixels + compared) * channels
-    writes = f"{c.members} classifiers {channels:.0f}-{c.hidden[0]}-{c.hidden[1]}-classes"
-    return Need(held, 4.0 * c.members * channels * c.hidden[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
+    widths = work.num_channels * c.hidden[0] + c.hidden[0] * c.hidden[1]
+    flops = (6 * work.table_pixels + 2 * work.validation_pixels) * c.epochs * c.members * float(widths)
+    if planned.choice.source == "recompute":
+        passes = -(-c.members // need.members_at_once)
+        flops += estimates.drawing_flops(spec) * (passes * config.annotations.train + config.annotations.sizes["validate"])
+    writes = f"{c.members} classifiers {work.num_channels}-{c.hidden[0]}-{c.hidden[1]}-classes"
+    disk = 4.0 * c.members * work.num_channels * c.hidden[0]
+    return Need(need.fitting, disk, estimates.seconds_on(2 * flops, cores=cores())), writes, ()
 
 
-def _evaluation(config: RunConfig, slides: _Slides) -> Found:
+def _evaluation(config: RunConfig, slides: _Known) -> Found:
     fitting = _classifier(config, slides)[0]
     seconds = (fitting.cpu_seconds or 0.0) * 2 + _segmenter_seconds(config, config.control.steps * config.control.batch)
     # The control on colour and filters holds the filter maps of all its training images.
@@ -208,7 +203,7 @@ def _evaluation(config: RunConfig, slides: _Slides) -> Found:
     )
 
 
-def _dataset(config: RunConfig, _slides: _Slides) -> Found:
+def _dataset(config: RunConfig, _slides: _Known) -> Found:
     spec, c = config.generator.network_spec(), config.dataset
     drawn = c.num / (1 - c.drop_share)
     hidden, heads = config.classifier.hidden, config.classifier.members
@@ -222,7 +217,7 @@ def _dataset(config: RunConfig, _slides: _Slides) -> Found:
     return need, f"{c.num} labelled pairs of {spec.resolution} px, the {c.drop_share:.0%} most uncertain dropped", ()
 
 
-def _downstream(config: RunConfig, _slides: _Slides) -> Found:
+def _downstream(config: RunConfig, _slides: _Known) -> Found:
     assert config.downstream is not None
     segmenter = config.downstream.segmenter
     seconds = 3 * _segmenter_seconds(config, segmenter.steps * segmenter.batch)
@@ -241,7 +236,7 @@ def _memory_note(need: Need) -> tuple[str, ...]:
     return (f"more memory than this machine has ({here / estimates.GIB:.0f} GiB)",)
 
 
-_NEEDS: dict[str, Callable[[RunConfig, _Slides], Found]] = {
+_NEEDS: dict[str, Callable[[RunConfig, _Known], Found]] = {
     "tiles": _tiles,
     "generator": _generator,
     "samples": _samples,

@@ -162,10 +162,14 @@ def _imported(run: Run) -> Manifest:
 
 def _features(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.features.stage import run_features
+    from hdgan.pipeline.feature_plan import plan_features
 
     return run_features(
         run.config.features,
-        **_inputs(run, "features"),
+        generator=run.stage("generator"),
+        samples=run.stage("samples"),
+        annotations=run.stage("annotations"),
+        plan=lambda: plan_features(run.config, root=run.folder.root).choice,
         out=run.stage("features"),
         seed=run.config.run.seed,
         redo=redo,
@@ -175,10 +179,15 @@ def _features(run: Run, redo: bool, progress: Progress) -> Manifest:
 
 def _classifier(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.classifier.stage import run_classifier
+    from hdgan.pipeline.feature_plan import members_at_once
 
     return run_classifier(
         run.config.classifier,
-        **_inputs(run, "classifier"),
+        features=run.stage("features"),
+        annotations=run.stage("annotations"),
+        generator=run.stage("generator"),
+        samples=run.stage("samples"),
+        members_at_once=members_at_once(run.config, root=run.folder.root),
         out=run.stage("classifier"),
         seed=run.config.run.seed,
         redo=redo,

@@ -29,6 +29,16 @@ def keep_freed_memory() -> bool:
     return all(taken)
 
 
+def trim() -> bool:
+    """Whether the C library has given memory that is free back to the system; what was freed in small blocks it keeps otherwise."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, AttributeError):  # musl has none
+        return False
+
+
 def most_held() -> float | None:
     """The most bytes of memory that this process held so far; None where the system does not tell."""
     if sys.platform.startswith("linux"):  # there `ru_maxrss` begins at what the parent held

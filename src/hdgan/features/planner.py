@@ -1,0 +1,175 @@
+"""Which source of features fits into the memory and onto the disk that there is: plain numbers, no torch.
+
+Peaks are those of a whole process above one that has imported torch and does nothing, while it extracts features and fits pixel classifiers
+on them. What is counted is in `needs`; `benchmarks/labels/memory.py` compares it with what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hdgan.errors import BadConfig
+from hdgan.features.config import Source
+from hdgan.generator.footprint import drawing_bytes, map_bytes
+from hdgan.generator.spec import TapSpec
+
+GIB = 2**30
+_BASE_BYTES = 60e6
+"""Libraries beside torch, and what the C library keeps."""
+_DRAWING_BASE_BYTES = 50e6
+"""Of the first convolution: compiled kernels and their scratch."""
+_MOMENT_BYTES = 5 * 32e6
+"""Pieces of a map in float64, of 4 million values at most."""
+_IMAGE_BYTES_PER_PX = 3 * (4 * 3 + 4)
+"""The drawn image as float32, three times while it becomes pixels, and both pictures while they are compared."""
+_GATHER_COPIES = 3
+"""The pixels of one image: from the maps, joined, transposed."""
+_MASK_BYTES_PER_PX = 45
+"""Of an image while its pixels are drawn: places, keys and weights of all that are labelled."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done, as far as memory goes."""
+
+    taps: tuple[TapSpec, ...]
+    """All maps, the image among them where it is one."""
+    resolution: int
+    """Edge of the images, px."""
+    num_images: int
+    """Annotated images."""
+    bytes_each: int
+    """Of a stored number."""
+    weights: float
+    """Bytes of the generator."""
+    table_pixels: int = 0
+    """Pixels that one classifier learns from."""
+    validation_pixels: int = 0
+    image_pixels: int = 0
+    """The most pixels taken from one image at a time."""
+    members: int = 1
+    """Classifiers."""
+
+    @property
+    def num_channels(self) -> int:
+        """Length of a pixel's feature vector."""
+        return sum(tap.channels for tap in self.taps)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one source needs: peaks of memory and what it stores, bytes."""
+
+    source: Source
+    extracting: float
+    fitting: float
+    disk: float
+    members_at_once: int = 1
+    """Classifiers whose pixels are gathered in one pass over the images, where a pass means drawing them."""
+
+    @property
+    def memory(self) -> float:
+        """The peak of a process that does both."""
+        return max(self.extracting, self.fitting)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that may be taken; `is_given`: a person said so, else it is what the machine has."""
+
+    memory: float
+    disk: float
+    is_memory_given: bool = False
+    is_disk_given: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A source, why, and what each would need."""
+
+    source: Source
+    reason: str
+    needs: tuple[Need, ...]
+
+    @property
+    def need(self) -> Need:
+        """That of the chosen one."""
+        return next(need for need in self.needs if need.source == self.source)
+
+
+def needs(work: Work, *, memory_budget: float | None = None) -> tuple[Need, ...]:
+    """What each source needs; where images are drawn again, as many classifiers share a pass as `memory_budget` leaves room for."""
+    native = map_bytes(work.taps, bytes_each=work.bytes_each)
+    upsampled = work.num_channels * work.resolution**2 * work.bytes_each
+    drawing = work.weights + _drawing_peak(work)
+    extracting = max(2 * work.weights, drawing, work.weights + native + _MOMENT_BYTES)
+    largest = max(map_bytes([tap], bytes_each=work.bytes_each) for tap in work.taps)
+    widest = max(tap.channels for tap in work.taps) * work.resolution**2 * work.bytes_each
+    table, validation, gathering = _tables(work)
+    masks = _MASK_BYTES_PER_PX * work.resolution**2
+    stored = [table + validation + max(part + gathering, masks) for part in (largest, widest)]
+    again = drawing + 2 * validation + gathering
+    at_once = 1
+    if memory_budget is not None and table:
+        at_once = int(min(max((memory_budget - _BASE_BYTES - again) // table, 1), work.members))
+    recomputed = at_once * table + max(again, masks)
+    extracting += _BASE_BYTES
+    return (
+        Need("native", extracting, _BASE_BYTES + stored[0], float(native * work.num_images)),
+        Need("recompute", extracting, _BASE_BYTES + recomputed, 0.0, at_once),
+        Need("upsampled", extracting, _BASE_BYTES + stored[1], float(upsampled * work.num_images)),
+    )
+
+
+def choose(work: Work, *, wish: Source | None, budget: Budget) -> Choice:
+    """The source for `work`: the `wish` if there is one, else the maps on the disk if they fit, else those drawn again.
+
+    What the machine has refuses nothing; what a person allowed does.
+
+    Raises:
+        BadConfig: nothing fits into what a person allowed; names the least that is needed.
+    """
+    found = needs(work, memory_budget=budget.memory)
+    if wish is not None:
+        choice = Choice(wish, "features.source asks for it", found)
+        _refuse([choice.need], budget)
+        return choice
+    native, recompute, _ = found
+    if native.disk <= budget.disk and native.memory <= budget.memory:
+        return Choice("native", "it fits into both budgets, and each image is drawn once", found)
+    if native.disk > budget.disk:
+        choice = Choice("recompute", f"native maps need {native.disk / GIB:.2g} GiB of disk, more than the budget", found)
+    elif recompute.memory <= native.memory:
+        choice = Choice("recompute", "it needs less memory than native maps", found)
+    else:
+        choice = Choice("native", "it needs the least memory", found)
+    _refuse([choice.need], budget)
+    return choice
+
+
+def _refuse(candidates: Sequence[Need], budget: Budget) -> None:
+    for need in candidates:
+        if budget.is_memory_given and need.memory > budget.memory:
+            value = f"{budget.memory / GIB:.3g} GiB of memory"
+            remedy = f"{need.source} needs {need.memory / GIB:.3g} GiB: allow that, tap fewer blocks, or draw fewer pixels"
+            raise BadConfig("features.memory_budget_gib", value, remedy)
+        if budget.is_disk_given and need.disk > budget.disk:
+            value = f"{budget.disk / GIB:.3g} GiB of disk"
+            raise BadConfig(
+                "features.disk_budget_gib", value, f"{need.source} needs {need.disk / GIB:.3g} GiB: allow that, or use recompute"
+            )
+
+
+def _drawing_peak(work: Work) -> float:
+    """Beyond the weights, from the first layer to pixels that have been compared."""
+    tapped = [tap for tap in work.taps if tap.name != "image"]
+    drawn = drawing_bytes(tapped) + _DRAWING_BASE_BYTES
+    compared = map_bytes(work.taps) + _IMAGE_BYTES_PER_PX * work.resolution**2
+    return max(drawn, compared)
+
+
+def _tables(work: Work) -> tuple[float, float, float]:
+    """Bytes of one classifier's pixels, of those it is compared on, and of copies while they are gathered."""
+    each = 4 * work.num_channels + 8
+    return float(work.table_pixels * each), float(work.validation_pixels * each), float(_GATHER_COPIES * work.image_pixels * each)

@@ -1,0 +1,52 @@
+"""What a generator takes in memory while it draws, in plain numbers (no torch).
+
+The weights are counted. The rest was measured by the peak of whole processes on a CPU, from 256 to 2048 px (`benchmarks/labels/memory.py`): it
+is largest in the last convolution, which holds its input, the input times the styles, its output and one reordered copy, beside the maps that
+are kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from hdgan.generator.spec import NetworkSpec, TapSpec
+
+_LARGEST_MAPS_AT_ONCE = 4
+_FLOAT_BYTES = 4
+
+
+def weight_bytes(spec: NetworkSpec) -> int:
+    """Bytes of the generator's weights, the mean latent and the stored noise maps, float32."""
+    widths = [spec.z_dim + (spec.w_dim if spec.label_dim else 0), *[spec.w_dim] * spec.mapping_layers]
+    num = sum((a + 1) * b for a, b in itertools.pairwise(widths)) + spec.w_dim
+    num += (spec.label_dim + 1) * spec.w_dim if spec.label_dim else 0
+    previous = 0
+    for r in spec.block_resolutions:
+        c = spec.channels(r)
+        layers = [c] if r == 4 else [previous, c]
+        num += sum((spec.w_dim + 1) * i + 9 * i * c + c for i in layers)  # affine, convolution, bias
+        num += (spec.w_dim + 1) * c + (c + 1) * spec.image_channels  # toRGB
+        if r >= spec.noise_from_px:
+            num += len(layers) * (1 + (r * r if spec.noise_maps == "shared" else 0))
+        if r == 4:
+            num += 16 * c if spec.start == "constant" else (spec.w_dim + 1) * 16 * c
+        previous = c
+    return _FLOAT_BYTES * num
+
+
+def map_bytes(taps: Sequence[TapSpec], *, bytes_each: int = _FLOAT_BYTES) -> int:
+    """Bytes of one image's maps at their own resolutions."""
+    return sum(tap.channels * tap.resolution**2 * bytes_each for tap in taps)
+
+
+def drawing_bytes(taps: Sequence[TapSpec]) -> int:
+    """The most bytes beyond the weights while one image is drawn in float32 and the maps `taps`, coarse to fine, are kept.
+
+    A generator of ours has two of its largest maps in its last block.
+    """
+    largest = max(taps, key=lambda tap: (tap.resolution, tap.channels))
+    before = [tap for tap in taps if tap.resolution < largest.resolution]
+    if not before:  # the block before the last is held all the same, with up to twice the channels at a quarter of the cells
+        before = [TapSpec("", 2 * largest.channels, largest.resolution // 2)]
+    return map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest])
