@@ -39,13 +39,6 @@ def test_memory_of_a_training_pass_is_near_the_traced_one(resolution, base, bloc
     assert two - one == pytest.approx(TRACED[resolution, base, blocks], rel=0.1)
 
 
-def test_maps_of_4096_px_are_992_mib_native_and_16_times_that_upsampled():
-    spec = NetworkSpec(resolution=4096, channel_base=32768)
-    native = estimates.native_map_bytes(spec, num_blocks=5, bytes_each=2)
-    assert native == 992 * 2**20
-    assert estimates.upsampled_bytes(spec, num_blocks=5, bytes_each=2) == pytest.approx(15.5 * estimates.GIB)
-
-
 def test_a_published_training_speed_is_met_within_a_factor_of_two():
     spec = NetworkSpec(resolution=1024, **presets.network("auto", 1024))
     settings = TrainSettings(**presets.training("auto", 1024))

@@ -24,7 +24,9 @@ def planned(recipe: str, root: Path):
 
 
 def test_the_paper_setting_is_planned_without_the_slides(tmp_path):
-    _, plan = planned("tma_4096", tmp_path)
+    config, _ = planned("tma_4096", tmp_path)
+    features = config.features.model_copy(update={"source": "native"})
+    plan = make_plan(config.model_copy(update={"features": features}), root=tmp_path, base=RECIPES)
     rows = {row.stage: row for row in plan.rows}
     assert tuple(rows) == STAGES[:-1]
     assert "32732 tiles of 4096 px" in rows["tiles"].writes
@@ -43,6 +45,21 @@ def test_a_plan_tells_of_each_stage_what_it_reads_writes_and_needs(tmp_path):
         at = next(i for i, line in enumerate(lines) if line.startswith(f"{stage}  ["))
         assert [line.split()[0] for line in lines[at + 1 : at + 5]] == ["reads", "writes", "memory", "time"]
     assert lines[-1].startswith("still to do: disk ")
+
+
+def test_features_that_the_disk_cannot_hold_are_planned_to_be_drawn_again_for_each_pass(tmp_path):
+    config, _ = planned("tma_4096", tmp_path)
+    needs = {}
+    for disk, memory in ((100.0, 64.0), (1.0, 64.0), (1.0, 8.0)):
+        features = config.features.model_copy(update={"disk_budget_gib": disk, "memory_budget_gib": memory})
+        classifier = config.classifier.model_copy(update={"members": 5})
+        changed = config.model_copy(update={"features": features, "classifier": classifier})
+        rows = {row.stage: row for row in make_plan(changed, root=tmp_path, base=RECIPES).rows}
+        assert f"source {'native' if disk > 50 else 'recompute'}" in rows["features"].writes
+        needs[disk, memory] = [rows[stage].need for stage in ("features", "classifier")]
+    assert needs[1.0, 64.0][0].disk == 0
+    assert needs[100.0, 64.0][1].cpu_seconds < needs[1.0, 64.0][1].cpu_seconds < needs[1.0, 8.0][1].cpu_seconds
+    assert needs[1.0, 8.0][1].memory < 8 * 2**30 + planning._LIBRARIES_BYTES < needs[1.0, 64.0][1].memory
 
 
 def test_what_is_current_is_not_counted(tmp_path):

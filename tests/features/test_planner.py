@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hdgan.errors import BadConfig
+from hdgan.features.planner import GIB, Budget, Work, choose, needs
+from hdgan.generator.footprint import weight_bytes
+from hdgan.generator.spec import NetworkSpec, TapSpec
+
+SPEC = NetworkSpec(resolution=4096, channel_base=32768)
+PAPER = Work(
+    taps=(*SPEC.taps(5), TapSpec("image", 3, 4096)),
+    resolution=4096,
+    num_images=36,
+    bytes_each=4,
+    weights=weight_bytes(SPEC),
+    table_pixels=16 * 2048,
+    validation_pixels=4 * 8192,
+    image_pixels=8192,
+    members=5,
+)
+PLENTY = Budget(memory=1000 * GIB, disk=10_000 * GIB)
+
+
+def test_what_each_source_stores_follows_from_the_shapes():
+    native, recompute, upsampled = needs(PAPER)
+    assert native.disk == 36 * (2 * 992 * 2**20 + 3 * 4096**2 * 4)
+    assert upsampled.disk == 36 * 499 * 4096**2 * 4
+    assert recompute.disk == 0
+    assert [need.source for need in (native, recompute, upsampled)] == ["native", "recompute", "upsampled"]
+
+
+def test_sixteen_images_of_4096_px_are_fitted_in_less_than_six_gb_whatever_is_recomputed():
+    for num_images in (16, 36):
+        native, recompute, _ = needs(dataclasses.replace(PAPER, num_images=num_images), memory_budget=6e9)
+        assert max(native.memory, recompute.memory) < 6e9
+
+
+def test_native_maps_are_taken_where_they_fit_and_images_drawn_again_where_the_disk_is_too_small():
+    assert choose(PAPER, wish=None, budget=PLENTY).source == "native"
+    small = choose(PAPER, wish=None, budget=Budget(1000 * GIB, 10 * GIB))
+    assert small.source == "recompute"
+    assert "more than the budget" in small.reason
+    assert choose(PAPER, wish="upsampled", budget=PLENTY).reason == "features.source asks for it"
+
+
+def test_what_a_person_allowed_refuses_and_what_the_machine_has_does_not():
+    tight = Budget(memory=0.5 * GIB, disk=0.5 * GIB)
+    assert choose(PAPER, wish=None, budget=tight).source == "recompute"
+    with pytest.raises(BadConfig, match=r"memory_budget_gib: 0\.5 GiB of memory.*recompute needs [34]\.\d* GiB"):
+        choose(PAPER, wish=None, budget=dataclasses.replace(tight, is_memory_given=True))
+    with pytest.raises(BadConfig, match=r"disk_budget_gib: 0\.5 GiB of disk.*native needs 7\d\.?\d* GiB"):
+        choose(PAPER, wish="native", budget=dataclasses.replace(tight, is_disk_given=True))
+    assert choose(PAPER, wish=None, budget=dataclasses.replace(tight, is_disk_given=True)).source == "recompute"
+
+
+@given(st.floats(0.1, 100), st.integers(1, 20), st.integers(1, 300_000))
+def test_as_many_classifiers_share_a_pass_as_there_is_room_for(budget_gib, members, pixels):
+    work = dataclasses.replace(PAPER, members=members, table_pixels=16 * pixels, image_pixels=max(8192, pixels))
+    found = needs(work, memory_budget=budget_gib * GIB)[1]
+    assert 1 <= found.members_at_once <= members
+    more = dataclasses.replace(found, members_at_once=found.members_at_once + 1)
+    if found.members_at_once > 1:
+        assert found.fitting <= budget_gib * GIB
+    if found.members_at_once < members:
+        one = needs(dataclasses.replace(work, members=more.members_at_once), memory_budget=1e15)[1]
+        assert one.fitting > budget_gib * GIB
+
+
+def test_half_precision_halves_the_disk_and_never_takes_more_memory():
+    full, half = (needs(dataclasses.replace(PAPER, bytes_each=size)) for size in (4, 2))
+    for ours, theirs in zip(half, full, strict=True):
+        assert ours.disk == theirs.disk / 2
+        assert ours.memory <= theirs.memory
