@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--pixels", type=int, default=2048)
+    parser.add_argument("--channel-base", type=int, help="that of the published networks unless given")
+    parser.add_argument("--num-blocks", type=int, default=5)
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--dtype", choices=["float32", "float16"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
@@ -55,7 +57,7 @@ def main() -> None:
     if options.make:
         from scene import make
 
-        make(options.make, resolution=options.resolutions[0], num=options.images)
+        make(options.make, resolution=options.resolutions[0], num=options.images, base=options.channel_base)
         print("{}")
         return
     rows = [row for resolution in options.resolutions for row in compare(resolution, options)]
@@ -71,9 +73,11 @@ def compare(resolution: int, options: argparse.Namespace) -> list[dict[str, Any]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "run"
         script = Path(__file__).resolve()
-        child(script, "--make", root, "--resolutions", resolution, "--images", options.images, threads=options.threads)
+        base = [] if options.channel_base is None else ["--channel-base", options.channel_base]
+        child(script, "--make", root, "--resolutions", resolution, "--images", options.images, *base, threads=options.threads)
         for source in options.sources:
             fields = {"source": source, "members": options.members, "pixels": options.pixels, "dtype": options.dtype}
+            fields["num_blocks"] = options.num_blocks
             (root / "config.toml").write_text(settings(resolution, options.images, **fields))
             row = {"resolution": resolution, "images": options.images} | child(script, "--worker", root, threads=options.threads)
             print(line(row), flush=True)

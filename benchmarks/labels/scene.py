@@ -58,8 +58,8 @@ def settings(resolution: int, num: int, **fields: Any) -> str:
     return SETTINGS.format(resolution=resolution, memory_budget=line, **split(num), **(usual | fields))
 
 
-def make(root: Path, *, resolution: int, num: int) -> None:
-    """Writes generator, samples and annotations of the run in `root`; `num` images are drawn."""
+def make(root: Path, *, resolution: int, num: int, base: int | None = None) -> None:
+    """Writes generator, samples and annotations of the run in `root`; `num` images are drawn. `base`: channel base, the published one unless given."""
     from hdgan.annotations.stage import run_annotations
     from hdgan.generator.networks import Generator
     from hdgan.generator.spec import NetworkSpec
@@ -77,8 +77,9 @@ def make(root: Path, *, resolution: int, num: int) -> None:
     write_text(root / "config.toml", settings(resolution, num))
     run = open_run(root)
     seeds.reseed(0, "benchmark")
+    spec = NetworkSpec(resolution=resolution, channel_base=base or channel_base(resolution))
     with open_stage(run.stage("generator"), stage="generator", config={}, seed=0, inputs={}) as stage:
-        network = TrainedGenerator(Generator(NetworkSpec(resolution=resolution, channel_base=channel_base(resolution))), mpp=1.0).network
+        network = TrainedGenerator(Generator(spec), mpp=1.0).network
         save_generator(stage.path / FILE, network, mpp=1.0, trained={})
         stage.seal(counts={})
     inputs = {"generator": manifest_hash(run.stage("generator"))}

@@ -134,7 +134,7 @@ def test_an_interrupted_extraction_goes_on_with_the_source_that_it_began_with(ru
 
 def test_a_budget_that_nothing_fits_is_refused_before_anything_is_drawn(run):
     opened = open_run(run.root).changed("features", memory_budget_gib=0.01)
-    with pytest.raises(BadConfig, match="features.memory_budget_gib: 0.01 GiB of memory"):
+    with pytest.raises(BadConfig, match=r"features\.memory_budget_gib: 0\.01 GiB of memory"):
         run_one(opened, "features")
     assert not (run.root / "5-features" / "features.json").exists()
 
