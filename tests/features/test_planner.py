@@ -20,7 +20,6 @@ PAPER = Work(
     weights=weight_bytes(SPEC),
     table_pixels=16 * 2048,
     validation_pixels=4 * 8192,
-    image_pixels=8192,
     members=5,
 )
 PLENTY = Budget(memory=1000 * GIB, disk=10_000 * GIB)
@@ -60,7 +59,7 @@ def test_what_a_person_allowed_refuses_and_what_the_machine_has_does_not():
 
 @given(st.floats(0.1, 100), st.integers(1, 20), st.integers(1, 300_000))
 def test_as_many_classifiers_share_a_pass_as_there_is_room_for(budget_gib, members, pixels):
-    work = dataclasses.replace(PAPER, members=members, table_pixels=16 * pixels, image_pixels=max(8192, pixels))
+    work = dataclasses.replace(PAPER, members=members, table_pixels=16 * pixels)
     found = needs(work, memory_budget=budget_gib * GIB)[1]
     assert 1 <= found.members_at_once <= members
     more = dataclasses.replace(found, members_at_once=found.members_at_once + 1)

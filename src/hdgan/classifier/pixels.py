@@ -26,6 +26,9 @@ Table = tuple[Tensor, Tensor]
 """Features `[P, C]` float32 and classes `[P]` int64 of pixels."""
 
 
+_GATHERED_VALUES = 2_000_000
+
+
 class AnnotatedImages(Sequence[Image]):
     """Annotated images of a run, opened one at a time when they are asked for and held by nobody else.
 
@@ -141,12 +144,19 @@ def _tables(images: Sequence[Image], names: Sequence[str], *, num: int, balance:
         tables = tables or [(torch.empty(length, sum(len(m) for m in maps)), torch.empty(length, dtype=torch.int64)) for length in lengths]
         for number, ((features, classes), (rows, columns, labels)) in enumerate(zip(tables, drawn, strict=True)):
             part = slice(done[number], done[number] + len(rows))
-            features[part] = gather(maps, rows, columns, size=mask.shape[0])
+            _gather_into(features[part], maps, rows, columns, size=mask.shape[0])
             classes[part] = labels
             done[number] = part.stop
         del maps  # before the next image is opened
         trim()
     return tables
+
+
+def _gather_into(features: Tensor, maps: Sequence[Tensor], rows: Tensor, columns: Tensor, *, size: int) -> None:
+    """Fills `features [P, C]`, some pixels at a time: on the way there are six copies of them."""
+    num = max(1, _GATHERED_VALUES // features.shape[1])
+    for place, its_rows, its_columns in zip(*(torch.split(values, num) for values in (features, rows, columns)), strict=True):
+        place.copy_(gather(maps, its_rows, its_columns, size=size))
 
 
 def _as_tensors(rows: np.ndarray, columns: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

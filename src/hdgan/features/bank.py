@@ -6,7 +6,6 @@ checksums of what is stored; `moments.npy` mean and variance of each channel. Fo
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,9 +26,10 @@ from hdgan.features.sources import DiskMaps, MapSource, RecomputedMaps, refuse_m
 from hdgan.generator.protocol import LatentGenerator
 from hdgan.generator.spec import TapSpec
 from hdgan.generator.weights import FILE, load_generator
-from hdgan.store.arrays import open_array
-from hdgan.store.atomic import read_json, write_bytes, write_json
+from hdgan.store.arrays import open_array, write_array
+from hdgan.store.atomic import read_json, write_json
 from hdgan.store.bank import SampleBank
+from hdgan.training.memory import trim
 
 INDEX = "features.json"
 MOMENTS = "moments.npy"
@@ -150,6 +150,7 @@ class FeatureBank:
         if self._generator is None or self._samples is None:
             raise BadInput(self.folder, "holds no maps, they are recomputed", "open it with its generator and samples")
         network = load_generator(self._generator / FILE) if isinstance(self._generator, Path) else self._generator
+        trim()
         return RecomputedMaps(self._redrawing(tapping(network, self.taps), SampleBank(self._samples)))
 
     def _redrawing(self, network: LatentGenerator, samples: SampleBank) -> Callable[[str], tuple[Tensor, ...]]:
@@ -162,9 +163,8 @@ class FeatureBank:
 
 def write_index(folder: Path, facts: Facts, images: Mapping[str, ImageFacts], *, found: Mapping[str, np.ndarray]) -> None:
     """Writes `features.json`, and `moments.npy` of the moments `[C, 2]` in `found`; the maps must be there."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack([found[name] for name in sorted(images)]), allow_pickle=False)
-    write_bytes(folder / MOMENTS, buffer.getvalue())
+    rows = np.stack([found[name] for name in sorted(images)])
+    write_array(folder / MOMENTS, rows.shape, rows.dtype, [rows])
     data: dict[str, Any] = {
         "schema": SCHEMA,
         **asdict(facts),

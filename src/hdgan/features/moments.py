@@ -16,7 +16,7 @@ from torch import Tensor
 from hdgan.features.upsample import AxisSums, axis_sums
 
 _SMALLEST_STD = 1e-6  # a dead channel stays at 0 instead of blowing up
-_CHUNK_VALUES = 4_000_000
+_CHUNK_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)

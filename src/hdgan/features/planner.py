@@ -15,16 +15,20 @@ from hdgan.generator.footprint import drawing_bytes, map_bytes
 from hdgan.generator.spec import TapSpec
 
 GIB = 2**30
-_BASE_BYTES = 60e6
-"""Libraries beside torch, and what the C library keeps."""
-_DRAWING_BASE_BYTES = 50e6
-"""Of the first convolution: compiled kernels and their scratch."""
-_MOMENT_BYTES = 5 * 32e6
-"""Pieces of a map in float64, of 4 million values at most."""
+_BASE_BYTES = 48e6
+"""Libraries beside torch."""
+_LOADED_COPIES = 2.3
+"""Of the weights while they are read and checked."""
+_MOMENT_BYTES = 80e6
+"""Pieces of a map in float64."""
 _IMAGE_BYTES_PER_PX = 3 * (4 * 3 + 4)
 """The drawn image as float32, three times while it becomes pixels, and both pictures while they are compared."""
-_GATHER_COPIES = 3
-"""The pixels of one image: from the maps, joined, transposed."""
+_FITTING_BASE_BYTES = 168e6
+"""Libraries, those that torch imports for an optimiser among them."""
+_STEP_BYTES = 40e6
+"""Of a step of an optimiser, and of predicting pixels of the validation."""
+_GATHERING_BYTES = 45e6
+"""Some pixels on their way from the maps."""
 _MASK_BYTES_PER_PX = 45
 """Of an image while its pixels are drawn: places, keys and weights of all that are labelled."""
 
@@ -46,8 +50,6 @@ class Work:
     table_pixels: int = 0
     """Pixels that one classifier learns from."""
     validation_pixels: int = 0
-    image_pixels: int = 0
-    """The most pixels taken from one image at a time."""
     members: int = 1
     """Classifiers."""
 
@@ -102,23 +104,22 @@ def needs(work: Work, *, memory_budget: float | None = None) -> tuple[Need, ...]
     """What each source needs; where images are drawn again, as many classifiers share a pass as `memory_budget` leaves room for."""
     native = map_bytes(work.taps, bytes_each=work.bytes_each)
     upsampled = work.num_channels * work.resolution**2 * work.bytes_each
-    drawing = work.weights + _drawing_peak(work)
-    extracting = max(2 * work.weights, drawing, work.weights + native + _MOMENT_BYTES)
-    largest = max(map_bytes([tap], bytes_each=work.bytes_each) for tap in work.taps)
-    widest = max(tap.channels for tap in work.taps) * work.resolution**2 * work.bytes_each
-    table, validation, gathering = _tables(work)
+    drawing = work.weights + max(_drawing_peak(work), native + _MOMENT_BYTES)
+    extracting = _BASE_BYTES + max(_LOADED_COPIES * work.weights, drawing)
+    # Of what lies on the disk one map is in memory at a time.
+    opened = [max(tap.channels * (edge or tap.resolution) ** 2 * work.bytes_each for tap in work.taps) for edge in (None, work.resolution)]
+    table, validation = (float(num * (4 * work.num_channels + 8)) for num in (work.table_pixels, work.validation_pixels))
     masks = _MASK_BYTES_PER_PX * work.resolution**2
-    stored = [table + validation + max(part + gathering, masks) for part in (largest, widest)]
-    again = drawing + 2 * validation + gathering
+    stored = [_FITTING_BASE_BYTES + validation + table + max(part + _GATHERING_BYTES, _STEP_BYTES, masks) for part in opened]
+    again = max(drawing, work.weights + max(native + _GATHERING_BYTES, validation + _STEP_BYTES), masks)
+    recomputed = _FITTING_BASE_BYTES + validation + again
     at_once = 1
     if memory_budget is not None and table:
-        at_once = int(min(max((memory_budget - _BASE_BYTES - again) // table, 1), work.members))
-    recomputed = at_once * table + max(again, masks)
-    extracting += _BASE_BYTES
+        at_once = int(min(max((memory_budget - recomputed) // table, 1), work.members))
     return (
-        Need("native", extracting, _BASE_BYTES + stored[0], float(native * work.num_images)),
-        Need("recompute", extracting, _BASE_BYTES + recomputed, 0.0, at_once),
-        Need("upsampled", extracting, _BASE_BYTES + stored[1], float(upsampled * work.num_images)),
+        Need("native", extracting, stored[0], float(native * work.num_images)),
+        Need("recompute", extracting, recomputed + at_once * table, 0.0, at_once),
+        Need("upsampled", extracting, stored[1], float(upsampled * work.num_images)),
     )
 
 
@@ -163,13 +164,5 @@ def _refuse(candidates: Sequence[Need], budget: Budget) -> None:
 
 def _drawing_peak(work: Work) -> float:
     """Beyond the weights, from the first layer to pixels that have been compared."""
-    tapped = [tap for tap in work.taps if tap.name != "image"]
-    drawn = drawing_bytes(tapped) + _DRAWING_BASE_BYTES
-    compared = map_bytes(work.taps) + _IMAGE_BYTES_PER_PX * work.resolution**2
-    return max(drawn, compared)
-
-
-def _tables(work: Work) -> tuple[float, float, float]:
-    """Bytes of one classifier's pixels, of those it is compared on, and of copies while they are gathered."""
-    each = 4 * work.num_channels + 8
-    return float(work.table_pixels * each), float(work.validation_pixels * each), float(_GATHER_COPIES * work.image_pixels * each)
+    drawn = drawing_bytes([tap for tap in work.taps if tap.name != "image"])
+    return max(drawn, map_bytes(work.taps) + _IMAGE_BYTES_PER_PX * work.resolution**2)

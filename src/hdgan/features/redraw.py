@@ -9,6 +9,7 @@ from hdgan.errors import BadInput
 from hdgan.generator.protocol import LatentGenerator, to_uint8
 from hdgan.samples.recheck import Verdict, recheck
 from hdgan.store.bank import SampleBank
+from hdgan.training.memory import trim
 
 
 def draw_checked(
@@ -35,6 +36,7 @@ def draw_checked(
         raise BadInput(bank.folder, f"{name} is not what its latent gives: {verdict.reason}", "draw the samples again with --redo")
     drawn = list(found)
     del image, found
+    trim()  # what drawing freed in small blocks would be held beside everything that follows
     return verdict, rounded(drawn, name=name, dtype=dtype)
 
 

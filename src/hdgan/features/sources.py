@@ -22,7 +22,7 @@ from hdgan.store.arrays import check_array, open_array, write_array
 
 FOLDERS: Mapping[Source, str] = {"native": "maps", "upsampled": "upsampled"}
 """Where a source that stores anything does so, in the stage's folder."""
-_CHUNK_VALUES = 4_000_000
+_CHUNK_VALUES = 1_000_000
 
 
 class MapSource(Protocol):

@@ -55,12 +55,15 @@ def run_features(
         if stage.manifest is not None:
             return stage.manifest
         trained = load_generator(generator / FILE)
+        trim()
         choice = None if plan is None else plan()
         source = choice.source if choice else "native" if config.source == "auto" else config.source
         source = _begun_with(out, source)
         counts = fill_features(trained, SampleBank(samples), AnnotationSet(annotations), config, source=source, out=out, progress=progress)
         manifest = stage.seal(counts=counts, keep_out=(_PARTS,), also={"plan": asdict(choice)} if choice else {})
         shutil.rmtree(out / _PARTS, ignore_errors=True)
+        del trained
+        trim()
         return manifest
 
 

@@ -13,6 +13,10 @@ from collections.abc import Sequence
 from hdgan.generator.spec import NetworkSpec, TapSpec
 
 _LARGEST_MAPS_AT_ONCE = 4
+_ALSO_HELD = 1.05
+"""Small tensors, and blocks that the C library does not give back while it draws."""
+_KERNEL_BYTES = 80e6
+"""Compiled convolutions and their scratch."""
 _FLOAT_BYTES = 4
 
 
@@ -40,7 +44,7 @@ def map_bytes(taps: Sequence[TapSpec], *, bytes_each: int = _FLOAT_BYTES) -> int
     return sum(tap.channels * tap.resolution**2 * bytes_each for tap in taps)
 
 
-def drawing_bytes(taps: Sequence[TapSpec]) -> int:
+def drawing_bytes(taps: Sequence[TapSpec]) -> float:
     """The most bytes beyond the weights while one image is drawn in float32 and the maps `taps`, coarse to fine, are kept.
 
     A generator of ours has two of its largest maps in its last block.
@@ -49,4 +53,4 @@ def drawing_bytes(taps: Sequence[TapSpec]) -> int:
     before = [tap for tap in taps if tap.resolution < largest.resolution]
     if not before:  # the block before the last is held all the same, with up to twice the channels at a quarter of the cells
         before = [TapSpec("", 2 * largest.channels, largest.resolution // 2)]
-    return map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest])
+    return _KERNEL_BYTES + _ALSO_HELD * (map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest]))

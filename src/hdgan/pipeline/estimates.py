@@ -166,7 +166,7 @@ def held_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:
 
 def drawing_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
     """Bytes to draw one image in float32 and keep the maps of the last blocks."""
-    return float(footprint.weight_bytes(spec) + footprint.drawing_bytes(spec.taps(num_blocks)))
+    return footprint.weight_bytes(spec) + footprint.drawing_bytes(spec.taps(num_blocks))
 
 
 def drawing_flops(spec: NetworkSpec) -> float:

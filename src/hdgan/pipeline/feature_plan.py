@@ -58,7 +58,6 @@ def work_of(config: RunConfig, spec: NetworkSpec, *, num_images: int) -> Work:
         weights=weight_bytes(spec),
         table_pixels=config.annotations.sizes["train"] * each[0],
         validation_pixels=config.annotations.sizes["validate"] * each[1],
-        image_pixels=max(each[0], each[1] if config.annotations.sizes["validate"] else 0),
         members=config.classifier.members,
     )
 
