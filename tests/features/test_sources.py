@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import FILE as ENSEMBLE
+from hdgan.classifier.ensemble import Ensemble
 from hdgan.classifier.pixels import AnnotatedImages, pixel_table, validation_table
 from hdgan.classifier.stage import run_classifier
 from hdgan.errors import BadInput, DamagedArtifact
@@ -111,6 +112,12 @@ def test_the_same_classifier_comes_of_every_source_whatever_is_gathered_at_once(
         run_classifier(SETTINGS, features=run.features[source, "float32"], **inputs, members_at_once=at_once, out=out, seed=0)
         hashes.add(hash_file(out / ENSEMBLE))
     assert len(hashes) == 1
+    ensemble = Ensemble.load(out / ENSEMBLE)
+    native, recomputed, stored = (ensemble.predict(bank_of(run, source).maps("000003"), size=32) for source in SOURCES)
+    assert np.array_equal(native.mask, recomputed.mask)
+    assert np.array_equal(native.uncertainty, recomputed.uncertainty)
+    assert (native.mask == stored.mask).mean() > 0.999  # of upsampled maps the first layer sums in another order
+    np.testing.assert_allclose(native.uncertainty, stored.uncertainty, atol=1e-5)
 
 
 @pytest.mark.parametrize(("at_once", "passes"), [(1, 3), (2, 2), (3, 1)])
