@@ -1,12 +1,12 @@
 """Which source of features fits into the memory and onto the disk that there is: plain numbers, no torch.
 
 Peaks are those of a whole process above one that has imported torch and does nothing, while it extracts features and fits pixel classifiers
-on them. What is counted is in `needs`; `benchmarks/labels/memory.py` compares it with what is measured.
+on them, on a CPU. The constants were read off such processes step by step at 256 px; `benchmarks/labels/memory.py` compares what follows from
+them with what is measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hdgan.errors import BadConfig
@@ -134,7 +134,7 @@ def choose(work: Work, *, wish: Source | None, budget: Budget) -> Choice:
     found = needs(work, memory_budget=budget.memory)
     if wish is not None:
         choice = Choice(wish, "features.source asks for it", found)
-        _refuse([choice.need], budget)
+        _refuse(choice.need, budget)
         return choice
     native, recompute, _ = found
     if native.disk <= budget.disk and native.memory <= budget.memory:
@@ -145,21 +145,18 @@ def choose(work: Work, *, wish: Source | None, budget: Budget) -> Choice:
         choice = Choice("recompute", "it needs less memory than native maps", found)
     else:
         choice = Choice("native", "it needs the least memory", found)
-    _refuse([choice.need], budget)
+    _refuse(choice.need, budget)
     return choice
 
 
-def _refuse(candidates: Sequence[Need], budget: Budget) -> None:
-    for need in candidates:
-        if budget.is_memory_given and need.memory > budget.memory:
-            value = f"{budget.memory / GIB:.3g} GiB of memory"
-            remedy = f"{need.source} needs {need.memory / GIB:.3g} GiB: allow that, tap fewer blocks, or draw fewer pixels"
-            raise BadConfig("features.memory_budget_gib", value, remedy)
-        if budget.is_disk_given and need.disk > budget.disk:
-            value = f"{budget.disk / GIB:.3g} GiB of disk"
-            raise BadConfig(
-                "features.disk_budget_gib", value, f"{need.source} needs {need.disk / GIB:.3g} GiB: allow that, or use recompute"
-            )
+def _refuse(need: Need, budget: Budget) -> None:
+    """Ends where `need` is more than a person allowed."""
+    if budget.is_memory_given and need.memory > budget.memory:
+        remedy = f"{need.source} needs {need.memory / GIB:.3g} GiB: allow that, tap fewer blocks, or draw fewer pixels"
+        raise BadConfig("features.memory_budget_gib", f"{budget.memory / GIB:.3g} GiB of memory", remedy)
+    if budget.is_disk_given and need.disk > budget.disk:
+        remedy = f"{need.source} needs {need.disk / GIB:.3g} GiB: allow that, or use recompute"
+        raise BadConfig("features.disk_budget_gib", f"{budget.disk / GIB:.3g} GiB of disk", remedy)
 
 
 def _drawing_peak(work: Work) -> float:
