@@ -20,6 +20,7 @@ PAPER = Work(
     weights=weight_bytes(SPEC),
     table_pixels=16 * 2048,
     validation_pixels=4 * 8192,
+    num_validation=4,
     members=5,
 )
 PLENTY = Budget(memory=1000 * GIB, disk=10_000 * GIB)
@@ -62,12 +63,12 @@ def test_as_many_classifiers_share_a_pass_as_there_is_room_for(budget_gib, membe
     work = dataclasses.replace(PAPER, members=members, table_pixels=16 * pixels)
     found = needs(work, memory_budget=budget_gib * GIB)[1]
     assert 1 <= found.members_at_once <= members
-    more = dataclasses.replace(found, members_at_once=found.members_at_once + 1)
     if found.members_at_once > 1:
         assert found.fitting <= budget_gib * GIB
     if found.members_at_once < members:
-        one = needs(dataclasses.replace(work, members=more.members_at_once), memory_budget=1e15)[1]
-        assert one.fitting > budget_gib * GIB
+        assert needs(work, memory_budget=found.fitting + work.table_pixels * (4 * work.num_channels + 8) + GIB)[1].members_at_once > 1
+        assert needs(work, memory_budget=1e15)[1].fitting > budget_gib * GIB
+    assert needs(work, memory_budget=1e15)[1].members_at_once == members
 
 
 def test_half_precision_halves_the_disk_and_never_takes_more_memory():

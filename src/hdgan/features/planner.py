@@ -23,8 +23,10 @@ _MOMENT_BYTES = 80e6
 """Pieces of a map in float64."""
 _IMAGE_BYTES_PER_PX = 3 * (4 * 3 + 4)
 """The drawn image as float32, three times while it becomes pixels, and both pictures while they are compared."""
-_FITTING_BASE_BYTES = 168e6
-"""Libraries, those that torch imports for an optimiser among them."""
+_DRAWN_BASE_BYTES = 68e6
+"""The same after the first image was drawn."""
+_OPTIMISER_BYTES = 100e6
+"""Libraries that torch imports for its first optimiser."""
 _STEP_BYTES = 40e6
 """Of a step of an optimiser, and of predicting pixels of the validation."""
 _GATHERING_BYTES = 45e6
@@ -50,6 +52,9 @@ class Work:
     table_pixels: int = 0
     """Pixels that one classifier learns from."""
     validation_pixels: int = 0
+    """Pixels of all validation images together."""
+    num_validation: int = 0
+    """Validation images."""
     members: int = 1
     """Classifiers."""
 
@@ -104,23 +109,44 @@ def needs(work: Work, *, memory_budget: float | None = None) -> tuple[Need, ...]
     """What each source needs; where images are drawn again, as many classifiers share a pass as `memory_budget` leaves room for."""
     native = map_bytes(work.taps, bytes_each=work.bytes_each)
     upsampled = work.num_channels * work.resolution**2 * work.bytes_each
-    drawing = work.weights + max(_drawing_peak(work), native + _MOMENT_BYTES)
+    drawing = work.weights + max(_drawing_peak(work), native + _MOMENT_BYTES)  # that pixels are gathered takes less than moments
     extracting = _BASE_BYTES + max(_LOADED_COPIES * work.weights, drawing)
     # Of what lies on the disk one map is in memory at a time.
     opened = [max(tap.channels * (edge or tap.resolution) ** 2 * work.bytes_each for tap in work.taps) for edge in (None, work.resolution)]
-    table, validation = (float(num * (4 * work.num_channels + 8)) for num in (work.table_pixels, work.validation_pixels))
-    masks = _MASK_BYTES_PER_PX * work.resolution**2
-    stored = [_FITTING_BASE_BYTES + validation + table + max(part + _GATHERING_BYTES, _STEP_BYTES, masks) for part in opened]
-    again = max(drawing, work.weights + max(native + _GATHERING_BYTES, validation + _STEP_BYTES), masks)
-    recomputed = _FITTING_BASE_BYTES + validation + again
-    at_once = 1
-    if memory_budget is not None and table:
-        at_once = int(min(max((memory_budget - recomputed) // table, 1), work.members))
+    table, validation = _tables(work)
+    held = _DRAWN_BASE_BYTES + _OPTIMISER_BYTES + table + validation
+    stored = [held + max(part + _GATHERING_BYTES, _STEP_BYTES, _MASK_BYTES_PER_PX * work.resolution**2) for part in opened]
+    again, at_once = _drawn_again(work, drawing, memory_budget)
     return (
         Need("native", extracting, stored[0], float(native * work.num_images)),
-        Need("recompute", extracting, recomputed + at_once * table, 0.0, at_once),
+        Need("recompute", extracting, again, 0.0, at_once),
         Need("upsampled", extracting, stored[1], float(upsampled * work.num_images)),
     )
+
+
+def _drawn_again(work: Work, drawing: float, memory_budget: float | None) -> tuple[float, int]:
+    """The peak of fitting where images are drawn again, and how many classifiers share a pass: as many as the budget has room for."""
+    table, validation = _tables(work)
+    masks = _MASK_BYTES_PER_PX * work.resolution**2
+    step = (
+        work.weights + 2 * validation + _OPTIMISER_BYTES + _STEP_BYTES
+    )  # the pixels of the validation are kept, and copied for each classifier
+    found = []
+    for num in range(1, work.members + 1):
+        if num < work.members:  # a pass follows the first classifier
+            passes = max(drawing, masks) + validation + _OPTIMISER_BYTES
+        else:
+            passes = max(drawing, masks) + validation * (1 - 1 / max(work.num_validation, 1))
+        found.append(_DRAWN_BASE_BYTES + num * table + max(passes, step))
+    fitting = [num for num, peak in enumerate(found, start=1) if memory_budget is not None and peak <= memory_budget]
+    at_once = max(fitting, default=1)
+    return found[at_once - 1], at_once
+
+
+def _tables(work: Work) -> tuple[float, float]:
+    """Bytes of one classifier's pixels, and of those it is compared on."""
+    each = 4.0 * work.num_channels + 8
+    return work.table_pixels * each, work.validation_pixels * each
 
 
 def choose(work: Work, *, wish: Source | None, budget: Budget) -> Choice:

@@ -58,6 +58,7 @@ def work_of(config: RunConfig, spec: NetworkSpec, *, num_images: int) -> Work:
         weights=weight_bytes(spec),
         table_pixels=config.annotations.sizes["train"] * each[0],
         validation_pixels=config.annotations.sizes["validate"] * each[1],
+        num_validation=config.annotations.sizes["validate"],
         members=config.classifier.members,
     )
 
