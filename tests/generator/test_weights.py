@@ -9,7 +9,7 @@ from hdgan.generator.layers import leaky, modulated_conv
 from hdgan.generator.networks import Generator
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.spec import NetworkSpec
-from hdgan.generator.weights import TrainedGenerator, load_generator, save_generator, untrained_like
+from hdgan.generator.weights import TrainedGenerator, load_generator, read_shape, save_generator, untrained_like
 
 SPEC = NetworkSpec(
     resolution=32, z_dim=8, w_dim=8, channel_base=256, channel_max=12, start="latent", low_precision="bfloat16", num_low_precision=2
@@ -152,3 +152,15 @@ def test_the_generator_fits_the_protocol(network):
     w = generator.map(torch.zeros(1, generator.z_dim), psi=0.7)
     assert to_uint8(generator.render(w)).shape == (1, 32, 32, 3)
     assert bool(torch.isfinite(generator.render(w)).all())
+
+
+def test_shape_and_scale_are_read_without_the_weights(path, tmp_path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # which reading all would notice
+    path.write_bytes(data)
+    assert read_shape(path) == (SPEC, 2.0)
+    path.write_bytes(data[:20])
+    with pytest.raises(DamagedArtifact, match="is no generator of ours"):
+        read_shape(path)
+    with pytest.raises(DamagedArtifact, match="absent"):
+        read_shape(tmp_path / "absent.safetensors")

@@ -26,6 +26,14 @@ def test_the_newest_whole_state_wins_and_three_are_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_the_facts_alone_are_read_from_a_whole_header(tmp_path):
+    path = checkpoint.save(tmp_path, step=1, tensors=TENSORS, facts={"step": 1, "names": ["x"]})
+    assert checkpoint.read_facts(path) == {"step": 1, "names": ["x"]}
+    path.write_bytes(path.read_bytes()[:9])
+    with pytest.raises(ValueError, match="not a whole file of ours"):
+        checkpoint.read_facts(path)
+
+
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "flipped", "empty"])
 def test_damaged_states_are_skipped_by_name(tmp_path, damage):
     for step in (1, 2):

@@ -45,3 +45,25 @@ def test_a_process_tells_what_it_held_itself_and_not_what_its_parent_did():
 def test_the_most_that_was_held_stays_after_it_was_given_back():
     code = f"import numpy as np; np.ones(2**25); {CHILD}"
     assert float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) > 2**28
+
+
+TRIM = """
+import re
+import numpy as np
+from hdgan.training.memory import keep_freed_memory, trim
+def held():
+    return int(re.search(r"VmRSS:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
+assert keep_freed_memory()
+blocks = [np.ones(2**20) for _ in range(20)]  # 160 MiB
+last = np.ones(2**10)
+del blocks
+kept = held()
+trim()
+print(kept - held())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be told")
+def test_what_the_c_library_keeps_is_given_back_when_it_is_told():
+    done = subprocess.run([sys.executable, "-c", TRIM], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 150
