@@ -51,7 +51,10 @@ def test_native_maps_are_taken_where_they_fit_and_images_drawn_again_where_the_d
 def test_what_a_person_allowed_refuses_and_what_the_machine_has_does_not():
     tight = Budget(memory=0.5 * GIB, disk=0.5 * GIB)
     assert choose(PAPER, wish=None, budget=tight).source == "recompute"
-    with pytest.raises(BadConfig, match=r"memory_budget_gib: 0\.5 GiB of memory.*recompute needs [34]\.\d* GiB"):
+    with pytest.raises(
+        BadConfig,
+        match=r"memory_budget_gib: 0\.5 GiB of memory.*recompute needs [34]\.\d* GiB.*native maps need 3\.\d* GiB, and 76\.\d GiB of disk",
+    ):
         choose(PAPER, wish=None, budget=dataclasses.replace(tight, is_memory_given=True))
     with pytest.raises(BadConfig, match=r"disk_budget_gib: 0\.5 GiB of disk.*native needs 7\d\.?\d* GiB"):
         choose(PAPER, wish="native", budget=dataclasses.replace(tight, is_disk_given=True))

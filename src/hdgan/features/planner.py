@@ -171,14 +171,16 @@ def choose(work: Work, *, wish: Source | None, budget: Budget) -> Choice:
         choice = Choice("recompute", "it needs less memory than native maps", found)
     else:
         choice = Choice("native", "it needs the least memory", found)
-    _refuse(choice.need, budget)
+    _refuse(choice.need, budget, otherwise=native)
     return choice
 
 
-def _refuse(need: Need, budget: Budget) -> None:
-    """Ends where `need` is more than a person allowed."""
+def _refuse(need: Need, budget: Budget, *, otherwise: Need | None = None) -> None:
+    """Ends where `need` is more than a person allowed; `otherwise` is told as another way."""
     if budget.is_memory_given and need.memory > budget.memory:
         remedy = f"{need.source} needs {need.memory / GIB:.3g} GiB: allow that, tap fewer blocks, or draw fewer pixels"
+        if otherwise is not None and otherwise.memory < need.memory:
+            remedy += f"; native maps need {otherwise.memory / GIB:.3g} GiB, and {otherwise.disk / GIB:.3g} GiB of disk"
         raise BadConfig("features.memory_budget_gib", f"{budget.memory / GIB:.3g} GiB of memory", remedy)
     if budget.is_disk_given and need.disk > budget.disk:
         remedy = f"{need.source} needs {need.disk / GIB:.3g} GiB: allow that, or use recompute"
