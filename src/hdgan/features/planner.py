@@ -114,8 +114,10 @@ def needs(work: Work, *, memory_budget: float | None = None) -> tuple[Need, ...]
     # Of what lies on the disk one map is in memory at a time.
     opened = [max(tap.channels * (edge or tap.resolution) ** 2 * work.bytes_each for tap in work.taps) for edge in (None, work.resolution)]
     table, validation = _tables(work)
-    held = _DRAWN_BASE_BYTES + _OPTIMISER_BYTES + table + validation
-    stored = [held + max(part + _GATHERING_BYTES, _STEP_BYTES, _MASK_BYTES_PER_PX * work.resolution**2) for part in opened]
+    # The optimiser's libraries come with the first classifier, after its pixels were gathered.
+    held, before = _DRAWN_BASE_BYTES + table + validation, _OPTIMISER_BYTES if work.members > 1 else 0.0
+    masks = _MASK_BYTES_PER_PX * work.resolution**2
+    stored = [held + max(before + max(part + _GATHERING_BYTES, masks), _OPTIMISER_BYTES + _STEP_BYTES) for part in opened]
     again, at_once = _drawn_again(work, drawing, memory_budget)
     return (
         Need("native", extracting, stored[0], float(native * work.num_images)),
