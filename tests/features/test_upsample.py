@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdgan.features import moments
-from hdgan.features.upsample import axis_sums, gather, upsample_reference, windows
+from hdgan.features.upsample import axis_sums, gather, span, upsample_reference, windows
 
 SIZES = st.sampled_from([4, 8, 16, 32])
 SEEDS = st.integers(0, 1000)
@@ -26,34 +26,58 @@ def test_gathered_pixels_are_those_of_the_upsampled_array(seed, edges):
     torch.testing.assert_close(ours, reference.flatten(1).t(), rtol=0, atol=1e-5)
 
 
-def matrix_of(edge: int, *, size: int, tile: int) -> torch.Tensor:
-    """The upsampling of an axis as one matrix `[size, edge]`, put together from its windows."""
-    found = windows([edge], size=size, tile=tile)
-    matrix = torch.zeros(size // tile, tile, edge)
-    index = found.index.unsqueeze(1).expand_as(found.weights)
-    return matrix.scatter_add_(2, index, found.weights).view(size, edge)
+def matrix_of(edge: int, *, size: int) -> torch.Tensor:
+    """The upsampling of an axis as one matrix `[size, edge]`."""
+    found = span(0, size, size=size, edge=edge)
+    assert (found.start, found.stop) == (0, edge)
+    return found.matrix()
 
 
-@given(SEEDS, st.integers(1, 40), st.integers(1, 12), st.integers(1, 5))
+@given(SEEDS, st.integers(1, 40), st.integers(40, 60))
 @settings(max_examples=40, deadline=None)
-def test_the_windows_of_an_axis_are_the_upsampling(seed, edge, tile, num_tiles):
+def test_the_matrix_of_an_axis_is_the_upsampling(seed, edge, size):
     (m,) = random_maps(seed, [edge])
-    matrix = matrix_of(edge, size=tile * num_tiles, tile=tile)
+    matrix = matrix_of(edge, size=size)
     # torch places pixels in float32, which shows where the ratio is no power of two
-    torch.testing.assert_close(matrix @ m @ matrix.t(), upsample_reference([m], tile * num_tiles), rtol=0, atol=1e-4)
+    torch.testing.assert_close(matrix @ m @ matrix.t(), upsample_reference([m], size), rtol=0, atol=1e-4)
 
 
-def test_axes_laid_end_to_end_are_added():
-    a, b = torch.randn(8), torch.randn(4)
-    found = windows([8, 4], size=32, tile=16)
-    ours = (found.weights @ torch.cat([a, b])[found.index].unsqueeze(2)).flatten()
-    plain = matrix_of(8, size=32, tile=16) @ a + matrix_of(4, size=32, tile=16) @ b
-    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-5)
+@given(st.data(), st.integers(1, 80), st.integers(1, 60), st.integers(1, 20))
+@settings(max_examples=60, deadline=None)
+def test_the_windows_of_a_run_are_its_rows_of_the_matrix_and_need_no_cell_outside_its_span(data, edge, size, tile):
+    first = data.draw(st.integers(0, size - 1))
+    last = data.draw(st.integers(first + 1, size))
+    run = span(first, last, size=size, edge=edge)
+    found = windows(run, tile=tile)
+    assert found.index.min() >= 0
+    assert found.index.max() < run.num_cells
+    matrix = torch.zeros(len(found.index), tile, run.num_cells)
+    matrix.scatter_add_(2, found.index.unsqueeze(1).expand_as(found.weights), found.weights)
+    rows = matrix.flatten(0, 1)
+    torch.testing.assert_close(rows[: last - first], run.matrix(), rtol=0, atol=1e-6)
+    assert torch.equal(rows[last - first :], rows[last - first - 1 :][:1].expand(len(rows) - (last - first), -1))
+    cells = torch.randn(run.num_cells)
+    whole = torch.zeros(edge)
+    whole[run.start : run.stop] = cells
+    expected = upsample_reference([whole.expand(edge, edge).unsqueeze(0)], size)[0, 0, first:last]
+    torch.testing.assert_close(run.matrix() @ cells, expected, rtol=0, atol=1e-4)
+
+
+def test_windows_are_padded_with_cells_that_weigh_nothing():
+    found = windows(span(0, 16, size=16, edge=4), tile=8)
+    more = found.padded(7)
+    assert more.index.shape == (2, 7)
+    cells = torch.randn(4)
+    ours = (more.weights @ cells[more.index].unsqueeze(2)).flatten()
+    torch.testing.assert_close(ours, (found.weights @ cells[found.index].unsqueeze(2)).flatten(), rtol=0, atol=1e-6)
 
 
 @given(st.integers(1, 40), st.integers(1, 60))
 def test_the_sums_of_an_axis_are_those_of_its_matrix(edge, size):
-    sums, matrix = axis_sums(edge, size=size), matrix_of(edge, size=size, tile=1).double()
+    run = span(0, size, size=size, edge=edge)
+    matrix = torch.zeros(size, edge, dtype=torch.float64)
+    matrix[:, run.start : run.stop] = run.matrix().double()
+    sums = axis_sums(edge, size=size)
     gram = matrix.t() @ matrix
     close = {"rtol": 0, "atol": 1e-5}
     torch.testing.assert_close(sums.columns, matrix.sum(dim=0), **close)

@@ -1,42 +1,58 @@
 """Exact prediction of whole images without image-sized feature vectors.
 
-The first linear layer commutes with bilinear upsampling, so each map is projected at its own resolution and the
-projection is upsampled; standardisation and batch normalisation fold into the linear layers around them. Same numbers
-as the plain way to float32 rounding (docs/concepts/factored-prediction.md).
+The first linear layer commutes with bilinear upsampling, so a map is projected at its own resolution and the projection is upsampled, or,
+where that takes fewer multiplications, upsampled and then projected; standardisation and batch normalisation fold into the linear layers around
+them. Same numbers as the plain way to float32 rounding (docs/concepts/factored-prediction.md).
 
-All of it is matrix products on pieces that stay in the processor's cache: a strip of rows is projected; between two of its rows
-stands a weighted mean; along a row, a tile of pixels is a small matrix times the few cells under it, all resolutions stacked in one product.
+All of it is matrix products on pieces that stay in the cache of a core (`cutting`). The threads of a processor share the strips, each working
+alone on its own: the same bits for any number of threads, and none waits for another after every small product.
 
-Letters: M members, C channels of all maps, S edge of a map, R of the image, K classes, D width of the first hidden layer, P pixels.
+Letters: M members, C channels of all maps, S edge of a map, R of the image, K classes, D width of the first layer, P pixels; of a piece
+L projected resolutions, G rows of cells, n cells under a tile of T px.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from hdgan.classifier.mlp import NORM_EPSILON, PixelMlp
+from hdgan.classifier.cutting import Block, Group, Piece, Pieces, Strip, block, is_upsampled_first, runs, strip
+from hdgan.classifier.mlp import PixelMlp
 from hdgan.features.moments import Standardiser
-from hdgan.features.upsample import Windows, neighbours, upsample_reference, windows
+from hdgan.features.upsample import span, upsample_reference
+
+_T = TypeVar("_T")
 
 _STRIP_ROWS = 64
-"""Image rows that are projected together: enough that the coarse rows shared with the next strip cost little."""
-_BLOCK_VALUES = 2**19
-"""Hidden values held at image width at one time: 2 MB, about what the second cache of a core holds."""
+_BLOCK_COLUMNS = 256
+"""Pixels whose cells are projected together: enough that the cells shared with the next ones cost little."""
+_GROUP_ROWS = 16
 _TILE_PX = 16
-"""Pixels of a row that are one product: smaller means fewer multiplications, larger better use of the processor."""
+"""Pixels down and across that are one product: smaller means fewer multiplications, larger better use of the processor."""
+_CACHE_VALUES = 2**17
+"""Values of the first layer that are held at one time: half a MB, a quarter of a core's own cache, which holds what they come from too."""
+_DEVICE_VALUES = 2**24
+"""The same on an accelerator, which wants few large products."""
+_WIDTH_TOGETHER = 128
+"""Members whose first layers are narrower than this in all are computed by one product."""
 
 
 @dataclass(frozen=True)
 class Folded:
     """The linear layers of all members, standardisation and batch normalisation folded in.
 
-    Layer i has `weights[i] [M, out, in]` and `biases[i] [M, out]`; between them only ReLU is left.
+    Layer i has `weights[i] [M, out, in]` and `biases[i] [M, out]`; between them only ReLU is left. A linear head has one layer.
     """
 
     weights: tuple[Tensor, ...]
@@ -67,109 +83,290 @@ def _fold_one(member: PixelMlp, standardiser: Standardiser) -> list[tuple[Tensor
         weight, bias = (value.detach().double() for value in linear.parameters())
         layers.append((weight * scale, bias + weight @ shift))
         if i < len(member.norms):
-            held = {name: value.double() for name, value in member.norms[i].state_dict().items()}
-            scale = held["weight"] / (held["running_var"] + NORM_EPSILON).sqrt()
-            shift = held["bias"] - held["running_mean"] * scale
+            scale, shift = _fold_norm(member.norms[i])
     return layers
+
+
+def _fold_norm(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Batch normalisation with its running statistics as x * scale + shift, float64."""
+    assert isinstance(norm, nn.BatchNorm1d), "no other normalisation stands in a pixel classifier"
+    held = {name: value.double() for name, value in norm.state_dict().items()}
+    scale = held["weight"] / (held["running_var"] + norm.eps).sqrt()
+    return scale, held["bias"] - held["running_mean"] * scale
+
+
+def logits(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
+    """Strips of rows from the top: the first row, and logits `[M, K, rows, R]` of the maps `[C, S, S]` at `size` px."""
+    return predicted(folded, maps, size=size, then=_itself)
 
 
 def probabilities(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
     """As `logits`, but class probabilities."""
-    for first, found in logits(folded, maps, size=size):
-        yield first, F.softmax(found, dim=1)
+    return predicted(folded, maps, size=size, then=partial(F.softmax, dim=1))
 
 
-@torch.no_grad()
-def logits(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
-    """Strips of rows from the top: the first row, and logits `[M, K, rows, R]` of the maps `[C, S, S]` at `size` px."""
-    levels = _levels(folded, maps)
-    # What has image size already is not upsampled; where no map has, zero channels stand for it.
-    native = levels.pop(size, _Level([maps[0].new_zeros(0, size, size)], folded.weights[0][..., :0]))
-    across = windows(list(levels), size=size, tile=math.gcd(size, _TILE_PX))
-    across = across.to(maps[0].device)
-    for first in range(0, size, _STRIP_ROWS):
-        last = min(first + _STRIP_ROWS, size)
-        strips = [_strip(edge, level, first, last, size) for edge, level in levels.items()]
-        fine = native.cells(first, last).flatten(1)
-        heads = range(folded.num_members)
-        found = torch.stack([_head(folded, head, fine, native.weight[head], strips, across, size) for head in heads])
-        yield first, found.view(*found.shape[:2], last - first, size)
+def predicted(folded: Folded, maps: Sequence[Tensor], *, size: int, then: Callable[[Tensor], _T]) -> Iterator[tuple[int, _T]]:
+    """As `logits`, but what `then` makes of a strip, in the thread that computed it."""
+    task = _task(folded, maps, size)
+
+    def work(rows: tuple[int, int]) -> tuple[int, _T]:
+        with torch.no_grad():
+            return rows[0], then(_strip_logits(task, *rows))
+
+    on_cpu = maps[0].device.type == "cpu"
+    return _shared(work, runs(size, task.pieces.strip_rows), num_threads=torch.get_num_threads() if on_cpu else 1)
+
+
+def _itself(found: Tensor) -> Tensor:
+    return found
+
+
+def _shared(work: Callable[[tuple[int, int]], _T], items: Sequence[tuple[int, int]], *, num_threads: int) -> Iterator[_T]:
+    """What `work` makes of each item, in order, by that many threads."""
+    if num_threads == 1:
+        yield from map(work, items)
+        return
+    num = min(num_threads, len(items))
+    ready = threading.Barrier(num + 1)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(num, thread_name_prefix="strips", initializer=start)
+    try:
+        waiting: deque[Future[_T]] = deque(pool.submit(work, item) for item in items[:num])
+        ready.wait()
+        torch.set_num_threads(num_threads)  # torch's threads are set for one thread, and for those that come after it
+        for item in items[num:]:
+            waiting.append(pool.submit(work, item))
+            yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
 class _Level:
-    """All maps of one resolution, `[C, S, S]` each, and their columns `[M, D, sum C]` of the first layer."""
+    """All maps of one resolution, `[C, S, S]` each."""
 
-    maps: list[Tensor]
-    weight: Tensor
+    edge: int
+    maps: tuple[Tensor, ...]
 
-    def cells(self, first: int, last: int) -> Tensor:
-        """Rows `first` to `last - 1`, `[sum C, rows, S]` float32."""
-        return torch.cat([m[:, first:last].float() for m in self.maps])
+    def cells(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """Rows `top` to `bottom - 1` and columns `left` to `right - 1`, `[sum C, rows, columns]` float32."""
+        return torch.cat([m[:, top:bottom, left:right].float() for m in self.maps])
 
 
 @dataclass(frozen=True)
-class _Strip:
-    """What a strip of image rows needs of a level: `cells [C, rows S]` and `weight [M, D, C]`.
+class _Heads:
+    """Members `first` to `last - 1`: `bias [g D]` of their first layer, and its columns that meet the maps.
 
-    Image row i lies between cell rows `upper[i]` and `lower[i]`; `down[i]` is the weight of the lower.
+    `projected[l] [C, g D]` are those of resolution l, which is projected first; `fine [C, g D]` those of all that are projected at image size.
     """
 
-    cells: Tensor
-    weight: Tensor
-    edge: int
-    upper: list[int]
-    lower: list[int]
-    down: list[float]
-
-    def project(self, head: int) -> Tensor:
-        """The first layer of one member without bias, `[rows, S D]`."""
-        projected = self.cells.t() @ self.weight[head].t()
-        return projected.view(-1, self.edge * projected.shape[1])
+    first: int
+    last: int
+    bias: Tensor
+    projected: tuple[Tensor, ...]
+    fine: Tensor
 
 
-def _levels(folded: Folded, maps: Sequence[Tensor]) -> dict[int, _Level]:
-    """The levels by their edge."""
-    columns = torch.split(folded.weights[0], [len(m) for m in maps], dim=2)
-    pairs: dict[int, list[tuple[Tensor, Tensor]]] = {}
-    for m, part in zip(maps, columns, strict=True):
-        pairs.setdefault(m.shape[-1], []).append((m, part))
-    return {edge: _Level([m for m, _ in found], torch.cat([part for _, part in found], dim=2)) for edge, found in pairs.items()}
+@dataclass(frozen=True)
+class _Task:
+    """What all strips need."""
+
+    folded: Folded
+    size: int
+    pieces: Pieces
+    levels: tuple[_Level, ...]
+    """Projected first."""
+    fine: tuple[_Level, ...]
+    """Upsampled first, or of image size already."""
+    heads: tuple[_Heads, ...]
+    blocks: tuple[Block, ...]
+    device: torch.device
 
 
-def _strip(edge: int, level: _Level, first: int, last: int, size: int) -> _Strip:
-    upper, lower, down = neighbours(torch.arange(first, last), size=size, edge=edge)
-    start = int(upper[0])
-    cells = level.cells(start, int(lower[-1]) + 1).flatten(1)
-    return _Strip(cells, level.weight, edge, (upper - start).tolist(), (lower - start).tolist(), down.tolist())
+def _task(folded: Folded, maps: Sequence[Tensor], size: int) -> _Task:
+    num_members, width = folded.biases[0].shape
+    device = maps[0].device
+    together = min(num_members, max(1, _WIDTH_TOGETHER // width))
+    pieces = _pieces(_CACHE_VALUES if device.type == "cpu" else _DEVICE_VALUES, width=together * width)
+    columns_of = torch.split(folded.weights[0], [len(m) for m in maps], dim=2)
+    found: dict[int, list[tuple[Tensor, Tensor]]] = {}
+    for m, part in zip(maps, columns_of, strict=True):
+        found.setdefault(m.shape[-1], []).append((m, part))
+    levels = {edge: _Level(edge, tuple(m for m, _ in pairs)) for edge, pairs in found.items()}
+    weights = {edge: torch.cat([part for _, part in pairs], dim=2) for edge, pairs in found.items()}
+
+    def is_fine(edge: int) -> bool:
+        return is_upsampled_first(weights[edge].shape[2], edge, size=size, width=num_members * width, pieces=pieces)
+
+    fine = [edge for edge in levels if is_fine(edge)]
+    projected = [edge for edge in levels if not is_fine(edge)]
+    heads = []
+    for first, last in runs(num_members, together):
+        parts = {edge: weight[first:last].flatten(0, 1).t().contiguous() for edge, weight in weights.items()}
+        at_image = torch.cat([folded.weights[0].new_zeros(0, (last - first) * width), *(parts[edge] for edge in fine)])
+        heads.append(_Heads(first, last, folded.biases[0][first:last].flatten(), tuple(parts[edge] for edge in projected), at_image))
+    return _Task(
+        folded,
+        size,
+        pieces,
+        tuple(levels[edge] for edge in projected),
+        tuple(levels[edge] for edge in fine),
+        tuple(heads),
+        tuple(block(*run, projected, size=size, pieces=pieces, device=device) for run in runs(size, pieces.block_columns)),
+        device,
+    )
 
 
-def _head(folded: Folded, head: int, fine: Tensor, weight: Tensor, strips: Sequence[_Strip], across: Windows, size: int) -> Tensor:
-    """Logits `[K, P]` of a strip by one member; `fine [C, P]` are the maps of image size, `weight [D, C]` their part of the first layer."""
-    projected = [strip.project(head) for strip in strips]
-    tiles, tile, num = across.weights.shape
-    width = len(weight)
-    edges = [strip.edge for strip in strips]
-    row_of_cells = fine.new_empty(sum(edges), width)
-    places = torch.split(row_of_cells, edges) if edges else ()
-    index = across.index.flatten()
-    block = max(1, _BLOCK_VALUES // (size * width)) * size
-    found = []
-    for start in range(0, fine.shape[1], block):
-        x = torch.addmm(folded.biases[0][head], fine[:, start : start + block].t(), weight.t())
-        for i, row in enumerate(x.view(-1, tiles, tile, width), start=start // size):
-            for strip, values, place in zip(strips, projected, places, strict=True):
-                torch.lerp(values[strip.upper[i]], values[strip.lower[i]], strip.down[i], out=place.view(-1))
-            row.baddbmm_(across.weights, row_of_cells.index_select(0, index).view(tiles, num, width))
-        found.append(_later_layers(folded, head, x))
-    return torch.cat(found, dim=1)
+def _pieces(values: int, *, width: int) -> Pieces:
+    """Pieces in which a first layer of `width` gives about that many values."""
+    tiles = max(1, values // (_GROUP_ROWS * width * _TILE_PX))
+    columns = tiles * _TILE_PX
+    return Pieces(
+        strip_rows=_STRIP_ROWS,
+        block_columns=columns * max(1, _BLOCK_COLUMNS // columns),
+        piece_columns=columns,
+        group_rows=_GROUP_ROWS,
+        tile_columns=_TILE_PX,
+    )
 
 
-def _later_layers(folded: Folded, head: int, x: Tensor) -> Tensor:
-    """Logits `[K, P]` of what the first layer of one member gave, `[P, D]`, which is overwritten."""
-    for weight, bias in zip(folded.weights[1:-1], folded.biases[1:-1], strict=True):
-        x = torch.addmm(bias[head], x.relu_(), weight[head].t())
-    return torch.addmm(folded.biases[-1][head].unsqueeze(1), folded.weights[-1][head], x.relu_().t())
+class _Scratch:
+    """Memory that one strip works in, kept from piece to piece: to get and give back megabytes each time costs more than the work in them."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._held: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """An uninitialised tensor of `shape`; what was taken by this `name` before is lost."""
+        num = math.prod(shape)
+        if name not in self._held or self._held[name].numel() < num:
+            self._held[name] = self._like.new_empty(num)
+        return self._held[name][:num].view(shape)
+
+
+def _strip_logits(task: _Task, first: int, last: int) -> Tensor:
+    """Logits `[M, K, rows, R]` of rows `first` to `last - 1`."""
+    rows = strip(first, last, [level.edge for level in task.levels], size=task.size, group_rows=_GROUP_ROWS, device=task.device)
+    found = task.folded.biases[-1].new_empty(*task.folded.biases[-1].shape, last - first, task.size)
+    scratch = _Scratch(found)
+    for columns in task.blocks:
+        cells = [
+            level.cells(down.start, down.stop, across.start, across.stop).flatten(1)
+            for level, down, across in zip(task.levels, rows.spans, columns.spans, strict=True)
+        ]
+        fine = [_fine(task, rows, piece) for piece in columns.pieces]
+        starts = [0, *accumulate(c.shape[1] for c in cells)]
+        under = [_windows_under(rows, columns, piece, starts) for piece in columns.pieces]
+        for heads in task.heads:
+            projected = _project(heads, cells, starts, scratch)
+            for piece, features, windows in zip(columns.pieces, fine, under, strict=True):
+                place = found[heads.first : heads.last, ..., piece.first : piece.last]
+                _fill(place, task.folded, heads, projected, features, rows.groups, windows, scratch)
+    return found
+
+
+def _fine(task: _Task, rows: Strip, piece: Piece) -> tuple[Tensor, ...]:
+    """What is projected at image size under a piece, `[C, P]` of each group."""
+    parts = [task.folded.biases[0].new_zeros(0, rows.last - rows.first, piece.last - piece.first)]
+    for level in task.fine:
+        if level.edge == task.size:
+            parts.append(level.cells(rows.first, rows.last, piece.first, piece.last))
+            continue
+        down = span(rows.first, rows.last, size=task.size, edge=level.edge)
+        across = span(piece.first, piece.last, size=task.size, edge=level.edge)
+        cells = level.cells(down.start, down.stop, across.start, across.stop)
+        parts.append(down.matrix().to(cells.device) @ cells @ across.matrix().t().to(cells.device))
+    features = torch.cat(parts)
+    features = F.pad(features, (0, piece.num_columns - features.shape[2])).flatten(1)
+    return features.split([(group.last - group.first) * piece.num_columns for group in rows.groups], dim=1)
+
+
+def _windows_under(rows: Strip, columns: Block, piece: Piece, starts: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    """Of each group of a piece: the projected cells under each tile of each row of cells, `[G tiles n]`, their weights `[G tiles, T, n]`."""
+    offsets = torch.tensor(starts, device=columns.widths.device)
+    found: list[tuple[Tensor, Tensor]] = []
+    across: dict[tuple[int, ...], Tensor] = {}
+    for group in rows.groups:
+        base = offsets[group.level] + group.row * columns.widths[group.level]
+        index = piece.index[group.level] + base.view(-1, 1, 1)
+        if group.counts not in across:
+            across[group.counts] = piece.across[group.level].flatten(0, 1)
+        found.append((index.flatten(), across[group.counts]))
+    return found
+
+
+def _project(heads: _Heads, cells: Sequence[Tensor], starts: Sequence[int], scratch: _Scratch) -> Tensor:
+    """The cells `[C, rows columns]` of each resolution through the first layer, one after the other, `[cells, g D]`.
+
+    The bias is in the first resolution: upsampling leaves a constant as it is.
+    """
+    found = scratch.take("projected", starts[-1], len(heads.bias))
+    for number, (values, weight) in enumerate(zip(cells, heads.projected, strict=True)):
+        place = found[starts[number] : starts[number + 1]]
+        if number == 0:
+            torch.addmm(heads.bias, values.t(), weight, out=place)
+        else:
+            torch.mm(values.t(), weight, out=place)
+    return found
+
+
+def _fill(
+    place: Tensor,
+    folded: Folded,
+    heads: _Heads,
+    projected: Tensor,
+    fine: Sequence[Tensor],
+    groups: Sequence[Group],
+    windows: Sequence[tuple[Tensor, Tensor]],
+    scratch: _Scratch,
+) -> None:
+    """Writes the logits of a piece into `place [g, K, rows, columns]`."""
+    num_heads, num_classes, num_rows, num_columns = place.shape
+    lengths = [features.shape[1] for features in fine]
+    is_linear = len(folded.weights) == 1
+    kept = scratch.take("kept", num_heads, sum(lengths), folded.biases[min(1, len(folded.biases) - 1)].shape[1])
+    starts = accumulate(lengths, initial=0)
+    for group, features, (index, across), start in zip(groups, fine, windows, starts, strict=False):
+        x = _first_layer(heads, projected, features, group, index, across, scratch)
+        x = (x if is_linear else x.relu_()).unflatten(1, (num_heads, -1))
+        for i, member in enumerate(range(heads.first, heads.last)):
+            slot = kept[i, start : start + len(x)]
+            if is_linear:
+                slot.copy_(x[:, i])
+            else:
+                torch.addmm(folded.biases[1][member], x[:, i], folded.weights[1][member].t(), out=slot)
+    for i, member in enumerate(range(heads.first, heads.last)):
+        place[i].copy_(_later_layers(folded, member, kept[i]).view(num_classes, num_rows, -1)[..., :num_columns])
+
+
+def _first_layer(heads: _Heads, projected: Tensor, fine: Tensor, group: Group, index: Tensor, across: Tensor, scratch: _Scratch) -> Tensor:
+    """What the first layer gives at the pixels of a group, `[P, g D]`."""
+    width = len(heads.bias)
+    x = scratch.take("x", fine.shape[1], width)
+    if not len(projected):
+        return torch.addmm(heads.bias, fine.t(), heads.fine, out=x)
+    under = torch.index_select(projected, 0, index, out=scratch.take("under", len(index), width))
+    under = under.view(len(across), -1, width)
+    cells = torch.bmm(across, under, out=scratch.take("cells", *across.shape[:2], width))
+    rows = group.down
+    torch.mm(rows, cells.view(rows.shape[1], -1), out=x.view(len(rows), -1))
+    return x.addmm_(fine.t(), heads.fine) if len(fine) else x
+
+
+def _later_layers(folded: Folded, member: int, x: Tensor) -> Tensor:
+    """Logits `[K, P]` of what the second layer of one member gave, `[P, D2]`, which is overwritten; without a third they are it."""
+    if len(folded.weights) <= 2:
+        return x.t()
+    for weight, bias in zip(folded.weights[2:-1], folded.biases[2:-1], strict=True):
+        x = torch.addmm(bias[member], x.relu_(), weight[member].t())
+    return torch.addmm(folded.biases[-1][member].unsqueeze(1), folded.weights[-1][member], x.relu_().t())
 
 
 def logits_reference(members: Sequence[PixelMlp], standardiser: Standardiser, maps: Sequence[Tensor], *, size: int) -> Tensor:

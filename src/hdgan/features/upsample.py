@@ -6,6 +6,7 @@ Letters: C channels of a map, S its edge, H = W = R the image's edge, P pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,34 +47,64 @@ def gather(maps: Sequence[Tensor], rows: Tensor, columns: Tensor, *, size: int) 
 
 
 @dataclass(frozen=True)
-class Windows:
-    """An axis cut into tiles of T px, each a small matrix times the few cells under it: tile t is `weights[t] @ cells[index[t]]`.
+class Span:
+    """A run of P pixels of an axis, and the cells that it is interpolated from: `start` to `stop - 1` of the whole axis.
 
-    `index [tiles, n]` int64, `weights [tiles, T, n]` float32.
+    Pixel i lies between the cells `near[i]` and `far[i]`, counted from `start`; `weight[i]` is that of the far one.
+    """
+
+    start: int
+    stop: int
+    near: Tensor
+    far: Tensor
+    weight: Tensor
+
+    @property
+    def num_cells(self) -> int:
+        """How many cells that is, n."""
+        return self.stop - self.start
+
+    def matrix(self) -> Tensor:
+        """`[P, n]` float32: the interpolation as a product with the cells."""
+        found = torch.zeros(len(self.near), self.num_cells)
+        # Added, because at the borders both neighbours are one cell.
+        found.scatter_add_(1, self.near.unsqueeze(1), (1 - self.weight).unsqueeze(1))
+        return found.scatter_add_(1, self.far.unsqueeze(1), self.weight.unsqueeze(1))
+
+
+def span(first: int, last: int, *, size: int, edge: int) -> Span:
+    """Pixels `first` to `last - 1` of an axis of `size` px, on one of `edge` cells."""
+    near, far, weight = neighbours(torch.arange(first, last), size=size, edge=edge)
+    start = int(near[0])
+    return Span(start, int(far[-1]) + 1, near - start, far - start, weight)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A span cut into tiles of T px, each a small matrix times the few cells under it: tile t is `weights[t] @ cells[index[t]]`.
+
+    `index [tiles, n]` int64, counted from the span's start; `weights [tiles, T, n]` float32.
     """
 
     index: Tensor
     weights: Tensor
 
-    def to(self, device: torch.device) -> Windows:
-        """The same on `device`."""
-        return Windows(self.index.to(device), self.weights.to(device))
+    def padded(self, num: int) -> Windows:
+        """The same with `num` cells in each window; those added weigh nothing."""
+        more = num - self.index.shape[1]
+        return Windows(F.pad(self.index, (0, more)), F.pad(self.weights, (0, more)))
 
 
-def windows(edges: Sequence[int], *, size: int, tile: int) -> Windows:
-    """The upsampling of an axis from `edges` cells to `size` px, a multiple of `tile`; several are laid end to end and their results added."""
-    index, weights = [torch.zeros(size // tile, 0, dtype=torch.long)], [torch.zeros(size // tile, tile, 0)]
-    for number, edge in enumerate(edges):
-        first, second, weight = (values.view(-1, tile) for values in neighbours(torch.arange(size), size=size, edge=edge))
-        num = int((second[:, -1] - first[:, 0]).max()) + 1
-        start = first[:, :1].clamp(max=edge - num)
-        part = torch.zeros(size // tile, tile, num)
-        # Added, because at the borders both neighbours are one cell.
-        part.scatter_add_(2, (first - start).unsqueeze(2), (1 - weight).unsqueeze(2))
-        part.scatter_add_(2, (second - start).unsqueeze(2), weight.unsqueeze(2))
-        index.append(sum(edges[:number]) + start + torch.arange(num))
-        weights.append(part)
-    return Windows(torch.cat(index, dim=1), torch.cat(weights, dim=2))
+def windows(run: Span, *, tile: int) -> Windows:
+    """The windows of `run`; where `tile` does not divide its length, its last pixel is repeated to the end of the last tile."""
+    filled = torch.arange(math.ceil(len(run.near) / tile) * tile).clamp(max=len(run.near) - 1)
+    near, far, weight = (values[filled].view(-1, tile) for values in (run.near, run.far, run.weight))
+    num = int((far[:, -1] - near[:, 0]).max()) + 1
+    start = near[:, :1].clamp(max=run.num_cells - num)
+    weights = torch.zeros(*near.shape, num)
+    weights.scatter_add_(2, (near - start).unsqueeze(2), (1 - weight).unsqueeze(2))
+    weights.scatter_add_(2, (far - start).unsqueeze(2), weight.unsqueeze(2))
+    return Windows(start + torch.arange(num), weights)
 
 
 @dataclass(frozen=True)
