@@ -285,7 +285,7 @@ def _fine(task: _Task, rows: Strip, piece: Piece) -> tuple[Tensor, ...]:
         parts.append(down.matrix().to(cells.device) @ cells @ across.matrix().t().to(cells.device))
     features = torch.cat(parts)
     features = F.pad(features, (0, piece.num_columns - features.shape[2])).flatten(1)
-    return features.split([(group.last - group.first) * piece.num_columns for group in rows.groups], dim=1)
+    return torch.split(features, [(group.last - group.first) * piece.num_columns for group in rows.groups], dim=1)
 
 
 def _windows_under(rows: Strip, columns: Block, piece: Piece, starts: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
@@ -335,7 +335,7 @@ def _fill(
     starts = accumulate(lengths, initial=0)
     for group, features, (index, across), start in zip(groups, fine, windows, starts, strict=False):
         x = _first_layer(heads, projected, features, group, index, across, scratch)
-        x = (x if is_linear else x.relu_()).unflatten(1, (num_heads, -1))
+        x = (x if is_linear else x.relu_()).view(len(x), num_heads, -1)
         for i, member in enumerate(range(heads.first, heads.last)):
             slot = kept[i, start : start + len(x)]
             if is_linear:
@@ -348,16 +348,19 @@ def _fill(
 
 def _first_layer(heads: _Heads, projected: Tensor, fine: Tensor, group: Group, index: Tensor, across: Tensor, scratch: _Scratch) -> Tensor:
     """What the first layer gives at the pixels of a group, `[P, g D]`."""
-    width = len(heads.bias)
-    x = scratch.take("x", fine.shape[1], width)
+    x = scratch.take("x", fine.shape[1], len(heads.bias))
     if not len(projected):
         return torch.addmm(heads.bias, fine.t(), heads.fine, out=x)
-    under = torch.index_select(projected, 0, index, out=scratch.take("under", len(index), width))
-    under = under.view(len(across), -1, width)
-    cells = torch.bmm(across, under, out=scratch.take("cells", *across.shape[:2], width))
-    rows = group.down
-    torch.mm(rows, cells.view(rows.shape[1], -1), out=x.view(len(rows), -1))
+    _upsample(projected, group, index, across, scratch, out=x)
     return x.addmm_(fine.t(), heads.fine) if len(fine) else x
+
+
+def _upsample(projected: Tensor, group: Group, index: Tensor, across: Tensor, scratch: _Scratch, *, out: Tensor) -> None:
+    """Writes the projected cells `[cells, g D]` at the pixels of a group into `out [P, g D]`, all resolutions added."""
+    width = out.shape[1]
+    under = torch.index_select(projected, 0, index, out=scratch.take("under", len(index), width))
+    cells = torch.bmm(across, under.view(len(across), -1, width), out=scratch.take("cells", *across.shape[:2], width))
+    torch.mm(group.down, cells.view(group.down.shape[1], -1), out=out.view(len(group.down), -1))
 
 
 def _later_layers(folded: Folded, member: int, x: Tensor) -> Tensor:

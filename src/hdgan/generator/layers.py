@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hdgan.generator.ops import conv, fir
+from hdgan.generator.ops import bands, conv, fir
 
 LEAK = 0.2
 ROOT2 = math.sqrt(2.0)
@@ -156,6 +156,6 @@ def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool, ga
     demodulation = (styles.square() @ energy.t() + 1e-8).rsqrt()  # [N, O]
     x = x * styles.to(x.dtype)[:, :, None, None]
     w = weight.to(x.dtype)
-    x = conv.double(x, w) if is_up else F.conv2d(x, w, padding=1)
+    x = conv.double(x, w) if is_up else bands.conv2d(x, w, padding=1)
     scale = (demodulation * gain).to(x.dtype)[:, :, None, None]
     return x * scale if bias is None else torch.addcmul(bias.to(x.dtype).view(1, -1, 1, 1), x, scale)

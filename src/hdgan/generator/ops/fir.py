@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hdgan.generator.ops import bands
+
 BINOMIAL = (0.125, 0.375, 0.375, 0.125)
 """[1, 3, 3, 1] / 8."""
 _MOST_BFLOAT16_PX = 2048 * 2048
@@ -50,6 +52,8 @@ def _square_taps(x: Tensor, *, gain: float, stride: int, padding: int) -> Tensor
     taps = torch.tensor(BINOMIAL, dtype=torch.float64)
     working = x if x.is_cuda or x.dtype == torch.float64 else x.float()
     kernel = (torch.outer(taps, taps) * gain).to(working).expand(x.shape[1], 1, 4, 4)
+    if stride == 1:
+        return bands.conv2d(working, kernel, padding=padding, groups=x.shape[1]).to(x.dtype)
     return F.conv2d(working, kernel, stride=stride, padding=padding, groups=x.shape[1]).to(x.dtype)
 
 

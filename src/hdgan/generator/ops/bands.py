@@ -1,0 +1,34 @@
+"""Convolution of large maps in bands of rows, so that what the library lays out anew for itself is that of a band.
+
+oneDNN copies maps to blocks of 16 channels before it convolves on a CPU: eight channels of 4096 x 4096 (0.5 GB) need 2 GB beside them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LARGE_VALUES = 2**22
+"""Maps with more values than this are convolved in bands of about as many; 16 MB in float32."""
+
+
+def conv2d(x: Tensor, weight: Tensor, *, padding: int, groups: int = 1) -> Tensor:
+    """`F.conv2d` of `x [N, C, H, W]`, stride 1, `padding` below the kernel's edge; in bands where no gradient is wanted and a CPU has large maps."""
+    assert padding < weight.shape[2], "a row that sees padding alone would be no band"
+    num_values = x.numel() * max(1, weight.shape[0] // x.shape[1])
+    if x.is_cuda or torch.is_grad_enabled() or num_values <= _LARGE_VALUES:
+        return F.conv2d(x, weight, padding=padding, groups=groups)
+    kernel, height = weight.shape[2], x.shape[2]
+    num_rows = height + 2 * padding - kernel + 1
+    found = x.new_empty(x.shape[0], weight.shape[0], num_rows, x.shape[3] + 2 * padding - weight.shape[3] + 1)
+    step = max(1, _LARGE_VALUES * num_rows // num_values)
+    for first in range(0, num_rows, step):
+        last = min(first + step, num_rows)
+        top, bottom = first - padding, last - padding + kernel - 1  # rows of x that are seen, some of them beyond it
+        band = x[:, :, max(top, 0) : min(bottom, height)]
+        above, below = max(-top, 0), max(bottom - height, 0)
+        if above or below:
+            band = F.pad(band, (0, 0, above, below))
+        found[:, :, first:last] = F.conv2d(band, weight, padding=(0, padding), groups=groups)
+    return found
