@@ -30,7 +30,7 @@ lint: $(STAMP)  ## style, types, import contracts
 
 bench: $(STAMP)  ## what the speed claims in benchmarks/RESULTS.md come from
 	$(BIN)/python benchmarks/fir_convolutions.py
-	$(BIN)/python benchmarks/factored_prediction.py
+	$(BIN)/python benchmarks/labels/predict.py --resolutions 256 512
 
 docs: $(STAMP)  ## the documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet

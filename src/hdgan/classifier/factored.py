@@ -154,9 +154,13 @@ class _Level:
     edge: int
     maps: tuple[Tensor, ...]
 
+    def parts(self, top: int, bottom: int, left: int, right: int) -> list[Tensor]:
+        """Rows `top` to `bottom - 1` and columns `left` to `right - 1` of each map, float32."""
+        return [m[:, top:bottom, left:right].float() for m in self.maps]
+
     def cells(self, top: int, bottom: int, left: int, right: int) -> Tensor:
-        """Rows `top` to `bottom - 1` and columns `left` to `right - 1`, `[sum C, rows, columns]` float32."""
-        return torch.cat([m[:, top:bottom, left:right].float() for m in self.maps])
+        """The same laid out as one, `[sum C, rows, columns]`."""
+        return torch.cat(self.parts(top, bottom, left, right))
 
 
 @dataclass(frozen=True)
@@ -277,14 +281,15 @@ def _fine(task: _Task, rows: Strip, piece: Piece) -> tuple[Tensor, ...]:
     parts = [task.folded.biases[0].new_zeros(0, rows.last - rows.first, piece.last - piece.first)]
     for level in task.fine:
         if level.edge == task.size:
-            parts.append(level.cells(rows.first, rows.last, piece.first, piece.last))
+            parts += level.parts(rows.first, rows.last, piece.first, piece.last)  # laid out once, below
             continue
         down = span(rows.first, rows.last, size=task.size, edge=level.edge)
         across = span(piece.first, piece.last, size=task.size, edge=level.edge)
         cells = level.cells(down.start, down.stop, across.start, across.stop)
         parts.append(down.matrix().to(cells.device) @ cells @ across.matrix().t().to(cells.device))
     features = torch.cat(parts)
-    features = F.pad(features, (0, piece.num_columns - features.shape[2])).flatten(1)
+    beyond = piece.num_columns - features.shape[2]
+    features = (F.pad(features, (0, beyond)) if beyond else features).flatten(1)
     return torch.split(features, [(group.last - group.first) * piece.num_columns for group in rows.groups], dim=1)
 
 

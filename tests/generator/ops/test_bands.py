@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from hdgan.generator.ops import bands
 
-
 SHAPES = st.sampled_from([(1, 0), (3, 1), (4, 1), (4, 2)])
 """Kernel and padding."""
 
