@@ -74,28 +74,41 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def scene(resolution: int, num_heads: int, options: argparse.Namespace) -> tuple[TrainedGenerator, list[PixelMlp], Standardiser]:
-    """Generator, heads and standardiser, equal in every process."""
+def scene(resolution: int, num_heads: int, options: argparse.Namespace) -> tuple[TrainedGenerator, list[PixelMlp]]:
+    """Generator and heads, equal in every process."""
     torch.manual_seed(0)
     spec = NetworkSpec(resolution=resolution, channel_base=options.channel_base, channel_max=options.channel_max)
     generator = TrainedGenerator(Generator(spec), mpp=None)
     num_channels = sum(tap.channels for tap in generator.taps(options.blocks))
-    standardiser = Standardiser(torch.randn(num_channels) * 0.1 + 0.5, torch.rand(num_channels) + 0.5)
     heads = [PixelMlp(num_channels, NUM_CLASSES, hidden=options.hidden, dropout=0.3).eval() for _ in range(num_heads)]
-    return generator, heads, standardiser
+    for linear in (linear for head in heads for linear in head.linears):
+        torch.nn.init.kaiming_normal_(linear.weight)  # wide enough that heads tell places apart, or equal labels would say nothing
+        torch.nn.init.zeros_(linear.bias)
+    return generator, heads
+
+
+def standardiser_of(maps: list[torch.Tensor]) -> Standardiser:
+    """Of every 8th cell of every 8th row."""
+    few = [m[:, ::8, ::8].flatten(1) for m in maps]
+    mean, std = torch.cat([f.mean(dim=1) for f in few]), torch.cat([f.std(dim=1) for f in few])
+    return Standardiser(mean, std.clamp(min=1e-3))
 
 
 @torch.no_grad()
 def worker(way: str, resolution: int, num_heads: int, folder: Path, options: argparse.Namespace) -> None:
     """One way in this process: figures into `folder`/WAY.json, labels and logits into WAY.npz."""
     memory = memory_by_phase()
-    generator, heads, standardiser = scene(resolution, num_heads, options)
+    generator, heads = scene(resolution, num_heads, options)
     with Meter() as drawing:
         maps = [m[0] for m in generator.render_taps(generator.map(torch.ones(1, 512), psi=0.7), num_blocks=options.blocks)[1]]
     num_products = needed_products(heads[0], maps, resolution)
+    standardiser = standardiser_of(maps)
+    if way == "float16":
+        for i, m in enumerate(maps):
+            maps[i] = m.half()
     del generator
     memory.next_phase("drawing")
-    facts: dict[str, Any] = {"draw": drawing.to_json(), "maps_mib": sum(m.numel() * 4 for m in maps) / 2**20}
+    facts: dict[str, Any] = {"draw": drawing.to_json(), "maps_mib": sum(m.numel() * m.element_size() for m in maps) / 2**20}
     if way == "published":
         array = folder / "features.array"
         try:
@@ -108,8 +121,6 @@ def worker(way: str, resolution: int, num_heads: int, folder: Path, options: arg
             array.unlink(missing_ok=True)
         facts |= {"write": writing.to_json(), "read": reading.to_json(), "label": (writing + reading).to_json()}
     else:
-        if way == "float16":
-            maps = [m.half() for m in maps]
         folded = fold(heads, standardiser)
         labels, kept = np.empty((resolution, resolution), dtype=np.uint8), []
         rounds = []
@@ -201,11 +212,14 @@ def line_of(facts: dict[str, Any]) -> str:
 
 
 def agreement(ours: tuple[np.ndarray, ...], other: tuple[np.ndarray, ...], head: str) -> dict[str, float]:
-    """Printed: the share of equal labels, and the largest difference of a logit over the largest logit."""
+    """Printed: the share of equal labels, what one label alone would give, and the largest difference of a logit over the largest logit."""
     equal = float((ours[0] == other[0]).mean())
+    commonest = float(np.bincount(other[0].ravel()).max() / other[0].size)
     difference = float(np.abs(ours[1] - other[1]).max() / np.abs(other[1]).max())
-    print(f"{head}: {equal:.5%} of labels equal, largest difference of a logit {difference:.1e} of the largest", flush=True)
-    return {"labels_equal": equal, "largest_difference": difference}
+    print(
+        f"{head}: {equal:.5%} of labels equal (the commonest has {commonest:.0%}), largest difference of a logit {difference:.1e} of the largest"
+    )
+    return {"labels_equal": equal, "commonest_label": commonest, "largest_difference": difference}
 
 
 def print_ratios(ours: dict[str, Any], theirs: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ from hdgan.features.upsample import span, upsample_reference
 _T = TypeVar("_T")
 
 _STRIP_ROWS = 64
-_BLOCK_COLUMNS = 256
+_BLOCK_COLUMNS = 512
 """Pixels whose cells are projected together: enough that the cells shared with the next ones cost little."""
 _GROUP_ROWS = 16
 _TILE_PX = 16
