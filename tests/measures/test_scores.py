@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hdgan.measures.intervals import bootstrap
-from hdgan.measures.scores import score
+from hdgan.measures.scores import frequent_confusions, score
 
 MATRICES = hnp.arrays(np.int64, (4, 4), elements=st.integers(0, 1000))
 
@@ -56,3 +56,29 @@ def test_the_interval_holds_the_pooled_value_and_shrinks_with_more_images():
 
 def test_one_image_has_no_interval():
     assert np.isnan(bootstrap(np.ones((1, 2, 2), dtype=int), lambda x: score(x).pixel_accuracy, seed=0)).all()
+
+
+@given(MATRICES)
+def test_every_wrong_pixel_is_in_one_confusion_and_the_worst_shares_come_first(matrix):
+    found = frequent_confusions(matrix, num=12)
+    assert sum(row.pixels for row in found) == matrix.sum() - np.trace(matrix)
+    assert [row.share for row in found] == sorted((row.share for row in found), reverse=True)
+    assert all(row.truth != row.taken_for and row.pixels == matrix[row.truth, row.taken_for] for row in found)
+    assert frequent_confusions(matrix, num=2) == found[:2]
+
+
+def test_a_rare_class_that_is_mostly_missed_comes_before_many_pixels_of_a_frequent_one():
+    (first, second) = frequent_confusions(np.array([[9000, 1000], [8, 2]]))
+    assert (first.truth, first.taken_for, first.pixels, first.share) == (1, 0, 8, 0.8)
+    assert (second.pixels, second.share) == (1000, 0.1)
+
+
+def test_a_class_that_is_only_predicted_or_only_missed_counts_against_the_macro_dice():
+    invented = score(np.array([[5, 5, 0], [0, 0, 0], [0, 0, 0]]))
+    assert invented.dice[1] == 0
+    assert np.isnan(invented.recall[1])
+    missed = score(np.array([[5, 0, 0], [5, 0, 0], [0, 0, 0]]))
+    assert missed.dice[1] == missed.recall[1] == 0
+    assert np.isnan(missed.precision[1])
+    assert np.isnan(invented.dice[2])
+    assert invented.macro_dice == pytest.approx(invented.dice[0] / 2)

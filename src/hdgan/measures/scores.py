@@ -2,7 +2,8 @@
 
 With t truth pixels, p predicted pixels and c pixels of both of a class: recall c / t (the paper's "class-wise
 accuracy"), precision c / p, IoU c / (t + p - c), Dice 2 c / (t + p). A class absent from truth and prediction has no
-score (nan) and does not enter the macro means. Micro Dice, micro IoU's counterpart pixel accuracy, is the share of
+score (nan) and does not enter the macro means; one that is only predicted has Dice 0 and no recall, one that is only missed recall 0 and
+no precision. Micro Dice, micro IoU's counterpart pixel accuracy, is the share of
 pixels that are right; it is what the paper's "Dice 0.92" measures (docs/concepts/numbers.md).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +71,31 @@ def score(matrix: np.ndarray) -> Scores:
         pixel_accuracy=float(right.sum() / total) if total else math.nan,
         num_pixels=total,
     )
+
+
+class Confusion(NamedTuple):
+    """Pixels of one class that were taken for another."""
+
+    truth: int
+    taken_for: int
+    pixels: int
+    share: float
+    """Of the true pixels of the class."""
+
+
+def frequent_confusions(matrix: np.ndarray, *, num: int = 10) -> list[Confusion]:
+    """The `num` pairs of classes that are confused most, by the share of the true class; then by pixels, then by number.
+
+    By pixels alone a frequent class would fill the list, and that a rare one is mostly missed would not be seen.
+    """
+    truth = matrix.sum(axis=1)
+    found = [
+        Confusion(i, j, int(matrix[i, j]), float(matrix[i, j] / truth[i]))
+        for i in range(len(matrix))
+        for j in range(len(matrix))
+        if i != j and matrix[i, j]
+    ]
+    return sorted(found, key=lambda row: (-row.share, -row.pixels, row.truth, row.taken_for))[:num]
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
