@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-LIGHT = ["hdgan", "hdgan.store", "hdgan.measures", "hdgan.plots", "hdgan.slides", "hdgan.tiles", "hdgan.annotations"]
+LIGHT = ["hdgan", "hdgan.store", "hdgan.measures", "hdgan.refinement", "hdgan.plots", "hdgan.slides", "hdgan.tiles", "hdgan.annotations"]
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])

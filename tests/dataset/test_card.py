@@ -4,6 +4,7 @@ from hdgan.dataset.candidates import CandidateRow
 from hdgan.dataset.card import Origin, card
 from hdgan.dataset.config import DatasetConfig
 from hdgan.dataset.write import Screened
+from hdgan.refinement.config import RefinementConfig
 
 from .stripes import CLASSES
 
@@ -46,3 +47,10 @@ def test_the_head_of_the_card_stays_readable_whatever_the_title():
     head = _card(DatasetConfig(title='A "b"\nc: \\d')).split("---")[1]
     assert 'pretty_name: "A \\"b\\" c: \\\\d"' in head
     assert "not known" in _card(mpp=None)
+
+
+def test_the_card_says_whether_contours_were_cleaned_up_and_how():
+    assert "clean-up of contours | none" in _card()
+    refinement = RefinementConfig(radius_px=3, epsilon=0.02, smallest_object_px_of={"left": 9})
+    text = _card(DatasetConfig(refinement=refinement))
+    assert "clean-up of contours | radius_px 3, epsilon 0.02, smallest_object_px_of {'left': 9} |" in text

@@ -10,7 +10,7 @@ from hdgan.classifier.mlp import PixelMlp
 from hdgan.dataset.config import DatasetConfig
 from hdgan.dataset.labeller import load_labeller
 from hdgan.dataset.stage import run_dataset
-from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.errors import BadConfig, BadInput, DamagedArtifact
 from hdgan.features.moments import Standardiser
 from hdgan.generator.networks import Generator
 from hdgan.generator.spec import NetworkSpec
@@ -18,6 +18,8 @@ from hdgan.generator.weights import FILE as GENERATOR_FILE
 from hdgan.generator.weights import load_generator, save_generator
 from hdgan.labels import KIDNEY
 from hdgan.randomness import stream
+from hdgan.refinement.config import RefinementConfig
+from hdgan.refinement.refine import refine
 from hdgan.store.pairs import PairFolder
 from hdgan.store.stage import open_stage
 from hdgan.training import seeds
@@ -34,7 +36,7 @@ def _generator(folder, seed):
     return load_generator(folder / GENERATOR_FILE)
 
 
-def _classifier(folder, generator, *, members=3):
+def _classifier(folder, generator, *, members=3, std=1.0):
     taps = generator.taps(BLOCKS)
     width = sum(tap.channels for tap in taps)
     seeds.reseed(0, "test.classifier")
@@ -48,7 +50,7 @@ def _classifier(folder, generator, *, members=3):
         "hidden": [8, 8],
         "dropout": 0.0,
     }
-    standardiser = Standardiser(torch.zeros(width), torch.ones(width))
+    standardiser = Standardiser(torch.zeros(width), torch.full((width,), std))
     with open_stage(folder, stage="classifier", config={}, seed=0, inputs={}) as stage:
         Ensemble(made, standardiser=standardiser, classes=KIDNEY, taps=taps, facts=facts).save(folder / ENSEMBLE_FILE)
         stage.seal(counts={})
@@ -74,6 +76,30 @@ def test_image_mask_and_latent_are_those_of_generator_and_ensemble(stages):
     assert np.abs(found.image.astype(int) - (image[0].permute(1, 2, 0).numpy() * 127.5 + 127.5).clip(0, 255)).max() <= 0.5
     assert found.uncertainty.max() > 0
     assert (origin.annotator, origin.num_heads, origin.generator) == ("nobody", 3, label.generator.content_hash)
+
+
+def test_a_mask_that_is_refined_is_that_of_the_mean_probabilities_and_the_image(stages, tmp_path):
+    _classifier(tmp_path, load_generator(stages / "generator" / GENERATOR_FILE), std=0.02)  # masks of more than one class
+    settings = RefinementConfig(radius_px=1, epsilon=0.1, smallest_object_px=4)
+    folders = (stages / "generator", tmp_path)
+    (plain, _), (refined, _) = (load_labeller(*folders, psi=0.7, refinement=refinement) for refinement in (None, settings))
+    z = stream(3, "dataset.z", 5).standard_normal(plain.z_dim, dtype=np.float32)
+    before, after = plain(z), refined(z)
+    _, maps = plain.generator.render_taps(torch.from_numpy(before.w)[None], num_blocks=BLOCKS)
+    found = plain.ensemble.predict([m[0] for m in maps], size=16, with_chances=True)
+    assert np.array_equal(found.chances.argmax(axis=0), before.mask)
+    assert found.chances.sum(axis=0) == pytest.approx(np.ones((16, 16)), abs=1e-5)
+    assert np.array_equal(after.mask, refine(found.chances, before.image, settings, classes=KIDNEY))
+    assert not np.array_equal(after.mask, before.mask)
+    assert np.array_equal(after.image, before.image)
+    assert np.array_equal(after.uncertainty, before.uncertainty)
+    with pytest.raises(BadConfig, match="no class 'tuft'"):
+        load_labeller(*folders, psi=0.7, refinement=RefinementConfig(smallest_hole_px_of={"tuft": 3}))
+
+
+def test_settings_without_a_refinement_are_recorded_as_earlier_versions_did():
+    assert "refinement" not in DatasetConfig().recorded()
+    assert DatasetConfig(refinement=RefinementConfig()).recorded()["refinement"]["radius_px"] == 2
 
 
 def test_a_dataset_comes_from_two_stage_folders(stages, tmp_path):

@@ -39,6 +39,8 @@ class Prediction:
     """Class of the highest mean probability, uint8 `[H, W]`."""
     uncertainty: np.ndarray
     """Float32 `[H, W]`, nats, 0 to log(classes); all 0 with one member."""
+    chances: np.ndarray | None = None
+    """The members' mean probabilities, float32 `[K, H, W]`, where they were asked for."""
 
     @property
     def score(self) -> float:
@@ -70,8 +72,9 @@ class Ensemble:
         """Who drew the masks that it learned from."""
         return str(self.facts["annotator"])
 
-    def predict(self, maps: Sequence[Tensor], *, size: int) -> Prediction:
-        """The prediction for maps `[C, S, S]` of one image of `size` px."""
+    def predict(self, maps: Sequence[Tensor], *, size: int, with_chances: bool = False) -> Prediction:
+        """The prediction for maps `[C, S, S]` of one image of `size` px; `with_chances` keeps the mean probabilities, 4 K bytes for each pixel."""
+        chances = np.empty((len(self.classes), size, size), dtype=np.float32) if with_chances else None
         mask = np.empty((size, size), dtype=np.uint8)
         uncertainty = np.empty((size, size), dtype=np.float32)
         for first, found in logits(self._folded.to(maps[0].device), maps, size=size):
@@ -79,7 +82,9 @@ class Ensemble:
             mean, spread = agreement(found)
             mask[rows] = mean.argmax(dim=0).to(torch.uint8).cpu().numpy()
             uncertainty[rows] = spread.cpu().numpy()
-        return Prediction(mask, uncertainty)
+            if chances is not None:
+                chances[:, rows] = mean.cpu().numpy()
+        return Prediction(mask, uncertainty, chances)
 
     def save(self, path: Path) -> None:
         """Writes the ensemble; equal ensembles have equal bytes."""
@@ -113,8 +118,8 @@ class Ensemble:
         return cls(members, standardiser=standardiser, classes=classes, taps=taps, facts=facts)
 
 
-def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor) -> tuple[np.ndarray, Prediction]:
-    """The image uint8 `[H, W, 3]` of latent w `[1, w_dim]` and its prediction, in one rendering.
+def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor, *, with_chances: bool = False) -> tuple[np.ndarray, Prediction]:
+    """The image uint8 `[H, W, 3]` of latent w `[1, w_dim]` and its prediction (`with_chances`: see `Ensemble.predict`), in one rendering.
 
     Raises:
         BadInput: the ensemble learned on another generator's features.
@@ -122,7 +127,7 @@ def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor) -> tu
     if ensemble.facts["generator_hash"] != generator.content_hash:
         raise BadInput("classifier", "was fitted on the features of another generator", "extract features and fit again")
     image, maps = tapping(generator, ensemble.taps).render_taps(w, num_blocks=ensemble.num_blocks)
-    return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1])
+    return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1], with_chances=with_chances)
 
 
 def image_score(uncertainty: np.ndarray) -> float:

@@ -59,6 +59,7 @@ No image shows a patient's tissue; no label was drawn by a person: a classifier 
 | generator | `{origin.generator}` |
 | classifier | `{origin.classifier}`, {origin.num_heads} networks |
 | truncation psi | {config.psi:g} |
+| clean-up of contours | {_clean_up(config)} |
 | seed | {seed} |
 | licence | {config.licence} |
 | attribution | {config.attribution} |
@@ -83,6 +84,14 @@ networks, in nats. Kept: {scores.min():.4f} to {scores.max():.4f}, mean {scores.
 - Not free of the annotator's errors: whoever drew the few masks is repeated in all of these.
 - Not for diagnosis.
 """
+
+
+def _clean_up(config: DatasetConfig) -> str:
+    if config.refinement is None:
+        return "none: each pixel has the likeliest class"
+    return ", ".join(
+        f"{name} {value:g}" if not isinstance(value, dict) else f"{name} {value}" for name, value in config.refinement if value
+    )
 
 
 def _class_table(rows: Sequence[CandidateRow], classes: ClassMap) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hdgan.refinement.config import RefinementConfig
+
 
 class DatasetConfig(BaseModel):
     """How many labelled pairs are written, and which are held back."""
@@ -24,6 +26,8 @@ class DatasetConfig(BaseModel):
     """Share of the pixels of an image, its most uncertain ones, whose mean is the image's uncertainty (DatasetGAN: 0.1)."""
     ignore_above: float | None = Field(default=None, ge=0)
     """Pixels of larger uncertainty (nats) are written as 255, ignored; unset: every pixel keeps its label."""
+    refinement: RefinementConfig | None = None
+    """Clean-up of the contours; left out: none. `hdgan evaluate` measures what it does before it is used."""
     uncertainty_maps: bool = False
     """Also write `uncertainty/<stem>.png`: 0 to 255 for 0 to ln(number of classes) nats."""
     title: str = "Synthetic labelled histology"
@@ -36,5 +40,5 @@ class DatasetConfig(BaseModel):
     """Candidates between two notes of what is done; a killed run draws at most so many again."""
 
     def recorded(self) -> dict[str, Any]:
-        """What the manifest says of these settings; without a condition as earlier versions wrote it, so that their datasets stay current."""
-        return self.model_dump(mode="json", exclude={"condition"} if self.condition is None else set())
+        """What the manifest says of these settings; without a condition or a refinement as earlier versions wrote it, so that their datasets stay current."""
+        return self.model_dump(mode="json", exclude={name for name in ("condition", "refinement") if getattr(self, name) is None})

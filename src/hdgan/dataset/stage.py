@@ -45,7 +45,7 @@ def run_dataset(
     def load() -> tuple[Labeller, Origin]:
         from hdgan.dataset.labeller import load_labeller  # torch, only where there is something to draw
 
-        return load_labeller(generator, classifier, psi=config.psi, condition=config.condition, device=device)
+        return load_labeller(generator, classifier, psi=config.psi, condition=config.condition, refinement=config.refinement, device=device)
 
     return make_dataset(config, load, inputs=inputs, out=out, seed=seed, redo=redo, progress=progress)
 
