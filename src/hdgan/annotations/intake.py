@@ -1,7 +1,8 @@
 """A folder of drawings becomes a list of checked masks, in memory, before anything is written.
 
 The folder holds `<sample name>.png` or `<sample name>.geojson` (or `.geojson.gz`) for each annotated sample, perhaps `masks.json`
-(name -> {"image_hash", "annotator"}) and perhaps `classes.json` (checked against the class map in use). Format: docs/formats/annotations.md.
+(name -> {"image_hash", "annotator"}), `classes.json` (checked against the class map in use) and marks of blends
+(`blends.py`). Format: docs/formats/annotations.md.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdgan.annotations.audit import count_pixels
+from hdgan.annotations.blends import collect_blends, drawn_blend, read_blend
 from hdgan.annotations.config import DrawOrder
 from hdgan.annotations.geojson import SUFFIXES, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
@@ -38,6 +41,7 @@ class Source:
     drawings: Mapping[str, Path]
     image_hashes: Mapping[str, str]
     annotators: Mapping[str, str]
+    blends: Mapping[str, Path]
     content_hash: str
     """Changes with any byte that is read."""
 
@@ -54,6 +58,8 @@ class CheckedMask:
     annotator: str
     pixels: NDArray[np.int64]
     ignored: int
+    blend: NDArray[np.uint8] | None = None
+    """Marks of blends as they are stored, `[H, W]`, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,11 @@ def collect(folder: Path, *, known: tuple[str, ...], classes: ClassMap) -> Sourc
         found = ", ".join(read_class_map(folder / CLASSES).names)
         raise BadMask(folder / CLASSES, f"the masks were drawn with the classes {found}", f"this run has {', '.join(classes.names)}")
     hashes = {path.name: hash_file(path) for path in drawings.values()}
-    content = hash_json({"drawings": hashes, "image_hashes": image_hashes, "annotators": annotators})
-    return Source(folder, drawings, image_hashes, annotators, content)
+    blends = collect_blends(folder, tuple(drawings))
+    read: dict[str, Any] = {"drawings": hashes, "image_hashes": image_hashes, "annotators": annotators}
+    if blends:  # without any, an import is known by what it always was
+        read["blends"] = {path.name: hash_file(path) for path in blends.values()}
+    return Source(folder, drawings, image_hashes, annotators, blends, hash_json(read))
 
 
 def check_all(source: Source, bank: SampleBank, *, reading: Reading, annotator: str, progress: Progress = SILENT) -> Iterator[CheckedMask]:
@@ -114,7 +123,9 @@ def check_all(source: Source, bank: SampleBank, *, reading: Reading, annotator: 
         if ignored == mask.size:
             raise BadMask(path, "has no labelled pixel", "annotate it or take it out of the folder")
         drawn_by = source.annotators.get(name, annotator)
-        yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored)
+        marked = source.blends.get(name)
+        blend = None if marked is None else drawn_blend(read_blend(marked, shape=mask.shape))
+        yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend)
 
 
 def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -34,23 +34,38 @@ def read_index_mask(path: Path, *, classes: ClassMap, shape: tuple[int, int]) ->
     Raises:
         BadMask: another format, depth, size or orientation; a palette of other colours; a value that is no class.
     """
+    mask, palette = _levels(path, shape=shape, has_palette=True)
+    if palette is not None:
+        _check_palette(path, palette, np.unique(mask), classes)
+    check_labels(mask, classes, where=path)
+    return mask
+
+
+def read_levels(path: Path, *, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The grey levels uint8 `[H, W]` of `shape` in an 8-bit greyscale PNG.
+
+    Raises:
+        BadMask: another format, depth, size or orientation.
+    """
+    return _levels(path, shape=shape, has_palette=False)[0]
+
+
+def _levels(path: Path, *, shape: tuple[int, int], has_palette: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Values of the pixels, and the palette `[N, 3]` where there is one and `has_palette` allows it."""
     height, width, depth, kind = _png_header(path)
-    if kind not in (0, 3) or (kind == 0 and depth != 8):
+    if kind not in ((0, 3) if has_palette else (0,)) or (kind == 0 and depth != 8):
         raise BadMask(path, f"{depth}-bit {_COLOUR_TYPES.get(kind, 'unknown')} is no index mask", _REMEDY)
     if (height, width) != shape:
         raise BadMask(
             path, f"{width} x {height} px, its image has {shape[1]} x {shape[0]} px", "draw on the sample at its full size, unscaled"
         )
-    mask = read_mask(path)
+    levels = read_mask(path)
     with Image.open(path) as image:
         if image.getexif().get(_ORIENTATION, 1) != 1:
             raise BadMask(path, "an EXIF entry turns or mirrors it", "save it without EXIF orientation")
         palette = image.palette.getdata()[1] if image.mode == "P" and image.palette else None
         mode = image.palette.mode if palette is not None and image.palette else "RGB"
-    if palette is not None:
-        _check_palette(path, np.frombuffer(palette, np.uint8).reshape(-1, len(mode))[:, :3], np.unique(mask), classes)
-    check_labels(mask, classes, where=path)
-    return mask
+    return levels, None if palette is None else np.frombuffer(palette, np.uint8).reshape(-1, len(mode))[:, :3]
 
 
 def check_labels(mask: NDArray[np.uint8], classes: ClassMap, *, where: str | Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hdgan.annotations.blends import FOLDER as BLENDS
+from hdgan.annotations.blends import drawn_blend, read_blend
 from hdgan.annotations.masks import read_index_mask
 from hdgan.annotations.split import PARTS, Split
 from hdgan.errors import BadInput, DamagedArtifact
@@ -30,6 +33,12 @@ class AnnotationRow:
     mask_hash: str
     image_hash: str
     annotator: str
+    blend_hash: str | None = None
+    """Of the marks of blends, where there are any."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; without `blend_hash` where there is none."""
+        return {name: value for name, value in asdict(self).items() if name != "blend_hash" or value is not None}
 
 
 class AnnotationSet:
@@ -95,3 +104,20 @@ class AnnotationSet:
         if hash_array(mask) != row.mask_hash:
             raise DamagedArtifact(path, "has changed since it was imported", "import the masks again with --redo")
         return mask
+
+    def blend(self, name: str) -> NDArray[np.bool_]:
+        """`[H, W]`, true where the annotator of the sample called `name` marked a blend; nowhere, where nothing was marked.
+
+        Raises:
+            BadInput: it is not annotated.
+            DamagedArtifact: the file no longer has the pixels that were imported.
+        """
+        row = self.row(name)
+        shape = (self.resolution, self.resolution)
+        if row.blend_hash is None:
+            return np.zeros(shape, dtype=np.bool_)
+        path = self.folder / BLENDS / f"{name}.png"
+        marked = read_blend(path, shape=shape)
+        if hash_array(drawn_blend(marked)) != row.blend_hash:
+            raise DamagedArtifact(path, "has changed since it was imported", "import the masks again with --redo")
+        return marked

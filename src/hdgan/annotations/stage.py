@@ -6,10 +6,10 @@ Everything is checked before anything is written. What a person drew is also kep
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from hdgan.annotations.audit import Audit, presence
+from hdgan.annotations.blends import FOLDER as BLENDS
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.intake import CheckedMask, Reading, check_all, collect
@@ -19,9 +19,9 @@ from hdgan.annotations.split import split_names
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import IGNORE, KIDNEY, ClassMap, read_class_map
 from hdgan.progress import SILENT, Progress
-from hdgan.store.atomic import write_bytes, write_json, write_text
+from hdgan.store.atomic import write_bytes, write_json, write_png, write_text
 from hdgan.store.bank import SampleBank
-from hdgan.store.hashing import hash_file, hash_json
+from hdgan.store.hashing import hash_array, hash_file, hash_json
 from hdgan.store.stage import KEEP, MANIFEST, Manifest, is_damaged, manifest_hash, open_stage, read_manifest, stage_changes
 
 STAGE = "annotations"
@@ -125,11 +125,18 @@ def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank
         if not kept.exists():
             write_bytes(kept, mask.source.read_bytes())
         write_bytes(out / MASKS / f"{mask.name}.png", mask.png)
-    rows = [asdict(AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator)) for mask in checked]
+        if mask.blend is not None:
+            write_png(out / BLENDS / f"{mask.name}.png", mask.blend)
+    rows = [_row(mask).to_json() for mask in checked]
     write_json(out / CLASSES, audit.classes.to_json())
     write_json(out / ANNOTATIONS, {"schema": SCHEMA, "mpp": bank.mpp, "resolution": bank.resolution, "annotations": rows})
     write_json(out / SPLIT, {part: list(names) for part, names in audit.split.items()})
     write_json(out / AUDIT, audit.to_json())
+
+
+def _row(mask: CheckedMask) -> AnnotationRow:
+    blend_hash = None if mask.blend is None else hash_array(mask.blend)
+    return AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash)
 
 
 def _say(audit: Audit, progress: Progress) -> None:
