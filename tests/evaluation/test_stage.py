@@ -9,7 +9,9 @@ import pytest
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.evaluation import compare
 from hdgan.evaluation.config import EvaluationConfig
+from hdgan.evaluation.paper import paper_table
 from hdgan.evaluation.stage import run_evaluation
+from hdgan.labels import KIDNEY
 from hdgan.store.atomic import read_image
 from hdgan.store.stage import verify
 
@@ -19,7 +21,7 @@ def evaluated(small_run):
     out = small_run.root / "evaluation"
     folders = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations", "features", "classifier")}
     extra = {"unet": lambda image: np.zeros(image.shape[:2], dtype=np.uint8)}
-    config = EvaluationConfig(panels=3, resamples=100, remark="Same patient.")
+    config = EvaluationConfig(panels=3, resamples=100, folds=3, remark="Same patient.")
     run_evaluation(config, **folders, out=out, seed=0, extra_predictors=extra)
     return out, json.loads((out / "report.json").read_text()), (config, folders, extra)
 
@@ -42,6 +44,55 @@ def test_the_scores_are_those_of_the_predictions(evaluated, small_run):
     assert constant["pixel_accuracy"] == pytest.approx((truth == 0).mean())
     assert constant["per_class"]["recall"][:2] == [1.0, 0.0]
     assert constant["per_class"]["dice"][2] is None
+
+
+def test_contours_confusions_and_blends_stand_beside_the_scores(evaluated, small_run):
+    _, report, _ = evaluated
+    annotated = AnnotationSet(small_run.annotations)
+    ours, constant = report["methods"]["hdgan"], report["methods"]["unet"]
+    assert ours["boundary"]["distance_px"] == 1.0
+    assert 0 < ours["boundary"]["macro_iou"] < 1
+    assert ours["boundary"]["hd95_um"][0] == pytest.approx(2 * ours["boundary"]["hd95_px"][0])
+    assert constant["boundary"]["macro_iou"] == 0
+    assert constant["boundary"]["images_with_one_contour"][:2] == [6, 6]
+    assert constant["boundary"]["hd95_px"][0] is None
+    share = dict(zip(("dark", "bright"), np.array(ours["confusion"]).sum(axis=1), strict=False))
+    for row in ours["confusions"]:
+        assert row["share"] == pytest.approx(row["pixels"] / share[row["truth"]])
+    (only,) = constant["confusions"]
+    assert (only["truth"], only["taken_for"], only["share"]) == ("bright", "dark", 1.0)
+    assert not any(annotated.blend(name).any() for name in report["images"])
+    assert ours["without_blends"] is None
+
+
+def test_the_clean_up_is_measured_on_both_parts_and_validation_alone_decides(evaluated):
+    _, report, _ = evaluated
+    cleanup = report["cleanup"]
+    assert set(cleanup["parts"]) == {"validate", "test"}
+    before, after = (cleanup["parts"]["validate"][when]["macro_boundary_iou"] for when in ("before", "after"))
+    assert cleanup["is_better"] == (after > before)
+    assert before != after
+    assert cleanup["parts"]["test"]["before"]["macro_dice"] == report["methods"]["hdgan"]["pooled"]["macro"]["dice"]
+
+
+def test_images_are_shown_from_the_worst_on(evaluated):
+    _, report, _ = evaluated
+    ours = report["methods"]["hdgan"]
+    dice = [ours["per_image"][name]["macro"]["dice"] for name in compare.worst_first(ours)]
+    assert dice == sorted(dice)
+    assert sorted(compare.worst_first(ours)) == sorted(report["images"])
+
+
+def test_the_table_of_the_paper_holds_recall_and_dice_of_each_class(evaluated):
+    _, report, _ = evaluated
+    lines = paper_table(report)
+    pooled = report["methods"]["hdgan"]["pooled"]
+    assert lines[0].split() == ["class", "accuracy,", "%", "Dice,", "%"]
+    assert lines[1].split() == ["dark", *(f"{100 * pooled['per_class'][key][0]:.1f}" for key in ("recall", "dice"))]
+    assert lines[-1].split()[-1] == f"{100 * pooled['pixel_accuracy']:.1f}"
+    kidney = {**report, "classes": KIDNEY.to_json()}
+    kidney["methods"] = {"hdgan": {"pooled": {**pooled, "per_class": {key: [0.5] * 5 for key in ("recall", "dice")}}}}
+    assert paper_table(kidney)[4].split() == ["arteriole", "50.0", "50.0", "52.1"]
 
 
 def test_a_constant_prediction_stands_beside_every_number(evaluated, small_run):
@@ -88,6 +139,17 @@ def test_the_page_is_well_formed_and_shows_its_pictures(evaluated):
     assert pictures
     assert all(p["src"].startswith("data:image/png;base64,") and p["alt"] for p in pictures)
     assert read_image(out / "panels.png").shape[0] > 3 * 160
+
+
+def test_every_image_is_tested_once_by_a_classifier_that_never_saw_it(evaluated, small_run):
+    out, report, _ = evaluated
+    folds = report["folds"]
+    annotated = AnnotationSet(small_run.annotations)
+    assert sorted(name for part in folds["parts"] for name in part["test"]) == sorted(annotated.names)
+    assert folds["pooled"]["num_pixels"] == 16 * 32 * 32
+    assert folds["mean"]["macro_dice"] == pytest.approx(np.mean([part["macro_dice"] for part in folds["parts"]]))
+    assert folds["pooled"]["macro"]["dice"] > 0.6
+    assert "Cross-validation" in (out / "report.html").read_text()
 
 
 def test_a_second_run_finds_everything_done_and_nothing_changed(evaluated):

@@ -1,17 +1,20 @@
-"""Every method's confusion matrices on the held-out images, and the numbers of the report."""
+"""The numbers of the report: scores of a method's counts, and whether its uncertainty finds the errors."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdgan.annotations.reader import AnnotationSet
+from hdgan.evaluation.counts import Counts
 from hdgan.labels import IGNORE, ClassMap
-from hdgan.measures.confusion import confusion
+from hdgan.measures.boundary import pooled_boundary_iou
 from hdgan.measures.intervals import bootstrap
-from hdgan.measures.scores import Scores, score
+from hdgan.measures.scores import Scores, frequent_confusions, score
 
 DEFINITIONS = {
     "recall": "share of the class's true pixels that were predicted as the class; the paper calls it class-wise accuracy",
@@ -20,37 +23,48 @@ DEFINITIONS = {
     "dice": "2 * pixels of both / (true pixels + predicted pixels)",
     "macro": "mean over the classes that occur in truth or prediction, pooled over images",
     "pixel_accuracy": "share of all pixels that are right = micro Dice; what the paper's average Dice of 0.92 measures",
+    "boundary_iou": "of the pixels of a class near its contour, those of both masks / those of either (arXiv 2103.16562); the image's edge is no contour",
+    "hd95": "distance within which 95 % of each mask's contour lies from the other's, the larger of both directions; median over images",
+    "absent_classes": "a class in neither truth nor prediction has no score and enters no mean; one that is only predicted has Dice 0 and no recall; "
+    "one that is only missed has recall and Dice 0 and no precision. Where only one of both masks has a contour, its distance counts as infinite",
+    "blends": "places where the annotator saw two tissues run into one; they count, unless a number says that it is without them",
     "interval": "95 % percentile bootstrap over images",
 }
 
+_NUM_CONFUSIONS = 10
+_MAIN: Mapping[str, Callable[[Scores], float]] = {
+    "macro_dice": lambda s: s.macro_dice,
+    "macro_recall": lambda s: s.macro_recall,
+    "pixel_accuracy": lambda s: s.pixel_accuracy,
+}
 
-def matrices(predict: Callable[[str], np.ndarray], annotated: AnnotationSet, names: Sequence[str]) -> np.ndarray:
-    """Confusion matrices `[N, C, C]` int64 of the images called `names`."""
-    num_classes = len(annotated.classes)
-    return np.stack([confusion(annotated.mask(name), predict(name), num_classes) for name in names])
 
-
-def method_report(found: np.ndarray, names: Sequence[str], *, resamples: int, seed: int) -> dict[str, Any]:
-    """Pooled and per-image scores of one method, with intervals of the main ones."""
-    statistics: Mapping[str, Callable[[Scores], float]] = {
-        "macro_dice": lambda s: s.macro_dice,
-        "macro_recall": lambda s: s.macro_recall,
-        "pixel_accuracy": lambda s: s.pixel_accuracy,
-    }
-    intervals = {}
-    for name, pick in statistics.items():
-
-        def statistic(matrix: np.ndarray, pick: Callable[[Scores], float] = pick) -> float:
-            return pick(score(matrix))
-
-        low, high = bootstrap(found, statistic, seed=seed, num=resamples)
-        intervals[name] = None if np.isnan(low) else [low, high]
+def method_report(counts: Counts, classes: ClassMap, *, distance_px: float, mpp: float | None, resamples: int, seed: int) -> dict[str, Any]:
+    """Pooled and per-image scores of one method, with intervals of the main ones, as plain data; docs/formats/evaluation.md."""
+    pooled = counts.matrices.sum(axis=0)
     return {
-        "confusion": found.sum(axis=0).tolist(),
-        "pooled": score(found.sum(axis=0)).to_json(),
-        "intervals": intervals,
-        "per_image": {name: score(matrix).to_json() for name, matrix in zip(names, found, strict=True)},
+        "confusion": pooled.tolist(),
+        "pooled": score(pooled).to_json(),
+        "without_blends": _without_blends(counts),
+        "boundary": _boundary(counts, distance_px=distance_px, mpp=mpp),
+        "intervals": _intervals(counts, resamples=resamples, seed=seed),
+        "confusions": [_named(row._asdict(), classes) for row in frequent_confusions(pooled, num=_NUM_CONFUSIONS)],
+        "per_image": {name: _image(counts, index) for index, name in enumerate(counts.names)},
     }
+
+
+def macro_boundary_iou(bands: NDArray[np.int64]) -> float:
+    """Mean boundary IoU over the classes with a contour, of pooled counts `[2, C]`; nan without any."""
+    found = pooled_boundary_iou(bands)
+    defined = found[~np.isnan(found)]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
+def macro_hd95(distances: NDArray[np.float64]) -> float:
+    """Mean over the classes of their median over images, px, of `[N, C]`; inf where a class is mostly missed or invented, nan without any."""
+    medians = [_median(column) for column in distances.T]
+    defined = [value for value in medians if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
 
 
 def certainty_report(masks: Mapping[str, np.ndarray], uncertainties: Mapping[str, np.ndarray], annotated: AnnotationSet) -> dict[str, Any]:
@@ -70,6 +84,94 @@ def certainty_report(masks: Mapping[str, np.ndarray], uncertainties: Mapping[str
     }
 
 
+def worst_first(report: Mapping[str, Any]) -> list[str]:
+    """The names of a method's images, the lowest macro Dice first; equal ones by name."""
+    dice = {name: row["macro"]["dice"] for name, row in report["per_image"].items()}
+    return sorted(dice, key=lambda name: (2.0 if dice[name] is None else dice[name], name))
+
+
+def class_rows(report: Mapping[str, Any], classes: ClassMap) -> list[list[str]]:
+    """A line for each class: recall, precision, IoU, Dice and its interval, share of the truth's pixels, in per cent, and the pixels themselves."""
+    per_class, pixels = report["pooled"]["per_class"], np.array(report["confusion"]).sum(axis=1)
+    rows = []
+    for i, name in enumerate(classes.names):
+        recall, precision, iou, dice, frequency = (
+            percent(per_class[key][i]) for key in ("recall", "precision", "iou", "dice", "frequency")
+        )
+        rows.append([name, recall, precision, iou, dice, between(report["intervals"]["dice"][i]), frequency, f"{pixels[i]:,}"])
+    return rows
+
+
+def percent(value: float | None) -> str:
+    """Such as 71.3; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}"  # noqa: RUF001 - a dash
+
+
+def between(ends: Sequence[float] | None) -> str:
+    """An interval in per cent, such as "61.0 to 74.2"; a dash where there is none."""
+    return "–" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"  # noqa: RUF001 - a dash
+
+
+def _intervals(counts: Counts, *, resamples: int, seed: int) -> dict[str, Any]:
+    def of(stacked: NDArray[np.int64], statistic: Callable[[np.ndarray], float]) -> list[float] | None:
+        low, high = bootstrap(stacked, statistic, seed=seed, num=resamples)
+        return [low, high] if math.isfinite(low) and math.isfinite(high) else None
+
+    def of_score(pick: Callable[[Scores], float]) -> list[float] | None:
+        return of(counts.matrices, lambda matrix: pick(score(matrix)))
+
+    found: dict[str, Any] = {name: of_score(pick) for name, pick in _MAIN.items()}
+    found["macro_boundary_iou"] = of(counts.bands, macro_boundary_iou)
+    found["dice"] = [of_score(_dice_of(index)) for index in range(counts.matrices.shape[1])]
+    return found
+
+
+def _dice_of(index: int) -> Callable[[Scores], float]:
+    return lambda scores: float(scores.dice[index])
+
+
+def _without_blends(counts: Counts) -> dict[str, Any] | None:
+    if not counts.has_blends:
+        return None
+    clear = counts.clear.sum(axis=0)
+    return score(clear).to_json() | {"num_blended": int(counts.matrices.sum() - clear.sum())}
+
+
+def _boundary(counts: Counts, *, distance_px: float, mpp: float | None) -> dict[str, Any]:
+    bands, medians = counts.bands.sum(axis=0), [_median(column) for column in counts.hd95.T]
+    found: dict[str, Any] = {
+        "distance_px": distance_px,
+        "iou": [_number(value) for value in pooled_boundary_iou(bands)],
+        "macro_iou": _number(macro_boundary_iou(bands)),
+        "hd95_px": [_number(value) for value in medians],
+        "macro_hd95_px": _number(macro_hd95(counts.hd95)),
+        "images_with_contour": (~np.isnan(counts.hd95)).sum(axis=0).tolist(),
+        "images_with_one_contour": np.isinf(counts.hd95).sum(axis=0).tolist(),
+    }
+    return found if mpp is None else found | {"hd95_um": [_number(value * mpp) for value in medians]}
+
+
+def _image(counts: Counts, index: int) -> dict[str, Any]:
+    ious = [_number(value) for value in pooled_boundary_iou(counts.bands[index])]
+    distances = [_number(value) for value in counts.hd95[index]]
+    macro = _number(macro_boundary_iou(counts.bands[index]))
+    return score(counts.matrices[index]).to_json() | {"boundary_iou": ious, "macro_boundary_iou": macro, "hd95_px": distances}
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """The median of those that are defined; of an even number the upper middle one, so that no infinity is halved."""
+    defined = np.sort(values[~np.isnan(values)])
+    return float(defined[len(defined) // 2]) if len(defined) else math.nan
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _named(row: dict[str, Any], classes: ClassMap) -> dict[str, Any]:
+    return row | {"truth": classes.names[row["truth"]], "taken_for": classes.names[row["taken_for"]]}
+
+
 def _auroc(is_wrong: np.ndarray, values: np.ndarray) -> float | None:
     """Chance that a wrong pixel is less certain than a right one (Mann and Whitney); None when all are right or all wrong."""
     num_wrong = int(is_wrong.sum())
@@ -80,15 +182,3 @@ def _auroc(is_wrong: np.ndarray, values: np.ndarray) -> float | None:
     ranks = (last - (counts - 1) / 2)[place]  # ties share their mean rank
     above = ranks[is_wrong].sum() - num_wrong * (num_wrong + 1) / 2
     return float(above / (num_wrong * (len(is_wrong) - num_wrong)))
-
-
-def class_rows(report: Mapping[str, Any], classes: ClassMap) -> list[list[str]]:
-    """A line for each class: recall, precision, IoU, Dice, share of the truth's pixels, in per cent."""
-    per_class = report["pooled"]["per_class"]
-    columns = ("recall", "precision", "iou", "dice", "frequency")
-    return [[name, *(percent(per_class[column][i]) for column in columns)] for i, name in enumerate(classes.names)]
-
-
-def percent(value: float | None) -> str:
-    """Such as 71.3; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f}"  # noqa: RUF001 - a dash

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.annotations.split import Part
 from hdgan.classifier.config import ClassifierConfig
+from hdgan.classifier.ensemble import Ensemble
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.evaluation.filters import filter_maps
 from hdgan.features.colour import image_map
@@ -64,16 +64,30 @@ def untrained_control(bank: SampleBank, generator: LatentGenerator, *, num_block
 
 def fit_control(maps_of: MapsOf, annotated: AnnotationSet, config: ClassifierConfig, *, seed: int) -> Callable[[str], np.ndarray]:
     """Masks by name, from a classifier fitted like ours on other maps of the same training images."""
+    return fitting(maps_of, annotated, config, seed=seed)(annotated.split["train"], annotated.split["validate"])
 
-    def images(part: Part) -> list[tuple[Sequence[Tensor], np.ndarray]]:
-        return [(maps_of(name), annotated.mask(name)) for name in annotated.split[part]]
 
-    train = images("train")
-    taps = [TapSpec(f"map{i}", len(m), m.shape[-1]) for i, m in enumerate(train[0][0])]
-    facts: dict[str, Any] = {"num_blocks": 0, "generator_hash": "", "annotator": annotated.annotator}
-    ensemble, _ = fit_ensemble(train, images("validate"), config, classes=annotated.classes, taps=taps, facts=facts, seed=seed)
+def fitting(
+    maps_of: MapsOf, annotated: AnnotationSet, config: ClassifierConfig, *, seed: int
+) -> Callable[[Sequence[str], Sequence[str]], Callable[[str], np.ndarray]]:
+    """From names of training and of validation images to masks by name: a classifier fitted like ours on their maps."""
     size = annotated.resolution
-    return lambda name: ensemble.predict(maps_of(name), size=size).mask
+
+    def fit(train: Sequence[str], validate: Sequence[str]) -> Callable[[str], np.ndarray]:
+        ensemble = fit_on(maps_of, annotated, config, train=train, validate=validate, seed=seed)
+        return lambda name: ensemble.predict(maps_of(name), size=size).mask
+
+    return fit
+
+
+def fit_on(
+    maps_of: MapsOf, annotated: AnnotationSet, config: ClassifierConfig, *, train: Sequence[str], validate: Sequence[str], seed: int
+) -> Ensemble:
+    """The ensemble fitted on the images called `train`, its epochs chosen on those called `validate`."""
+    images, held_out = ([(maps_of(name), annotated.mask(name)) for name in names] for names in (train, validate))
+    taps = [TapSpec(f"map{i}", len(m), m.shape[-1]) for i, m in enumerate(images[0][0])]
+    facts: dict[str, Any] = {"num_blocks": 0, "generator_hash": "", "annotator": annotated.annotator}
+    return fit_ensemble(images, held_out, config, classes=annotated.classes, taps=taps, facts=facts, seed=seed)[0]
 
 
 def image_control(predict: Predictor, bank: SampleBank) -> Callable[[str], np.ndarray]:

@@ -1,19 +1,23 @@
-"""The evaluation as a page: Table 1 of the paper, the controls beside it, panels as in its Figure 2."""
+"""The evaluation as a page: Table 1 of the paper, contours, the controls beside it, panels as in its Figure 2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hdgan.evaluation.compare import class_rows, percent
+from hdgan.evaluation.cleanup import verdict
+from hdgan.evaluation.compare import between, class_rows, percent, worst_first
 from hdgan.evaluation.controls import TITLES
 from hdgan.labels import ClassMap
+from hdgan.plots.lines import line_chart
 from hdgan.plots.page import Page
 from hdgan.plots.panels import Panel, panel_sheet
 
+_MAX_IMAGE_ROWS = 40
 
-def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Panel]) -> str:
-    """The page's HTML."""
+
+def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Panel], *, curves: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The page's HTML; `panels` in the order of `worst_first`, `curves` the rows of the classifier's `curves.jsonl`."""
     ours = report["methods"]["hdgan"]
     pooled = ours["pooled"]
     about = f"{len(report['images'])} held-out generated images, annotated by: {report['annotator']}."
@@ -23,40 +27,114 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
             (percent(pooled["macro"]["dice"]) + " %", "macro Dice" + _interval(ours, "macro_dice")),
             (percent(pooled["macro"]["recall"]) + " %", "mean class-wise accuracy" + _interval(ours, "macro_recall")),
             (percent(pooled["pixel_accuracy"]) + " %", "pixel accuracy (micro Dice)" + _interval(ours, "pixel_accuracy")),
+            (percent(ours["boundary"]["macro_iou"]) + " %", "boundary IoU, macro" + _interval(ours, "macro_boundary_iou")),
             (str(len(report["images"])), "test images"),
         ]
     )
-    page.heading("Image, prediction, annotation, uncertainty")
+    page.heading("Image, prediction, annotation, errors, uncertainty: the worst first")
     page.legend(classes)
-    page.picture(panel_sheet(panels, classes), f"Held-out images; masks by {report['annotator']}. Bright: the ensemble disagrees.")
-    page.heading("Each class, %")
-    page.table(["class", "class-wise accuracy", "precision", "IoU", "Dice", "share of pixels"], class_rows(ours, classes))
-    page.note(f"Pooled over all test images. {about} {report['remark']}".strip())
-    page.heading("The same annotated images, other methods, %")
-    rows = [_method_row(name, method, has_colour=report["has_colour"]) for name, method in report["methods"].items()]
-    page.table(["method", "macro Dice", "95 % interval", "mean class-wise accuracy", "pixel accuracy"], rows, own=[0])
+    page.key([("rgb(224, 40, 40)", "wrong")])
+    page.picture(
+        panel_sheet(panels, classes),
+        f"Held-out images, lowest macro Dice on top; masks by {report['annotator']}. In the last column bright: the ensemble disagrees.",
+    )
+    _tell_classes(page, report, classes, about=about)
+    _tell_confusions(page, ours, classes)
+    _tell_contours(page, report, classes)
+    _tell_methods(page, report)
+    _tell_cleanup(page, report["cleanup"])
     _tell_certainty(page, report["certainty"])
+    _tell_folds(page, report["folds"])
+    _tell_curves(page, curves)
+    _tell_images(page, report)
     page.heading("What the words mean")
     for word, meaning in report["definitions"].items():
         page.note(f"{word.replace('_', ' ')}: {meaning}.")
     return page.html()
 
 
+def _tell_classes(page: Page, report: Mapping[str, Any], classes: ClassMap, *, about: str) -> None:
+    ours = report["methods"]["hdgan"]
+    page.heading("Each class, %")
+    head = ["class", "class-wise accuracy", "precision", "IoU", "Dice", "Dice, 95 % interval", "share of pixels", "pixels"]
+    page.table(head, class_rows(ours, classes))
+    page.note(f"Pooled over all test images. {about} {report['remark']}".strip())
+    clear = ours["without_blends"]
+    if clear is None:
+        page.note("No pixel of these images is marked as a blend.")
+        return
+    counted = clear["num_pixels"] + clear["num_blended"]
+    page.note(
+        f"Without the {clear['num_blended']:,} pixels ({percent(clear['num_blended'] / counted)} %) that the annotator marked as blends: "
+        f"macro Dice {percent(clear['macro']['dice'])} %, mean class-wise accuracy {percent(clear['macro']['recall'])} %, "
+        f"pixel accuracy {percent(clear['pixel_accuracy'])} %."
+    )
+
+
+def _tell_confusions(page: Page, ours: Mapping[str, Any], classes: ClassMap) -> None:
+    page.heading("What is taken for what, % of the true class")
+    rows = []
+    for name, row in zip(classes.names, ours["confusion"], strict=True):
+        total = sum(row)
+        rows.append((name, [(count / total if total else None, f"{count:,} px") for count in row]))
+    page.matrix(["truth / taken for", *classes.names], rows)
+    for row in ours["confusions"][:5]:
+        page.note(confusion_line(row))
+
+
+def confusion_line(row: Mapping[str, Any]) -> str:
+    """Such as: arteriole taken for glomerulus: 3.1 % of arteriole (2,140 px)."""
+    return f"{row['truth']} taken for {row['taken_for']}: {percent(row['share'])} % of {row['truth']} ({row['pixels']:,} px)"
+
+
+def _tell_contours(page: Page, report: Mapping[str, Any], classes: ClassMap) -> None:
+    boundary = report["methods"]["hdgan"]["boundary"]
+    page.heading("Contours")
+    rows = []
+    for index, name in enumerate(classes.names):
+        found = boundary["hd95_px"][index]
+        distance = "–" if found is None else f"{found:.1f} px"  # noqa: RUF001 - a dash
+        if found is not None and "hd95_um" in boundary:
+            distance += f" ({boundary['hd95_um'][index]:.1f} um)"
+        num, lost = boundary["images_with_contour"][index], boundary["images_with_one_contour"][index]
+        rows.append([name, percent(boundary["iou"][index]), distance, str(num), str(lost)])
+    page.table(["class", "boundary IoU, %", "HD95, median", "images with a contour", "in one mask only"], rows)
+    page.note(
+        f"The band of boundary IoU is {boundary['distance_px']:.3g} px wide. A dash under HD95: most of these images have the class in one mask only."
+    )
+
+
+def _tell_methods(page: Page, report: Mapping[str, Any]) -> None:
+    page.heading("The same annotated images, other methods, %")
+    rows = [_method_row(name, method, has_colour=report["has_colour"]) for name, method in report["methods"].items()]
+    page.table(["method", "macro Dice", "95 % interval", "mean class-wise accuracy", "pixel accuracy", "boundary IoU"], rows, own=[0])
+
+
 def _method_row(name: str, method: Mapping[str, Any], *, has_colour: bool) -> list[str]:
-    pooled, interval = method["pooled"], method["intervals"]["macro_dice"]
-    ends = "–" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"  # noqa: RUF001 - a dash
+    pooled = method["pooled"]
     return [
         TITLES.get(name, name) + (", colour" if has_colour and name in ("hdgan", "untrained") else ""),
         percent(pooled["macro"]["dice"]),
-        ends,
+        between(method["intervals"]["macro_dice"]),
         percent(pooled["macro"]["recall"]),
         percent(pooled["pixel_accuracy"]),
+        percent(method["boundary"]["macro_iou"]),
     ]
 
 
-def _interval(method: Mapping[str, Any], name: str) -> str:
-    ends = method["intervals"][name]
-    return "" if ends is None else f", {percent(ends[0])} to {percent(ends[1])}"
+def _tell_cleanup(page: Page, cleanup: Mapping[str, Any]) -> None:
+    page.heading("Contour clean-up, before and after, %")
+    rows = []
+    for part, found in cleanup["parts"].items():
+        for when in ("before", "after"):
+            row = found[when]
+            distance = "–" if row["macro_hd95_px"] is None else f"{row['macro_hd95_px']:.2f}"  # noqa: RUF001 - a dash
+            rows.append(
+                [f"{part}, {when}", *(percent(row[key]) for key in ("macro_boundary_iou", "macro_dice", "pixel_accuracy")), distance]
+            )
+    page.table(["images", "boundary IoU", "macro Dice", "pixel accuracy", "HD95, px"], rows)
+    settings = ", ".join(f"{name} {value}" for name, value in cleanup["settings"].items() if value)
+    page.note(f"{verdict(cleanup)} Every other number on this page is without it. Settings: {settings}.")
 
 
 def _tell_certainty(page: Page, certainty: Mapping[str, Any]) -> None:
@@ -69,3 +147,55 @@ def _tell_certainty(page: Page, certainty: Mapping[str, Any]) -> None:
         f"Accuracy of all pixels {percent(certainty['accuracy_of_all'])} %, of the 90 % most certain "
         f"{percent(certainty['accuracy_of_most_certain_90_percent'])} %."
     )
+
+
+def _tell_folds(page: Page, folds: Mapping[str, Any] | None) -> None:
+    if folds is None:
+        return
+    page.heading(f"Cross-validation over all annotated images, {folds['num']} parts, %")
+    rows = []
+    for number, part in enumerate(folds["parts"], start=1):
+        missing = "; ".join(f"{where}: {', '.join(names)}" for where, names in part["missing"].items() if names)
+        numbers = [percent(part[key]) for key in ("macro_dice", "pixel_accuracy", "macro_boundary_iou")]
+        rows.append([f"part {number}, {len(part['test'])} images", *numbers, missing or "none"])
+    spread = [
+        f"{percent(folds['mean'][key])} ± {percent(folds['spread'][key])}" for key in ("macro_dice", "pixel_accuracy", "macro_boundary_iou")
+    ]
+    pooled = folds["pooled"]
+    rows.append(["mean and spread over parts", *spread, ""])
+    rows.append(["pooled", percent(pooled["macro"]["dice"]), percent(pooled["pixel_accuracy"]), percent(folds["macro_boundary_iou"]), ""])
+    page.table(["tested", "macro Dice", "pixel accuracy", "boundary IoU", "classes missing in"], rows, own=[len(rows) - 1])
+
+
+def _tell_curves(page: Page, curves: Sequence[Mapping[str, Any]]) -> None:
+    members = sorted({int(row["member"]) for row in curves})
+    charts = []
+    for key, title in (("loss", "loss on the drawn pixels"), ("macro_dice", "macro Dice on the validation images")):
+        rows = [
+            [(float(row["epoch"]), float(row[key])) for row in curves if row["member"] == m and row.get(key) is not None] for m in members
+        ]
+        if any(rows):
+            charts.append(line_chart(rows, title=title))
+    if charts:
+        page.heading("How the classifiers learned")
+        page.charts(charts)
+        page.note(f"Across: epochs; a line for each of {len(members)} classifiers, which keeps the weights of its best epoch.")
+
+
+def _tell_images(page: Page, report: Mapping[str, Any]) -> None:
+    ours = report["methods"]["hdgan"]
+    names = worst_first(ours)
+    page.heading("Each image, %, the worst first")
+    rows = []
+    for name in names[:_MAX_IMAGE_ROWS]:
+        row = ours["per_image"][name]
+        numbers = (row["macro"]["dice"], row["pixel_accuracy"], row["macro_boundary_iou"])
+        rows.append([name, *(percent(value) for value in numbers), f"{report['image_uncertainty'][name]:.4f}"])
+    page.table(["image", "macro Dice", "pixel accuracy", "boundary IoU", "uncertainty, nats"], rows)
+    if len(names) > _MAX_IMAGE_ROWS:
+        page.note(f"The other {len(names) - _MAX_IMAGE_ROWS} images are in report.json.")
+
+
+def _interval(method: Mapping[str, Any], name: str) -> str:
+    ends = method["intervals"][name]
+    return "" if ends is None else f", {between(ends)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,18 @@ from typing import Any
 import numpy as np
 
 from hdgan.annotations.reader import AnnotationSet
+from hdgan.annotations.split import Part
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import FILE as ENSEMBLE_FILE
-from hdgan.classifier.ensemble import Ensemble, Prediction
+from hdgan.classifier.ensemble import Ensemble, image_score
+from hdgan.classifier.stage import CURVES
 from hdgan.errors import BadInput
 from hdgan.evaluation import compare, controls
+from hdgan.evaluation.cleanup import cleanup_report
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.controls import Predictor
+from hdgan.evaluation.counts import Counts, count
+from hdgan.evaluation.folds import cross_validate
 from hdgan.evaluation.report import build_page
 from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
@@ -24,6 +31,7 @@ from hdgan.generator.weights import FILE as GENERATOR_FILE
 from hdgan.generator.weights import untrained_like
 from hdgan.plots.panels import Panel, panel_sheet
 from hdgan.progress import SILENT, Progress, track
+from hdgan.refinement.refine import refine
 from hdgan.store.atomic import write_json, write_png, write_text
 from hdgan.store.bank import SampleBank
 from hdgan.store.stage import Manifest, manifest_hash, open_stage, read_manifest
@@ -31,7 +39,7 @@ from hdgan.store.stage import Manifest, manifest_hash, open_stage, read_manifest
 REPORT = "report.json"
 PAGE = "report.html"
 PANELS = "panels.png"
-SCHEMA = 1
+SCHEMA = 2
 
 Maker = Callable[[], Callable[[str], np.ndarray]]
 """Fits a method when it is asked for; what it gives turns an image's name into a mask."""
@@ -65,22 +73,46 @@ def run_evaluation(
         names = annotated.split["test"]
         if not names:
             raise BadInput(annotations, "no image is held out for the test", "set annotations.test above 0")
-        ensemble = Ensemble.load(classifier / ENSEMBLE_FILE)
-        own = {name: ensemble.predict(maps.maps(name), size=annotated.resolution) for name in names}
+        config.refinement.check(annotated.classes)
+        own = predict_all(Ensemble.load(classifier / ENSEMBLE_FILE), config, annotated, bank, maps, progress=progress)
         settings = ClassifierConfig.model_validate(read_manifest(classifier).config)
         predictors = _predictors(own, config, settings, bank, annotated, maps, generator, extra_predictors or {}, seed)
-        report = _report(own, predictors, config, annotated, has_colour=has_image(maps.taps), seed=seed, progress=progress)
-        panels = [_panel(name, own[name], bank, annotated) for name in names[: config.panels]]
+        report = _report(own, predictors, config, settings, annotated, maps, seed=seed, progress=progress)
+        shown = compare.worst_first(report["methods"]["hdgan"])[: config.panels]
+        panels = [_panel(name, own, bank, annotated) for name in shown]
         write_json(out / REPORT, report)
         write_png(out / PANELS, panel_sheet(panels, annotated.classes))
-        write_text(out / PAGE, build_page(report, annotated.classes, panels))
+        write_text(out / PAGE, build_page(report, annotated.classes, panels, curves=_curves(classifier / CURVES)))
         pooled = report["methods"]["hdgan"]["pooled"]
         counts = {"images": len(names), "macro_dice": pooled["macro"]["dice"], "pixel_accuracy": pooled["pixel_accuracy"]}
         return stage.seal(counts=counts)
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """What the ensemble says of the validation and test images, by name, before and after the clean-up of contours."""
+
+    masks: Mapping[str, np.ndarray]
+    refined: Mapping[str, np.ndarray]
+    uncertainties: Mapping[str, np.ndarray]
+
+
+def predict_all(
+    ensemble: Ensemble, config: EvaluationConfig, annotated: AnnotationSet, bank: SampleBank, maps: FeatureBank, *, progress: Progress
+) -> Predicted:
+    """The predictions; probabilities are held for one image at a time."""
+    names = (*annotated.split["validate"], *annotated.split["test"])
+    masks, refined, uncertainties = {}, {}, {}
+    for name in track(names, total=len(names), label="labelling held-out images", progress=progress):
+        found = ensemble.predict(maps.maps(name), size=annotated.resolution, with_chances=True)
+        assert found.chances is not None, "asked for"
+        masks[name], uncertainties[name] = found.mask, found.uncertainty
+        refined[name] = refine(found.chances, bank.image(bank.by_name(name).index), config.refinement, classes=annotated.classes)
+    return Predicted(masks, refined, uncertainties)
+
+
 def _predictors(
-    own: Mapping[str, Prediction],
+    own: Predicted,
     config: EvaluationConfig,
     settings: ClassifierConfig,
     bank: SampleBank,
@@ -91,7 +123,7 @@ def _predictors(
     seed: int,
 ) -> dict[str, Maker]:
     """Ours and the wanted controls; each is fitted when it is asked for, so that progress can be told."""
-    makers: dict[str, Maker] = {"hdgan": lambda: lambda name: own[name].mask}
+    makers: dict[str, Maker] = {"hdgan": lambda: own.masks.__getitem__}
     if "filters" in config.controls:
         makers["filters"] = lambda: controls.fit_control(controls.filter_control(bank), annotated, settings, seed=seed)
     if "untrained" in config.controls:
@@ -109,22 +141,24 @@ def _predictors(
 
 
 def _report(
-    own: Mapping[str, Prediction],
+    own: Predicted,
     predictors: Mapping[str, Maker],
     config: EvaluationConfig,
+    settings: ClassifierConfig,
     annotated: AnnotationSet,
+    maps: FeatureBank,
     *,
-    has_colour: bool,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    names = annotated.split["test"]
-    methods = {}
+    names, distance_px = annotated.split["test"], config.band_px(annotated.resolution)
+    counted, methods = {}, {}
     for method in track(predictors, total=len(predictors), label="measuring ours and the controls", progress=progress):
-        found = compare.matrices(predictors[method](), annotated, names)
-        methods[method] = compare.method_report(found, names, resamples=config.resamples, seed=seed)
-    masks = {name: prediction.mask for name, prediction in own.items()}
-    uncertainties = {name: prediction.uncertainty for name, prediction in own.items()}
+        counted[method] = count(predictors[method](), annotated, names, distance_px=distance_px)
+        methods[method] = compare.method_report(
+            counted[method], annotated.classes, distance_px=distance_px, mpp=annotated.mpp, resamples=config.resamples, seed=seed
+        )
+    parts = {part: _before_after(own, annotated, part, distance_px) for part in ("validate", "test") if annotated.split[part]}
     return {
         "schema": SCHEMA,
         "annotator": annotated.annotator,
@@ -133,13 +167,43 @@ def _report(
         "images": list(names),
         "num_train": len(annotated.split["train"]),
         "num_validate": len(annotated.split["validate"]),
-        "has_colour": has_colour,
+        "has_colour": has_image(maps.taps),
         "methods": methods,
-        "certainty": compare.certainty_report(masks, uncertainties, annotated),
+        "cleanup": cleanup_report(config.refinement, parts),
+        "certainty": compare.certainty_report({name: own.masks[name] for name in names}, own.uncertainties, annotated),
+        "image_uncertainty": {name: image_score(own.uncertainties[name]) for name in names},
+        "folds": _folds(config, settings, annotated, maps, distance_px=distance_px, seed=seed, progress=progress),
         "definitions": compare.DEFINITIONS,
     }
 
 
-def _panel(name: str, prediction: Prediction, bank: SampleBank, annotated: AnnotationSet) -> Panel:
+def _before_after(own: Predicted, annotated: AnnotationSet, part: Part, distance_px: float) -> tuple[Counts, Counts]:
+    names = annotated.split[part]
+    before, after = (count(masks.__getitem__, annotated, names, distance_px=distance_px) for masks in (own.masks, own.refined))
+    return before, after
+
+
+def _folds(
+    config: EvaluationConfig,
+    settings: ClassifierConfig,
+    annotated: AnnotationSet,
+    maps: FeatureBank,
+    *,
+    distance_px: float,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any] | None:
+    if config.folds < 2:
+        return None
+    fit = controls.fitting(maps.maps, annotated, settings, seed=seed)
+    return cross_validate(fit, annotated, num=config.folds, distance_px=distance_px, seed=seed, progress=progress)
+
+
+def _curves(path: Path) -> list[dict[str, Any]]:
+    """The rows of the classifier's curves; none where it wrote none."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _panel(name: str, own: Predicted, bank: SampleBank, annotated: AnnotationSet) -> Panel:
     image = bank.image(bank.by_name(name).index)
-    return Panel(image, prediction.mask, annotated.mask(name), prediction.uncertainty)
+    return Panel(image, own.masks[name], annotated.mask(name), own.uncertainties[name])

@@ -28,12 +28,19 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; } h2 { font-size: 1
 .fact span { color: var(--soft); font-size: .85rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; } tr.own td { font-weight: 650; }
+th:first-child, td:first-child { text-align: left; }
+thead th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; } tr.own td { font-weight: 650; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; border-radius: 4px; image-rendering: pixelated; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: .6rem 0; font-size: .9rem; }
 .legend i { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .4em; vertical-align: -.1em; border: 1px solid var(--line); }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: .6rem 1.4rem; margin: 1rem 0; }
 .histogram { width: 100%; max-width: 22rem; height: auto; } .histogram text { font-size: 10px; fill: var(--soft); } .bars { fill: var(--accent); }
+.lines { width: 100%; max-width: 26rem; height: auto; } .lines text { font-size: 10px; fill: var(--soft); }
+.curve { stroke: var(--accent); fill: none; opacity: .6; }
+.aim { stroke: #d03a2b; stroke-dasharray: 4 3; fill: none; }
+table.matrix { width: auto; } .matrix td { min-width: 5.5rem; }
+.matrix thead th { max-width: 8rem; overflow-wrap: anywhere; font-size: .82rem; }
+.matrix td i { display: block; font-style: normal; font-size: .78rem; opacity: .8; }
 .axis { stroke: var(--line); fill: none; } .limit { stroke: #d03a2b; stroke-width: 1.5; fill: none; } .histogram text.mark { fill: #d03a2b; font-weight: 600; }
 .layers { position: relative; display: inline-block; max-width: 100%; line-height: 0; border: 1px solid var(--line); }
 .layers img { border-radius: 0; image-rendering: auto; } .layers img + img { position: absolute; inset: 0; width: 100%; height: 100%; }
@@ -75,6 +82,17 @@ class Page:
             lines.append(f"<tr{mark}>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>")
         self._parts.append(f'<div class="scroll"><table><thead><tr>{columns}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
 
+    def matrix(self, head: Sequence[str], rows: Sequence[tuple[str, Sequence[tuple[float | None, str]]]]) -> None:
+        """A table of shares: of each row its name and (share 0 to 1 or None, small text) for each column; the larger a share, the darker its cell."""
+        columns = "".join(f"<th>{_text(cell)}</th>" for cell in head)
+        lines = []
+        for name, cells in rows:
+            marked = "".join(_shaded(share, text) for share, text in cells)
+            lines.append(f"<tr><td>{_text(name)}</td>{marked}</tr>")
+        self._parts.append(
+            f'<div class="scroll"><table class="matrix"><thead><tr>{columns}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+        )
+
     def picture(self, pixels: NDArray[np.uint8], caption: str) -> None:
         """A picture uint8 `[H, W, 3]` and what is seen on it."""
         data = base64.b64encode(encode_png(pixels)).decode()
@@ -98,7 +116,7 @@ class Page:
         self._parts.append(f'<p class="links">{anchors}</p>')
 
     def charts(self, svgs: Sequence[str]) -> None:
-        """Small charts side by side, as made by `plots.histograms`."""
+        """Small charts side by side, as made by `plots.histograms` and `plots.lines`."""
         self._parts.append(f'<div class="charts">{"".join(svgs)}</div>')
 
     def switch(self, text: str) -> None:
@@ -126,6 +144,12 @@ class Page:
             f"<title>{_text(self.title)}</title><style>{_STYLE}</style></head><body>"
             f'<h1>{_text(self.title)}</h1><p class="lead">{_text(self.lead)}</p>{"".join(self._parts)}</body></html>\n'
         )
+
+
+def _shaded(share: float | None, text: str) -> str:
+    if share is None:
+        return f"<td>–<i>{_text(text)}</i></td>"  # noqa: RUF001 - a dash
+    return f'<td style="background:color-mix(in srgb, var(--accent) {round(70 * share)}%, transparent)">{100 * share:.1f}<i>{_text(text)}</i></td>'
 
 
 def _text(value: str) -> str:

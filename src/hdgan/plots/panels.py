@@ -1,4 +1,4 @@
-"""Rows of image, prediction, truth and uncertainty, as in Figure 2 of arXiv 2207.02712."""
+"""Rows of image, prediction, truth, errors and uncertainty, after Figure 2 of arXiv 2207.02712."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hdgan.labels import ClassMap
+from hdgan.labels import IGNORE, ClassMap
 from hdgan.plots.colours import coloured
 from hdgan.plots.sheets import contact_sheet
 
-_SMALLEST_EDGE = 160
+_SMALLEST_EDGE, _LARGEST_EDGE = 160, 512
+_WRONG = (224, 40, 40)
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,33 @@ class Panel:
 
 
 def panel_sheet(panels: Sequence[Panel], classes: ClassMap) -> NDArray[np.uint8]:
-    """All rows as one picture: image, prediction, truth, and uncertainty (bright: unsure) where there is any."""
+    """All rows as one picture: image, prediction, truth, errors, and uncertainty (bright: unsure) where there is any.
+
+    Cells are enlarged, or thinned, by whole factors to an edge of about 160 to 512 px.
+    """
     cells: list[NDArray[np.uint8]] = []
     highest = max((float(p.uncertainty.max()) for p in panels if p.uncertainty is not None), default=0.0)
     for panel in panels:
-        row = [panel.image, coloured(panel.prediction, classes), coloured(panel.truth, classes)]
+        row = [panel.image, coloured(panel.prediction, classes), coloured(panel.truth, classes), errors(panel)]
         if panel.uncertainty is not None:
             row.append(heat(panel.uncertainty, highest=highest))
-        cells.extend(enlarged(cell) for cell in row)
+        cells.extend(fitted(cell) for cell in row)
     return contact_sheet(cells, columns=len(cells) // len(panels))
+
+
+def errors(panel: Panel) -> NDArray[np.uint8]:
+    """The image in pale grey, wrong pixels red, ignored ones black, uint8 `[H, W, 3]`."""
+    grey = panel.image.mean(axis=2, keepdims=True, dtype=np.float32) * 0.35 + 160
+    picture = np.repeat(grey.astype(np.uint8), 3, axis=2)
+    picture[panel.prediction != panel.truth] = _WRONG
+    picture[panel.truth == IGNORE] = 0
+    return picture
+
+
+def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`enlarged`, or every k-th pixel of a large picture: a page of 4096 px panels would be gigabytes."""
+    step = -(-pixels.shape[0] // _LARGEST_EDGE)
+    return enlarged(pixels) if step <= 1 else np.ascontiguousarray(pixels[::step, ::step])
 
 
 def heat(values: NDArray[np.float32], *, highest: float) -> NDArray[np.uint8]:

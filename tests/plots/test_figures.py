@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hdgan.plots.figures import Chart, Line, charts
+
+LINE = Line("macro Dice", [0.2, math.nan, 0.8], [0.1, 0.0, math.nan])
+
+
+def test_panels_are_one_picture_that_is_the_same_each_time():
+    panels = [
+        Chart("blocks", "last blocks", ["1", "2", "3"], [LINE, Line("boundary IoU", [0.1, 0.2, 0.3], [0, 0, 0])]),
+        Chart("snapshots", "quality", ["a", "b", "c"], [LINE], at=[5.0, 7.5, 20.0]),
+        Chart("controls", "method", ["hdgan", "filters", "a method of a long name"], [LINE], is_ordered=False),
+    ]
+    found = charts(panels)
+    assert found.dtype == np.uint8
+    assert found.ndim == 3
+    assert found.shape[2] == 3
+    assert len(np.unique(found)) > 20
+    assert np.array_equal(charts(panels), found)
+    assert charts(panels[:1]).shape[0] < found.shape[0]
+
+
+def test_what_is_drawn_depends_on_the_values():
+    one, other = (charts([Chart("t", "x", ["1", "2"], [Line("l", [0.1, y], [0, 0])])]) for y in (0.2, 0.9))
+    assert not np.array_equal(one, other)
+
+
+def test_no_panel_is_refused():
+    with pytest.raises(ValueError, match="no panel"):
+        charts([])
