@@ -38,6 +38,8 @@ FLAGS = {
     "export-masks": ["run", "folder"],
     "export-tiles": ["run", "--out", "-o", "--size", "--format", "--folds", "--labels", "--native"],
     "quality": ["run", "--num", "--psi", "--seed", "--encoder", "--encoder-input"],
+    "ablate": ["run", "--what", "--repeats", "--members"],
+    "latent": ["run"],
     "verify": ["run"],
     "paint": ["folder", "--patients", "--size", "--mpp", "--tile-px", "--tile-mpp", "--stains", "--scale", "--density", "--seed"],
 }

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import typer
 
 from hdgan.cli import (
+    ablate,
     demo,
     doctor,
     evaluate,
@@ -25,6 +26,7 @@ from hdgan.cli import (
     import_masks,
     import_weights,
     inspect,
+    latent,
     paint,
     quality,
     run,
@@ -56,6 +58,8 @@ VERBS: dict[str, tuple[str, Callable[..., None]]] = {
     "export-tiles": ("Other", export_tiles.export_tiles),
     "export-generator": ("Other", export_generator.export_generator),
     "quality": ("Other", quality.quality),
+    "ablate": ("Other", ablate.ablate),
+    "latent": ("Other", latent.latent),
     "verify": ("Other", verify.verify),
     "paint": ("Other", paint.paint),
 }

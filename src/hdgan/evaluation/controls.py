@@ -18,6 +18,7 @@ from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import Ensemble
 from hdgan.classifier.stage import fit_ensemble
+from hdgan.evaluation.counts import Truth
 from hdgan.evaluation.filters import filter_maps
 from hdgan.features.colour import image_map
 from hdgan.generator.protocol import LatentGenerator, TapSpec
@@ -81,13 +82,13 @@ def fitting(
 
 
 def fit_on(
-    maps_of: MapsOf, annotated: AnnotationSet, config: ClassifierConfig, *, train: Sequence[str], validate: Sequence[str], seed: int
+    maps_of: MapsOf, truth: Truth, config: ClassifierConfig, *, train: Sequence[str], validate: Sequence[str], seed: int
 ) -> Ensemble:
-    """The ensemble fitted on the images called `train`, its epochs chosen on those called `validate`."""
-    images, held_out = ([(maps_of(name), annotated.mask(name)) for name in names] for names in (train, validate))
+    """The ensemble fitted on the images called `train`, its epochs chosen on those called `validate`; to be used here, not to be stored."""
+    images, held_out = ([(maps_of(name), truth.mask(name)) for name in names] for names in (train, validate))
     taps = [TapSpec(f"map{i}", len(m), m.shape[-1]) for i, m in enumerate(images[0][0])]
-    facts: dict[str, Any] = {"num_blocks": 0, "generator_hash": "", "annotator": annotated.annotator}
-    return fit_ensemble(images, held_out, config, classes=annotated.classes, taps=taps, facts=facts, seed=seed)[0]
+    facts: dict[str, Any] = {"num_blocks": 0, "generator_hash": "", "annotator": ""}
+    return fit_ensemble(images, held_out, config, classes=truth.classes, taps=taps, facts=facts, seed=seed)[0]
 
 
 def image_control(predict: Predictor, bank: SampleBank) -> Callable[[str], np.ndarray]:

@@ -7,14 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdgan.annotations.reader import AnnotationSet
-from hdgan.labels import IGNORE
+from hdgan.labels import IGNORE, ClassMap
 from hdgan.measures.boundary import boundary_counts, hd95
 from hdgan.measures.confusion import confusion
+
+
+class Truth(Protocol):
+    """What masks are compared with; an `AnnotationSet` is one."""
+
+    @property
+    def classes(self) -> ClassMap:
+        """What the values of the masks mean."""
+
+    def mask(self, name: str) -> NDArray[np.uint8]:
+        """The true mask uint8 `[H, W]`; 255 is ignored."""
+
+    def blend(self, name: str) -> NDArray[np.bool_]:
+        """`[H, W]`, true where the annotator marked a blend."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,7 @@ class Counts:
         return int(self.clear.sum()) != int(self.matrices.sum())
 
 
-def count(predict: Callable[[str], np.ndarray], annotated: AnnotationSet, names: Sequence[str], *, distance_px: float) -> Counts:
+def count(predict: Callable[[str], np.ndarray], annotated: Truth, names: Sequence[str], *, distance_px: float) -> Counts:
     """The counts of the masks that `predict` gives for the images called `names`; bands are `distance_px` wide."""
     num_classes = len(annotated.classes)
     matrices, clear, bands, distances = [], [], [], []

@@ -209,6 +209,24 @@ def untrained_like(path: Path, *, seed: int) -> TrainedGenerator:
     return TrainedGenerator(_empty(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"], facts=labels)
 
 
+def load_snapshot(path: Path, *, like: Path, device: str = "cpu") -> TrainedGenerator:
+    """The averaged generator in the training state at `path`, as far as its training had come; spec, scale and labels are those of the weights `like`.
+
+    Raises:
+        DamagedArtifact: a file is missing, altered, or not of the same network.
+    """
+    facts, _ = _read(like)
+    try:
+        tensors, counters = checkpoint.read_tensors(path)
+        network = _empty(NetworkSpec.from_json(facts["spec"]))
+        start = "G_average."
+        network.load_state_dict({name[len(start) :]: value.float() for name, value in tensors.items() if name.startswith(start)})
+        trained = {name: value for name, value in facts["trained"].items() if name == "conditions"} | {"images": counters["num_images"]}
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise DamagedArtifact(path, f"is no state of the training of {like.name} ({error})", "leave it out, or copy it again") from error
+    return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=trained)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         tensors, facts = checkpoint.read_tensors(path)

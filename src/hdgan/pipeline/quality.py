@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hdgan.generator.crops import Crops
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.weights import FILE, TrainedGenerator, load_generator
+from hdgan.generator.yardstick import Yardstick
 from hdgan.measures.copies import CopyReport, CropSearch, Nearest, copies
 from hdgan.measures.embedder import Embedder, scale_of
 from hdgan.measures.resemblance import Resemblance, resemblance
@@ -131,6 +133,24 @@ def measure_quality(
     if searched:
         write_png(quality.path.with_suffix(".closest.png"), _closest_sheet(searched[0], draw, subject))
     return quality
+
+
+def yardstick_of(root: Path, *, num: int) -> Callable[[TrainedGenerator], float]:
+    """A measure of other snapshots of the run's generator: Frechet distance of `num` draws to as many real crops, smaller is better.
+
+    Raises:
+        BadInput: the tiles were not cut, or there are no weights.
+    """
+    subject, _ = _open(RunFolder(root), seed=0)
+    yardstick = Yardstick(subject.crops(subject.trained), num=num)
+
+    def distance(generator: TrainedGenerator) -> float:
+        def draw(z: Tensor, _labels: Sequence[int] | None) -> Tensor:
+            return generator.render(generator.map(z, psi=1.0))
+
+        return yardstick.distance(draw, z_dim=generator.z_dim, device=generator.device)
+
+    return distance
 
 
 def _open(run: RunFolder, *, seed: int) -> tuple[_Subject, dict[str, str]]:

@@ -28,8 +28,8 @@ def line_chart(series: Sequence[Series], *, title: str, mark: float | None = Non
     paths = "".join(f'<path class="curve" d="M{"L".join(place(x, y) for x, y in one)}"/>' for one in points if one)
     dashed = "" if mark is None else f'<path class="aim" d="M{place(x_low, mark)}L{place(x_high, mark)}"/>'
     texts = (
-        f'<text text-anchor="end" x="{_LEFT - 4}" y="{_HEIGHT - _BOTTOM}">{y_low:.3g}</text>'
-        f'<text text-anchor="end" x="{_LEFT - 4}" y="{_TOP + 6}">{y_high:.3g}</text>'
+        f'<text text-anchor="end" x="{_LEFT - 4}" y="{_HEIGHT - _BOTTOM}">{_tick(y_low)}</text>'
+        f'<text text-anchor="end" x="{_LEFT - 4}" y="{_TOP + 6}">{_tick(y_high)}</text>'
         f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{x_low:g}</text>'
         f'<text text-anchor="end" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}">{x_high:g}</text>'
     )
@@ -38,6 +38,11 @@ def line_chart(series: Sequence[Series], *, title: str, mark: float | None = Non
         f'<svg class="lines" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}">'
         f'<path class="axis" d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}"/>{dashed}{paths}{texts}<text x="0" y="10">{name}</text></svg>'
     )
+
+
+def _tick(value: float) -> str:
+    """At most six letters."""
+    return f"{value:.3g}" if value == 0 or 0.01 <= abs(value) < 1000 else f"{value:.0e}"
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:

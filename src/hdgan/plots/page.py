@@ -147,9 +147,10 @@ class Page:
 
 
 def _shaded(share: float | None, text: str) -> str:
+    small = f"<i>{_text(text)}</i>" if text else ""
     if share is None:
-        return f"<td>–<i>{_text(text)}</i></td>"  # noqa: RUF001 - a dash
-    return f'<td style="background:color-mix(in srgb, var(--accent) {round(70 * share)}%, transparent)">{100 * share:.1f}<i>{_text(text)}</i></td>'
+        return f"<td>–{small}</td>"  # noqa: RUF001 - a dash
+    return f'<td style="background:color-mix(in srgb, var(--accent) {round(70 * share)}%, transparent)">{100 * share:.1f}{small}</td>'
 
 
 def _text(value: str) -> str:

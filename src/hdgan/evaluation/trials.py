@@ -1,0 +1,229 @@
+"""The trials of an ablation that need nothing but generator, samples, annotations and features of a run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from hdgan.annotations.reader import AnnotationSet
+from hdgan.classifier.config import ClassifierConfig
+from hdgan.classifier.ensemble import Ensemble
+from hdgan.evaluation.ablation import Fitted, Trial, seed_of
+from hdgan.evaluation.controls import (
+    MapsOf,
+    constant_control,
+    filter_control,
+    fit_control,
+    fit_on,
+    untrained_control,
+)
+from hdgan.evaluation.counts import Truth
+from hdgan.features.bank import FeatureBank
+from hdgan.features.colour import has_image
+from hdgan.generator.protocol import LatentGenerator
+from hdgan.randomness import stream
+from hdgan.store.bank import SampleBank
+
+NUM_IMAGES = (1, 2, 4, 8, 16)
+NUM_HEADS = (1, 2, 3, 5, 10)
+DROPOUTS = (0.0, 0.1, 0.3, 0.5, 0.7)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the trials are made on."""
+
+    generator: LatentGenerator
+    untrained: Callable[[], LatentGenerator]
+    """A generator of the same shape with initial weights."""
+    bank: SampleBank
+    annotated: AnnotationSet
+    features: FeatureBank
+    settings: ClassifierConfig
+    seed: int
+
+    def fit(
+        self,
+        maps_of: MapsOf,
+        settings: ClassifierConfig,
+        *,
+        seed: int,
+        train: Sequence[str] | None = None,
+        truth: Truth | None = None,
+    ) -> Ensemble:
+        """An ensemble on the training images, or on those called `train`; epochs are chosen on the validation images as always.
+
+        `truth` gives the masks, where they are not the run's own.
+        """
+        split = self.annotated.split
+        return fit_on(maps_of, truth or self.annotated, settings, train=train or split["train"], validate=split["validate"], seed=seed)
+
+    def fitted(self, ensemble: Ensemble, maps_of: MapsOf) -> Fitted:
+        """Its masks."""
+        size = self.annotated.resolution
+        return Fitted(lambda name: ensemble.predict(maps_of(name), size=size).mask, self.annotated)
+
+
+Trials = Callable[[Subject, int], Iterator[Trial]]
+"""From the subject and the number of repetitions."""
+
+
+def blocks(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """The last k blocks, for every k."""
+    maps_of = BlockMaps(subject)
+    for k in range(1, maps_of.num_blocks + 1):
+        for repeat in range(repeats):
+
+            def fit(k: int = k, repeat: int = repeat) -> Fitted:
+                mine = functools.partial(maps_of, num_blocks=k)
+                return subject.fitted(subject.fit(mine, subject.settings, seed=seed_of(subject.seed, repeat)), mine)
+
+            yield Trial("blocks", str(k), repeat, fit)
+
+
+def images(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """Fewer annotated images: of each repetition the first n of its own order, so that more images hold the fewer ones."""
+    train = subject.annotated.split["train"]
+    for num in sorted({min(num, len(train)) for num in NUM_IMAGES}):
+        for repeat in range(repeats):
+
+            def fit(num: int = num, repeat: int = repeat) -> Fitted:
+                order = stream(subject.seed, "ablation.images", repeat).permutation(len(train))[:num]
+                chosen = sorted(train[i] for i in order)
+                maps_of = subject.features.maps
+                return subject.fitted(subject.fit(maps_of, subject.settings, seed=seed_of(subject.seed, repeat), train=chosen), maps_of)
+
+            yield Trial("images", str(num), repeat, fit)
+
+
+def heads(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """Fewer or more members; the first n of the same ten, since a member does not know of those after it."""
+
+    @functools.lru_cache(maxsize=1)
+    def all_heads(repeat: int) -> Ensemble:
+        settings = subject.settings.model_copy(update={"members": max(NUM_HEADS)})
+        return subject.fit(subject.features.maps, settings, seed=seed_of(subject.seed, repeat))
+
+    for repeat in range(repeats):
+        for num in NUM_HEADS:
+
+            def fit(num: int = num, repeat: int = repeat) -> Fitted:
+                return subject.fitted(first_members(all_heads(repeat), num), subject.features.maps)
+
+            yield Trial("heads", str(num), repeat, fit)
+
+
+def dropout(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """Other shares of hidden values dropped in training."""
+    for share in DROPOUTS:
+        yield from _with_settings(subject, repeats, "dropout", f"{share:g}", subject.settings.model_copy(update={"dropout": share}))
+
+
+def head(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """The network of the settings, and a linear head, where the settings of this version allow one."""
+    linear = linear_settings(subject.settings)
+    yield from _with_settings(subject, repeats, "head", "mlp", subject.settings)
+    if linear is not None:
+        yield from _with_settings(subject, repeats, "head", "linear", linear)
+
+
+def controls(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """Ours, the same classifier on other features, and no look at the image at all."""
+    yield from _with_settings(subject, repeats, "controls", "hdgan", subject.settings)
+    makers: Mapping[str, Callable[[], MapsOf]] = {
+        "filters": lambda: filter_control(subject.bank),
+        "untrained": lambda: untrained_control(
+            subject.bank,
+            subject.untrained(),
+            num_blocks=subject.features.num_blocks,
+            has_image=has_image(subject.features.taps),
+        ),
+    }
+    for name, make in makers.items():
+        for repeat in range(repeats):
+
+            def fit(make: Callable[[], MapsOf] = make, repeat: int = repeat) -> Fitted:
+                seed = seed_of(subject.seed, repeat)
+                return Fitted(fit_control(make(), subject.annotated, subject.settings, seed=seed), subject.annotated)
+
+            yield Trial("controls", name, repeat, fit)
+    yield Trial("controls", "constant", 0, lambda: Fitted(constant_control(subject.annotated), subject.annotated))
+
+
+TRIALS: Mapping[str, Trials] = {
+    "blocks": blocks,
+    "images": images,
+    "heads": heads,
+    "dropout": dropout,
+    "head": head,
+    "controls": controls,
+}
+
+
+class BlockMaps:
+    """Maps of the last k blocks, from the stored features as far as they reach; coarser ones are drawn again and kept, being small."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._stored = {tap.name for tap in subject.features.taps}
+        self._extra = [tap.name for tap in subject.features.taps if has_image([tap])]
+        self.num_blocks = num_blocks_of(subject.generator)
+        self._coarse: dict[str, dict[str, Tensor]] = {}
+
+    def __call__(self, name: str, *, num_blocks: int) -> tuple[Tensor, ...]:
+        """The maps `[C, S, S]` of the image called `name`, coarse to fine, the image itself last where it is a feature."""
+        features = self._subject.features
+        known = dict(zip((tap.name for tap in features.taps), features.maps(name), strict=True))
+        wanted = [tap.name for tap in self._subject.generator.taps(num_blocks)]
+        if not self._stored.issuperset(wanted):
+            known = {**known, **self._drawn(name)}
+        return tuple(known[tap] for tap in [*wanted, *self._extra])
+
+    def _drawn(self, name: str) -> dict[str, Tensor]:
+        if name not in self._coarse:
+            bank = self._subject.bank
+            w = torch.from_numpy(bank.latent(bank.by_name(name).index)).unsqueeze(0)
+            _, maps = self._subject.generator.render_taps(w, num_blocks=self.num_blocks)
+            taps = self._subject.generator.taps(self.num_blocks)
+            self._coarse[name] = {tap.name: m[0].clone() for tap, m in zip(taps, maps, strict=True) if tap.name not in self._stored}
+        return self._coarse[name]
+
+
+def num_blocks_of(generator: LatentGenerator) -> int:
+    """Blocks of a generator: one for each resolution from 4 px on."""
+    return int(np.log2(generator.resolution)) - 1
+
+
+def first_members(ensemble: Ensemble, num: int) -> Ensemble:
+    """The ensemble of its first `num` members."""
+    return Ensemble(
+        ensemble.members[:num],
+        standardiser=ensemble.standardiser,
+        classes=ensemble.classes,
+        taps=ensemble.taps,
+        facts=ensemble.facts,
+    )
+
+
+def linear_settings(settings: ClassifierConfig) -> ClassifierConfig | None:
+    """The settings without a hidden layer; None where this version of the classifier needs some."""
+    try:
+        return ClassifierConfig.model_validate(settings.model_dump() | {"hidden": ()})
+    except ValidationError:
+        return None
+
+
+def _with_settings(subject: Subject, repeats: int, what: str, value: str, settings: ClassifierConfig) -> Iterator[Trial]:
+    for repeat in range(repeats):
+
+        def fit(repeat: int = repeat) -> Fitted:
+            maps_of = subject.features.maps
+            return subject.fitted(subject.fit(maps_of, settings, seed=seed_of(subject.seed, repeat)), maps_of)
+
+        yield Trial(what, value, repeat, fit)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import csv
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from hdgan.annotations.reader import AnnotationSet
+from hdgan.classifier.config import ClassifierConfig
+from hdgan.evaluation import ablation
+from hdgan.evaluation.ablation import Fitted, Trial, charts_of, run_trials, seed_of, table
+from hdgan.evaluation.trials import TRIALS, BlockMaps, Subject, first_members, linear_settings
+from hdgan.features.bank import FeatureBank
+from hdgan.generator.weights import FILE, load_generator, untrained_like
+from hdgan.plots.figures import charts
+from hdgan.store.bank import SampleBank
+
+SETTINGS = ClassifierConfig(hidden=(8, 8), members=1, epochs=1, batch_pixels=512, pixels_per_image=200)
+
+
+@pytest.fixture(scope="module")
+def subject(small_run):
+    weights = small_run.generator / FILE
+    return Subject(
+        generator=load_generator(weights),
+        untrained=partial(untrained_like, weights, seed=0),
+        bank=SampleBank(small_run.samples),
+        annotated=AnnotationSet(small_run.annotations),
+        features=FeatureBank(small_run.features),
+        settings=SETTINGS,
+        seed=0,
+    )
+
+
+class Perfect:
+    """Trials whose masks are right, or wrong everywhere; they count how often they were made."""
+
+    def __init__(self, annotated):
+        self.annotated = annotated
+        self.made = []
+
+    def trial(self, what, value, repeat=0, *, is_right=True, quality=None):
+        def fit():
+            self.made.append((what, value, repeat))
+            wrong = lambda name: 1 - self.annotated.mask(name)  # noqa: E731 - two classes
+            return Fitted(self.annotated.mask if is_right else wrong, self.annotated, quality)
+
+        return Trial(what, value, repeat, fit)
+
+
+@pytest.fixture
+def perfect(subject):
+    return Perfect(subject.annotated)
+
+
+def run(trials, subject, out, **made_from):
+    return run_trials(trials, subject.annotated.split, distance_px=1.0, made_from=made_from, out=out)
+
+
+def test_each_trial_has_a_row_for_validation_and_one_for_test(perfect, subject, tmp_path):
+    rows = run([perfect.trial("head", "mlp"), perfect.trial("head", "linear", is_right=False)], subject, tmp_path)
+    assert [(row["value"], row["part"], row["images"]) for row in rows] == [
+        *(("mlp", "validate", 2), ("mlp", "test", 6)),
+        *(("linear", "validate", 2), ("linear", "test", 6)),
+    ]
+    assert [row["macro_dice"] for row in rows] == [1, 1, 0, 0]
+    assert [row["boundary_iou"] for row in rows] == [1, 1, 0, 0]
+    assert rows[0]["hd95_px"] == 0
+    assert rows[0]["dice"] == [1, 1, None]
+
+
+def test_finished_trials_are_kept_and_others_made_when_it_goes_on(perfect, subject, tmp_path):
+    trials = [perfect.trial("images", "1", repeat) for repeat in range(3)]
+    first = run(trials[:2], subject, tmp_path, inputs="a")
+    again = run(trials, subject, tmp_path, inputs="a")
+    assert again[:4] == first
+    assert perfect.made == [("images", "1", repeat) for repeat in range(3)]
+    run(trials[:1], subject, tmp_path, inputs="b")  # other inputs: nothing is kept
+    assert len(perfect.made) == 4
+
+
+def test_a_trial_that_fails_leaves_those_before_it(perfect, subject, tmp_path):
+    def broken():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([perfect.trial("head", "mlp"), Trial("head", "linear", 0, broken)], subject, tmp_path)
+    run([perfect.trial("head", "mlp")], subject, tmp_path)
+    assert len(perfect.made) == 1
+
+
+def test_the_table_has_every_number_and_the_chart_means_and_spreads(perfect, subject, tmp_path):
+    trials = [perfect.trial("images", "1", 0), perfect.trial("images", "1", 1, is_right=False), perfect.trial("images", "2", 0)]
+    rows = run(trials, subject, tmp_path)
+    lines = list(csv.DictReader(io.StringIO(table(rows, subject.annotated.classes))))
+    assert len(lines) == 6
+    assert lines[0]["dice: dark"] == "1.0"
+    assert lines[0]["dice: never seen"] == ""
+    assert lines[0]["quality"] == ""
+    assert float(lines[3]["macro_dice"]) == 0
+    (chart,) = charts_of(rows)
+    assert chart.places == ["1", "2"]
+    assert list(chart.lines[0].middle) == [0.5, 1.0]
+    assert list(chart.lines[0].spread) == [0.5, 0.0]
+    assert charts([chart]).ndim == 3
+
+
+def test_snapshots_lie_at_the_quality_of_their_images(perfect, subject, tmp_path):
+    trials = [perfect.trial("snapshots", "1000", quality=20.0), perfect.trial("snapshots", "9000", quality=5.0)]
+    (chart,) = charts_of(run(trials, subject, tmp_path))
+    assert (chart.places, chart.at) == (["9000", "1000"], [5.0, 20.0])
+    (unplaced,) = charts_of(run([perfect.trial("snapshots", "1000")], subject, tmp_path / "other"))
+    assert unplaced.at is None
+
+
+def test_every_question_has_a_title():
+    assert set(ablation.TITLES) == {*TRIALS, "snapshots"}
+
+
+def test_maps_of_the_last_blocks_are_those_that_the_generator_gives(subject):
+    maps_of = BlockMaps(subject)
+    assert maps_of.num_blocks == 4
+    few = Subject(**{**vars(subject), "features": Fewer(subject.features, 2)})
+    for k in range(1, 5):
+        name = subject.annotated.names[0]
+        w = torch.from_numpy(subject.bank.latent(subject.bank.by_name(name).index))[None]
+        _, expected = subject.generator.render_taps(w, num_blocks=k)
+        for found in (maps_of(name, num_blocks=k), BlockMaps(few)(name, num_blocks=k)):
+            assert len(found) == len(expected)
+            for a, b in zip(found, expected, strict=True):
+                assert torch.allclose(a, b[0], atol=1e-6)
+
+
+class Fewer:
+    """A bank that holds only the finest maps of another."""
+
+    def __init__(self, bank, num_taps):
+        self.taps, self._bank, self._num = bank.taps[-num_taps:], bank, num_taps
+
+    def maps(self, name):
+        return self._bank.maps(name)[-self._num :]
+
+
+def test_more_images_hold_the_fewer_ones_and_repetitions_differ(subject, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Subject, "fit", lambda *_, seed, train: asked.append((seed, train)))
+    for trial in TRIALS["images"](subject, 2):
+        trial.fit()
+    chosen = [set(train) for _, train in asked]
+    assert [len(names) for names in chosen] == [1, 1, 2, 2, 4, 4, 8, 8]
+    assert chosen[0] < chosen[2] < chosen[4] < chosen[6] == set(subject.annotated.split["train"])
+    assert chosen[4] != chosen[5]
+    assert {seed for seed, _ in asked} == {0, seed_of(0, 1)}
+
+
+def test_fewer_heads_are_the_first_of_more(subject):
+    whole = subject.fit(subject.features.maps, SETTINGS.model_copy(update={"members": 3}), seed=0)
+    alone = subject.fit(subject.features.maps, SETTINGS, seed=0)
+    name = subject.annotated.names[0]
+    found, expected = (e.predict(subject.features.maps(name), size=32, with_chances=True) for e in (first_members(whole, 1), alone))
+    assert np.array_equal(found.chances, expected.chances)
+    assert len(whole.members) == 3
+
+
+@pytest.mark.parametrize("what", ["controls", "dropout"])
+def test_a_question_is_answered_on_a_whole_run(what, subject, tmp_path):
+    rows = run(list(TRIALS[what](subject, 1)), subject, tmp_path)
+    values = list(dict.fromkeys(row["value"] for row in rows))
+    assert values == {"controls": ["hdgan", "filters", "untrained", "constant"], "dropout": ["0", "0.1", "0.3", "0.5", "0.7"]}[what]
+    assert all(0 < row["macro_dice"] < 1 for row in rows)
+
+
+def test_a_linear_head_is_tried_where_the_settings_allow_one(subject):
+    values = {trial.value for trial in TRIALS["head"](subject, 1)}
+    assert values == ({"mlp"} if linear_settings(SETTINGS) is None else {"mlp", "linear"})
+
+
+def test_seeds_of_repetitions_differ_and_the_first_is_that_of_the_run():
+    seeds = [seed_of(7, repeat) for repeat in range(20)]
+    assert seeds[0] == 7
+    assert len(set(seeds)) == 20
