@@ -165,6 +165,24 @@ def test_fewer_heads_are_the_first_of_more(subject):
     assert len(whole.members) == 3
 
 
+def test_clean_ups_share_one_ensemble_and_off_is_the_ensemble_itself(subject, tmp_path, monkeypatch):
+    fits = []
+    real = Subject.fit
+
+    def counted(self, *given, **named):
+        fits.append(named["seed"])
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Subject, "fit", counted)
+    trials = list(TRIALS["cleanup"](subject, 1))
+    off, *others = (trial.fit() for trial in trials)
+    assert fits == [0]
+    name = subject.annotated.split["test"][0]
+    ensemble = real(subject, subject.features.maps, SETTINGS, seed=0)
+    assert np.array_equal(off.predict(name), ensemble.predict(subject.features.maps(name), size=32).mask)
+    assert any(not np.array_equal(off.predict(name), other.predict(name)) for other in others)
+
+
 @pytest.mark.parametrize("what", ["controls", "dropout"])
 def test_a_question_is_answered_on_a_whole_run(what, subject, tmp_path):
     rows = run(list(TRIALS[what](subject, 1)), subject, tmp_path)

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from hdgan.labels import KIDNEY
+from hdgan.pipeline.ablate import ablate
+from hdgan.pipeline.latent import measure_latent
 from hdgan.pipeline.run import open_run, run_all
+from hdgan.pipeline.snapshots import known_snapshots
 from hdgan.store.layout import STAGES
 from hdgan.store.pairs import PairFolder
 from hdgan.store.stage import read_manifest, verify
@@ -76,6 +79,23 @@ def test_every_frequent_class_of_unseen_images_is_found_far_better_than_by_chanc
     assert (dice[frequent] > floor(shares[frequent])).all(), (shares, dice)
     assert pooled["hdgan"]["macro"]["dice"] > max(pooled["untrained"]["macro"]["dice"], pooled["constant"]["macro"]["dice"] + 0.05)
     assert "oracle" in report["annotator"]
+
+
+@pytest.mark.slow
+def test_each_snapshot_of_the_generator_is_labelled_by_the_oracle_and_placed_by_its_distance_from_real_crops(run):
+    opened, _, _ = run
+    found = ablate(opened, whats=["snapshots"], repeats=1, members=1)
+    assert {row["value"] for row in found.rows} == {str(images) for images in known_snapshots(opened)}
+    assert all(row["quality"] > 0 and 0 < row["macro_dice"] < 1 for row in found.rows)
+    assert all(outcome.was_current for outcome in run_all(opened))  # nothing of the run itself has changed
+
+
+@pytest.mark.slow
+def test_every_layer_has_a_probe_and_all_of_them_know_more_than_the_first(run):
+    opened, _, _ = run
+    layers = measure_latent(opened).report["layers"]
+    assert layers[-1]["kind"] == "all"
+    assert layers[-1]["macro_dice"] > layers[0]["macro_dice"]
 
 
 @pytest.mark.slow

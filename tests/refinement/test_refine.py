@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from hdgan.errors import BadConfig
 from hdgan.labels import ClassMap, LabelClass
 from hdgan.measures.boundary import boundary_iou
+from hdgan.refinement import guided
 from hdgan.refinement.config import RefinementConfig
 from hdgan.refinement.guided import brightness, guided_filter
 from hdgan.refinement.pieces import without_small_holes, without_small_objects
@@ -44,6 +45,15 @@ def test_the_guided_filter_is_that_of_the_paper_window_by_window(radius):
     found = guided_filter(values, guide, radius_px=radius, epsilon=0.02)
     for channel, smoothed in zip(values, found, strict=True):
         assert smoothed == pytest.approx(plain_guided_filter(channel, guide, radius, 0.02), abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 17])
+def test_bands_of_rows_change_nothing(rows, monkeypatch):
+    draw = np.random.default_rng(rows)
+    guide, values = draw.random((17, 9), dtype=np.float32), draw.random((2, 17, 9), dtype=np.float32)
+    whole = guided_filter(values, guide, radius_px=2, epsilon=0.02)
+    monkeypatch.setattr(guided, "_BAND_ROWS", rows)
+    assert guided_filter(values, guide, radius_px=2, epsilon=0.02) == pytest.approx(whole, abs=1e-6)
 
 
 def test_probabilities_still_sum_to_one_after_the_filter():

@@ -13,7 +13,7 @@ What = Annotated[
     list[str] | None,
     typer.Option(
         "--what",
-        help="blocks, images, heads, dropout, head (linear or not), controls, snapshots; may be given several times. Without it all but snapshots.",
+        help="blocks, images, heads, dropout, head (linear or not), cleanup, controls, snapshots; may be given several times. Without it all but snapshots.",
         show_default=False,
     ),
 ]

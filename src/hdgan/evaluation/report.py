@@ -169,17 +169,19 @@ def _tell_folds(page: Page, folds: Mapping[str, Any] | None) -> None:
 
 def _tell_curves(page: Page, curves: Sequence[Mapping[str, Any]]) -> None:
     members = sorted({int(row["member"]) for row in curves})
+    across = "epoch" if all("epoch" in row for row in curves) else "step"
     charts = []
     for key, title in (("loss", "loss on the drawn pixels"), ("macro_dice", "macro Dice on the validation images")):
-        rows = [
-            [(float(row["epoch"]), float(row[key])) for row in curves if row["member"] == m and row.get(key) is not None] for m in members
-        ]
-        if any(rows):
-            charts.append(line_chart(rows, title=title))
+        held = [row for row in curves if row.get(key) is not None and across in row]
+        series = [[(float(row[across]), float(row[key])) for row in held if row["member"] == member] for member in members]
+        if held:
+            charts.append(line_chart(series, title=title))
     if charts:
         page.heading("How the classifiers learned")
         page.charts(charts)
-        page.note(f"Across: epochs; a line for each of {len(members)} classifiers, which keeps the weights of its best epoch.")
+        page.note(
+            f"Across: {across}s; a line for each of {len(members)} classifiers, which keeps the weights of its best one on the validation images."
+        )
 
 
 def _tell_images(page: Page, report: Mapping[str, Any]) -> None:

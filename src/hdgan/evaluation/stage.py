@@ -158,7 +158,9 @@ def _report(
         methods[method] = compare.method_report(
             counted[method], annotated.classes, distance_px=distance_px, mpp=annotated.mpp, resamples=config.resamples, seed=seed
         )
-    parts = {part: _before_after(own, annotated, part, distance_px) for part in ("validate", "test") if annotated.split[part]}
+    parts = {"test": (counted["hdgan"], count(own.refined.__getitem__, annotated, names, distance_px=distance_px))}
+    if annotated.split["validate"]:
+        parts["validate"] = _before_after(own, annotated, "validate", distance_px)
     return {
         "schema": SCHEMA,
         "annotator": annotated.annotator,

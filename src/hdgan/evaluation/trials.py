@@ -28,11 +28,22 @@ from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
 from hdgan.generator.protocol import LatentGenerator
 from hdgan.randomness import stream
+from hdgan.refinement.config import RefinementConfig
+from hdgan.refinement.refine import refine
 from hdgan.store.bank import SampleBank
 
 NUM_IMAGES = (1, 2, 4, 8, 16)
 NUM_HEADS = (1, 2, 3, 5, 10)
 DROPOUTS = (0.0, 0.1, 0.3, 0.5, 0.7)
+CLEANUPS: Mapping[str, RefinementConfig] = {
+    "off": RefinementConfig(radius_px=0),
+    "guided-1px": RefinementConfig(radius_px=1, epsilon=1e-3),
+    "guided-2px": RefinementConfig(radius_px=2, epsilon=1e-3),
+    "guided-4px": RefinementConfig(radius_px=4, epsilon=1e-3),
+    "objects-4px": RefinementConfig(radius_px=0, smallest_object_px=4),
+    "objects-16px": RefinementConfig(radius_px=0, smallest_object_px=16),
+    "both": RefinementConfig(radius_px=1, epsilon=1e-3, smallest_object_px=4),
+}
 
 
 @dataclass(frozen=True)
@@ -156,12 +167,37 @@ def controls(subject: Subject, repeats: int) -> Iterator[Trial]:
     yield Trial("controls", "constant", 0, lambda: Fitted(constant_control(subject.annotated), subject.annotated))
 
 
+def cleanup(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """One ensemble, its contours cleaned up in several ways."""
+    size, maps_of, bank = subject.annotated.resolution, subject.features.maps, subject.bank
+
+    @functools.lru_cache(maxsize=1)
+    def ensemble_of(repeat: int) -> Ensemble:
+        return subject.fit(maps_of, subject.settings, seed=seed_of(subject.seed, repeat))
+
+    for repeat in range(repeats):
+        for value, settings in CLEANUPS.items():
+
+            def fit(settings: RefinementConfig = settings, repeat: int = repeat) -> Fitted:
+                ensemble = ensemble_of(repeat)
+
+                def predict(name: str) -> np.ndarray:
+                    found = ensemble.predict(maps_of(name), size=size, with_chances=True)
+                    assert found.chances is not None, "asked for"
+                    return refine(found.chances, bank.image(bank.by_name(name).index), settings, classes=subject.annotated.classes)
+
+                return Fitted(predict, subject.annotated)
+
+            yield Trial("cleanup", value, repeat, fit)
+
+
 TRIALS: Mapping[str, Trials] = {
     "blocks": blocks,
     "images": images,
     "heads": heads,
     "dropout": dropout,
     "head": head,
+    "cleanup": cleanup,
     "controls": controls,
 }
 

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from hdgan.downstream.config import SegmenterConfig
+from hdgan.evaluation.config import EvaluationConfig
+
+
+@pytest.fixture
+def opened(small_run, tmp_path, monkeypatch):
+    """The small run, which has no settings of its own, as if it had been opened by them."""
+    config = SimpleNamespace(run=SimpleNamespace(seed=0), evaluation=EvaluationConfig(), control=SegmenterConfig())
+    run = SimpleNamespace(
+        config=config,
+        folder=SimpleNamespace(root=tmp_path),
+        stage=lambda name: getattr(small_run, name),
+        beside=lambda name: tmp_path / name,
+    )
+    monkeypatch.setattr("hdgan.pipeline.run.open_run", lambda _root: run)
+    return tmp_path
+
+
+def test_what_is_left_stands_in_a_table_and_where_it_was_written(hdgan, opened):
+    code, out, error = hdgan("ablate", opened, "--what", "cleanup", "--repeats", 1, "--members", 1)
+    assert code == 0, error
+    lines = out.splitlines()
+    assert [" ".join(line.split()[:2]) for line in lines[1:3]] == ["cleanup off", "cleanup guided-1px"]
+    assert all("+- 0.000" in line for line in lines[1:-1])
+    assert lines[-1] == f"written: {opened / 'ablations' / 'ablations.csv'}, {opened / 'ablations' / 'ablations.png'}"
+
+
+def test_each_layer_is_told(hdgan, opened):
+    code, out, error = hdgan("latent", opened)
+    assert code == 0, error
+    assert [line.split()[0] for line in out.splitlines()][:2] == ["maps", "b4.conv1"]
+    assert out.splitlines()[-1] == f"written: {opened / 'latent' / 'latent.html'}"
+
+
+def test_an_unknown_question_is_one_line(refused, opened):
+    assert "no question 'colour'; they are blocks, images" in refused("ablate", opened, "--what", "colour")
+
+
+@pytest.mark.parametrize("verb", ["ablate", "latent"])
+def test_a_folder_that_is_no_run_is_one_line(refused, tmp_path, verb):
+    assert "holds no config.toml" in refused(verb, tmp_path)
