@@ -29,6 +29,6 @@ def demo(out: Out = Path("demo")) -> None:
         typer.echo(f"{outcome.stage:12} {'current' if outcome.was_current else span(outcome.seconds):>10}  {outcome.folder}")
     typer.echo(f"\nDone in {span(time.monotonic() - begun)}. Look at:")
     typer.echo(f"  {run.stage('evaluation') / 'report.html'}   how well the labels fit, beside three other methods")
-    typer.echo(f"  {run.stage('evaluation') / 'panels.png'}   image, prediction, annotation, uncertainty")
+    typer.echo(f"  {run.stage('evaluation') / 'panels.png'}   image, prediction, annotation, errors, uncertainty")
     typer.echo(f"  {run.stage('samples') / 'contact_sheet.png'}   what the generator draws")
     typer.echo(f"  {run.stage('dataset') / 'preview.png'}   labelled pairs, as many as you like")

@@ -8,7 +8,7 @@ look at the image at all; always there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import Ensemble
+from hdgan.classifier.pixels import Image
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.evaluation.counts import Truth
 from hdgan.evaluation.filters import filter_maps
@@ -29,6 +30,8 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 MapsOf = Callable[[str], Sequence[Tensor]]
 """Name of an annotated image to maps `[C, S, S]`."""
+
+_HELD_BYTES = 2**31
 
 TITLES = {
     "hdgan": "generator features (ours)",
@@ -85,10 +88,47 @@ def fit_on(
     maps_of: MapsOf, truth: Truth, config: ClassifierConfig, *, train: Sequence[str], validate: Sequence[str], seed: int
 ) -> Ensemble:
     """The ensemble fitted on the images called `train`, its epochs chosen on those called `validate`; to be used here, not to be stored."""
-    images, held_out = ([(maps_of(name), truth.mask(name)) for name in names] for names in (train, validate))
+    images, held_out = (MappedImages(maps_of, truth, names) for names in (train, validate))
     taps = [TapSpec(f"map{i}", len(m), m.shape[-1]) for i, m in enumerate(images[0][0])]
     facts: dict[str, Any] = {"num_blocks": 0, "generator_hash": "", "annotator": ""}
     return fit_ensemble(images, held_out, config, classes=truth.classes, taps=taps, facts=facts, seed=seed)[0]
+
+
+class MappedImages(Sequence[Image]):
+    """Maps and masks of the images called `names`, made when they are asked for.
+
+    Maps are kept up to 2 GiB in all: those of a filter bank at 4096 px have as much for a single image, and are rather made again.
+    """
+
+    def __init__(self, maps_of: MapsOf, truth: Truth, names: Sequence[str]) -> None:
+        self._maps_of, self._truth, self._names = maps_of, truth, names
+        self._held: dict[str, Sequence[Tensor]] = {}
+        self._held_bytes = 0
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Image]: ...
+    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
+        """Maps `[C, S, S]` and mask `[H, W]` of one image; a slice is as lazy as the whole."""
+        if isinstance(index, slice):
+            return MappedImages(self._maps_of, self._truth, self._names[index])
+        name = self._names[index]
+        return self._maps(name), self._truth.mask(name)
+
+    def _maps(self, name: str) -> Sequence[Tensor]:
+        if name in self._held:
+            return self._held[name]
+        maps = self._maps_of(name)
+        num_bytes = sum(m.numel() * m.element_size() for m in maps)
+        if self._held_bytes + num_bytes <= _HELD_BYTES:
+            self._held[name] = maps
+            self._held_bytes += num_bytes
+        return maps
 
 
 def image_control(predict: Predictor, bank: SampleBank) -> Callable[[str], np.ndarray]:
