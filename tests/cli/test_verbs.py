@@ -176,6 +176,8 @@ READERS = {
     "quality": ("generator", "--num", 16),
     "export-generator": ("generator", "out.onnx"),
     "export-tiles": ("tiles", "--size", 16, "--out", "out.zip"),
+    "ablate": ("classifier", "--repeats", 1),
+    "latent": ("classifier",),
 }
 """Verbs that make no stage, which one each reads, and what else they are given. `export-masks` is none: what was drawn can always be had."""
 

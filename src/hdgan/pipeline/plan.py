@@ -193,9 +193,11 @@ def _classifier(config: RunConfig, known: _Known) -> Found:
 
 def _evaluation(config: RunConfig, slides: _Known) -> Found:
     fitting = _classifier(config, slides)[0]
-    seconds = (fitting.cpu_seconds or 0.0) * 2 + _segmenter_seconds(config, config.control.steps * config.control.batch)
-    # The control on colour and filters holds the filter maps of all its training images.
-    filters = 4 * _NUM_FILTERS * config.generator.resolution**2 * config.annotations.train if "filters" in config.evaluation.controls else 0
+    folds = config.evaluation.folds if config.evaluation.folds > 1 else 0
+    seconds = (fitting.cpu_seconds or 0.0) * (2 + folds) + _segmenter_seconds(config, config.control.steps * config.control.batch)
+    # The control on colour and filters holds the filter maps of its training images up to 2 GiB, and of one image in any case.
+    of_one = 4 * _NUM_FILTERS * config.generator.resolution**2
+    filters = min(of_one * config.annotations.train, max(of_one, 2**31)) if "filters" in config.evaluation.controls else 0
     return (
         Need((fitting.memory or 0.0) + filters, 5e6, seconds),
         "report.json, report.html, panels; three controls fitted on the same images",
