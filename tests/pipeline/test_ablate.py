@@ -11,7 +11,7 @@ import torch
 from hdgan.downstream.config import SegmenterConfig
 from hdgan.downstream.segmenter import FILE as SEGMENTER_FILE
 from hdgan.downstream.segmenter import save_segmenter, untrained
-from hdgan.errors import BadConfig, BadInput, DamagedArtifact
+from hdgan.errors import BadConfig, BadInput, Busy, DamagedArtifact
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.generator.networks import Generator
 from hdgan.generator.weights import FILE, load_generator, load_snapshot
@@ -19,6 +19,7 @@ from hdgan.pipeline import snapshots as module
 from hdgan.pipeline.ablate import CHART, FOLDER, TABLE, ablate, open_subject
 from hdgan.pipeline.latent import PAGE, REPORT, measure_latent
 from hdgan.store.atomic import read_image
+from hdgan.store.stage import LOCK, holding
 from hdgan.training import checkpoint
 from tests.small_run import CLASSES
 
@@ -56,6 +57,12 @@ def test_an_unknown_question_and_snapshots_without_an_oracle_are_refused(run):
         ablate(run, whats=["colour"], repeats=1)
     with pytest.raises(BadInput, match=r"has no oracle.*\[oracle\]"):
         ablate(run, whats=["snapshots"], repeats=1)
+
+
+def test_two_at_once_do_not_make_the_same_trials(run):
+    (run.beside(FOLDER)).mkdir()
+    with holding(run.beside(FOLDER) / LOCK), pytest.raises(Busy, match="another process is working there"):
+        ablate(run, whats=["head"], repeats=1)
 
 
 def state_of(weights, path, *, change):

@@ -22,7 +22,7 @@ from hdgan.plots.figures import charts
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_png, write_text
 from hdgan.store.bank import SampleBank
-from hdgan.store.stage import manifest_hash, read_manifest
+from hdgan.store.stage import LOCK, holding, manifest_hash, read_manifest
 
 FOLDER = "ablations"
 TABLE = "ablations.csv"
@@ -46,6 +46,7 @@ def ablate(run: Run, *, whats: Sequence[str], repeats: int, members: int | None 
     Raises:
         BadConfig: there is no such question.
         BadInput: a stage was not run, no image is held out for the test, or a question needs an oracle that the run has not.
+        Busy: another process makes ablations of this run.
     """
     for what in whats:
         if what not in WHATS:
@@ -62,9 +63,11 @@ def ablate(run: Run, *, whats: Sequence[str], repeats: int, members: int | None 
         "seed": subject.seed,
     }
     distance_px = run.config.evaluation.band_px(subject.annotated.resolution)
-    rows = run_trials(trials, subject.annotated.split, distance_px=distance_px, made_from=made_from, out=out, progress=progress)
-    write_text(out / TABLE, table(rows, subject.annotated.classes))
-    write_png(out / CHART, charts(charts_of(rows)))
+    out.mkdir(parents=True, exist_ok=True)
+    with holding(out / LOCK):  # two at once would make the same trials
+        rows = run_trials(trials, subject.annotated.split, distance_px=distance_px, made_from=made_from, out=out, progress=progress)
+        write_text(out / TABLE, table(rows, subject.annotated.classes))
+        write_png(out / CHART, charts(charts_of(rows)))
     return Ablations(rows, out)
 
 
