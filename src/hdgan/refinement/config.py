@@ -15,7 +15,7 @@ class RefinementConfig(BaseModel):
 
     radius_px: int = Field(default=2, ge=0, le=256)
     """Half the edge of the windows in which probabilities follow the image (guided filter); 0: not filtered."""
-    epsilon: float = Field(default=0.01, gt=0, le=1)
+    epsilon: float = Field(default=0.001, gt=0, le=1)
     """Variance of brightness (0 to 1) that a window needs to count as an edge: smaller keeps weaker edges, larger smooths more."""
     smallest_object_px: int = Field(default=0, ge=0)
     """Connected pieces of a class with fewer pixels are given to the class nearest to each of their pixels; 0: none."""
