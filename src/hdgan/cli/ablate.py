@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 What = Annotated[
@@ -47,4 +47,4 @@ def ablate(run: Folder, what: What = None, repeats: Repeats = 3, members: Member
 
 def _told(rows: Sequence[dict[str, Any]], column: str) -> str:
     values = [row[column] for row in rows if row[column] is not None]
-    return f"{np.mean(values):.3f} +- {np.std(values):.3f}" if values else "-"
+    return f"{statistics.fmean(values):.3f} +- {statistics.pstdev(values):.3f}" if values else "-"
