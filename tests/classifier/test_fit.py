@@ -11,7 +11,8 @@ from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import Ensemble, image_score
 from hdgan.classifier.fit import fit_member
 from hdgan.classifier.member import save_member
-from hdgan.classifier.pixels import draw_pixels, pixel_table, validation_table
+from hdgan.classifier.pixels import pixel_table, validation_table
+from hdgan.classifier.sampling import draw_pixels
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.errors import BadInput, DamagedArtifact, Diverged
 from hdgan.features import moments

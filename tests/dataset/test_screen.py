@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdgan.dataset.screen import image_score, kept, num_candidates
+from hdgan.dataset.screen import kept, num_candidates
+from hdgan.measures.calibration import image_score
 
 SHARES = st.integers(0, 90).map(lambda percent: percent / 100)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hdgan.dataset.config import DatasetConfig
-from hdgan.dataset.screen import image_score, num_candidates
+from hdgan.dataset.screen import num_candidates
+from hdgan.measures.calibration import image_score
 from hdgan.dataset.write import DROPPED, PAIRS, PARTS, fill_folder, read_rows
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.randomness import stream

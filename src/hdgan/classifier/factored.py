@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.classifier.mlp import NORM_EPSILON, PixelMlp
+from hdgan.classifier.mlp import PixelMlp
 from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import Windows, neighbours, upsample_reference, windows
 
@@ -61,16 +61,9 @@ def fold(members: Sequence[PixelMlp], standardiser: Standardiser) -> Folded:
 
 
 def _fold_one(member: PixelMlp, standardiser: Standardiser) -> list[tuple[Tensor, Tensor]]:
-    scale, shift = 1 / standardiser.std.double(), -standardiser.mean.double() / standardiser.std.double()
-    layers = []
-    for i, linear in enumerate(member.linears):
-        weight, bias = (value.detach().double() for value in linear.parameters())
-        layers.append((weight * scale, bias + weight @ shift))
-        if i < len(member.norms):
-            held = {name: value.double() for name, value in member.norms[i].state_dict().items()}
-            scale = held["weight"] / (held["running_var"] + NORM_EPSILON).sqrt()
-            shift = held["bias"] - held["running_mean"] * scale
-    return layers
+    (weight, bias), *later = member.affine_layers()
+    std = standardiser.std.double()
+    return [(weight / std, bias - weight @ (standardiser.mean.double() / std)), *later]
 
 
 def probabilities(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
@@ -167,6 +160,8 @@ def _head(folded: Folded, head: int, fine: Tensor, weight: Tensor, strips: Seque
 
 def _later_layers(folded: Folded, head: int, x: Tensor) -> Tensor:
     """Logits `[K, P]` of what the first layer of one member gave, `[P, D]`, which is overwritten."""
+    if len(folded.weights) == 1:
+        return x.t()
     for weight, bias in zip(folded.weights[1:-1], folded.biases[1:-1], strict=True):
         x = torch.addmm(bias[head], x.relu_(), weight[head].t())
     return torch.addmm(folded.biases[-1][head].unsqueeze(1), folded.weights[-1][head], x.relu_().t())

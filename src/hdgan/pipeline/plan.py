@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hdgan.classifier.config import VALIDATION_PIXELS
+from hdgan.classifier.config import VALIDATION_PIXELS, widths_text
 from hdgan.errors import HdganError
 from hdgan.pipeline import estimates
 from hdgan.pipeline.config import RunConfig
@@ -21,6 +22,8 @@ _LIBRARIES_BYTES = 0.4 * estimates.GIB
 """What Python and torch take before any work."""
 _NUM_FILTERS = 31
 """Maps of the evaluation's filter bank."""
+_NUM_CLASSES = 8
+"""More than there will be: only the last layer depends on it."""
 _SECONDS_PER_ANNOTATED_IMAGE = 0.2
 _SEGMENTER_BYTES = estimates.GIB
 _SEGMENTER_FLOPS_PER_PX = 1.2e6
@@ -185,12 +188,15 @@ def _classifier(config: RunConfig, _slides: _Slides) -> Found:
     pixels = config.annotations.train * min(c.pixels_per_image, spec.resolution**2)
     # A pixel is seen forwards and backwards in training, forwards only in validation.
     compared = config.annotations.sizes["validate"] * min(VALIDATION_PIXELS, spec.resolution**2)
-    flops = (6 * pixels + 2 * compared) * c.epochs * c.members * (channels * c.hidden[0] + c.hidden[0] * c.hidden[1])
+    seen = min(channels, c.components or channels)  # of a pixel's values, in training
+    widths = (seen, *c.hidden, _NUM_CLASSES)
+    products = sum(a * b for a, b in itertools.pairwise(widths))
+    flops = (6 * pixels + 2 * compared) * c.epochs * c.members * products
     # The maps of the annotated images stay on the disk; in memory are those of one image and the drawn pixels.
     maps = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=4)
-    held = maps + 4 * (pixels + compared) * channels
-    writes = f"{c.members} classifiers {channels:.0f}-{c.hidden[0]}-{c.hidden[1]}-classes"
-    return Need(held, 4.0 * c.members * channels * c.hidden[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
+    held = maps + 4 * (pixels + compared) * seen
+    writes = f"{c.members} classifiers {widths_text(round(channels), c.hidden)}"
+    return Need(held, 4.0 * c.members * channels * (c.hidden or (_NUM_CLASSES,))[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
 
 
 def _evaluation(config: RunConfig, slides: _Slides) -> Found:
@@ -208,7 +214,7 @@ def _evaluation(config: RunConfig, slides: _Slides) -> Found:
 def _dataset(config: RunConfig, _slides: _Slides) -> Found:
     spec, c = config.generator.network_spec(), config.dataset
     drawn = c.num / (1 - c.drop_share)
-    hidden, heads = config.classifier.hidden, config.classifier.members
+    hidden, heads = config.classifier.hidden or (_NUM_CLASSES,), config.classifier.members
     flops = drawn * (
         estimates.drawing_flops(spec) + estimates.labelling_flops(spec, num_blocks=config.features.num_blocks, hidden=hidden, heads=heads)
     )
