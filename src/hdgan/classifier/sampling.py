@@ -63,10 +63,11 @@ def even(total: int, capacities: np.ndarray) -> np.ndarray:
     left = min(total, int(capacities.sum()))
     while left:
         open_ones = np.flatnonzero(counts < capacities)
-        each, rest = divmod(left, len(open_ones))
-        more = np.full(len(open_ones), each, dtype=np.int64)
-        more[:rest] += 1
-        more = np.minimum(more, capacities[open_ones] - counts[open_ones])
+        each = left // len(open_ones)
+        if not each:
+            counts[open_ones[:left]] += 1
+            break
+        more = np.minimum(each, capacities[open_ones] - counts[open_ones])
         counts[open_ones] += more
         left -= int(more.sum())
     return counts
