@@ -17,9 +17,8 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,8 +46,7 @@ _TUNING = -1
 Image = tuple[list[Tensor], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(NamedTuple):
     """The images of one repeat, as the generator's maps and as filter responses of the picture."""
 
     classes: ClassMap
@@ -130,7 +128,9 @@ def measure(parts: Parts, preset: str, config: ClassifierConfig, *, part: str, s
     images = parts.of(preset)
     taps = [TapSpec(f"map{i}", len(m), m.shape[-1]) for i, m in enumerate(images["train"][0][0])]
     begun = time.process_time()
-    fitted, curve = fit_ensemble(images["train"], images["validate"], config, classes=parts.classes, taps=taps, facts={"num_blocks": 0}, seed=seed)
+    fitted, curve = fit_ensemble(
+        images["train"], images["validate"], config, classes=parts.classes, taps=taps, facts={"num_blocks": 0}, seed=seed
+    )
     seconds = time.process_time() - begun
     num_classes, size = len(parts.classes), images["train"][0][1].shape[0]
     matrix, outlines = np.zeros((num_classes,) * 2, dtype=np.int64), []
@@ -231,7 +231,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     sizes = tuple(options.sizes)
     source = FromRun(options.run, sizes=sizes) if options.run else Analytic(options.resolution, signal=options.signal, sizes=sizes)
-    print(f"{'preset':12} {'step':>7} {'macro Dice':>17} {'micro Dice':>17} {'rarest class':>17} {'boundary IoU':>17} {'ECE':>6} {'epochs':>6} {'cpu s':>6}")
+    print(
+        f"{'preset':12} {'step':>7} {'macro Dice':>17} {'micro Dice':>17} {'rarest class':>17} {'boundary IoU':>17} {'ECE':>6} {'epochs':>6} {'cpu s':>6}"
+    )
     found: dict[str, list[dict[str, Any]]] = {}
     for preset, lr, rows in scored(source, options, Kept(options.out)):
         found[preset] = rows

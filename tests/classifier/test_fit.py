@@ -106,7 +106,9 @@ def test_every_shape_is_stored_and_predicts_as_its_modules_do(tmp_path, settings
 
 def test_probabilities_of_balanced_pixels_are_for_the_true_shares_and_calibrated():
     """One class in fifty, drawn as often as the others: uncorrected it would be promised far too often."""
-    config = CONFIG.model_copy(update={"sampling": "balanced", "members": 1, "hidden": (), "dropout": 0.0, "pixels_per_image": 60, "epochs": 25})
+    config = CONFIG.model_copy(
+        update={"sampling": "balanced", "members": 1, "hidden": (), "dropout": 0.0, "pixels_per_image": 60, "epochs": 25}
+    )
 
     def rare(seed):
         maps, _ = image(seed)
@@ -129,8 +131,9 @@ def test_probabilities_of_balanced_pixels_are_for_the_true_shares_and_calibrated
 
 
 def test_mask_offsets_show_rare_classes_sooner_and_leave_the_probabilities():
+    brief = CONFIG.model_copy(update={"epochs": 1, "keep": "last"})
     plain, favoured = (
-        fit_ensemble(TRAIN[:2], VALIDATE, CONFIG.model_copy(update={"mask_balance": b, "epochs": 1, "keep": "last"}), classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)[0]
+        fit_ensemble(TRAIN[:2], VALIDATE, brief.model_copy(update={"mask_balance": b}), classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)[0]
         for b in (0.0, 1.0)
     )
     counts = np.bincount(np.concatenate([mask.ravel() for _, mask in TRAIN[:2]]), minlength=3)

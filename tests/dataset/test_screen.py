@@ -32,6 +32,16 @@ def test_the_rule_by_hand(num, share, total):
     assert num_candidates(num, share) == total
 
 
+@pytest.mark.parametrize(("wanted", "drawn", "dropped"), [(3, 3, 0), (9, 10, 1), (10_000, 11_111, 1111)])
+def test_the_rule_drops_the_same_share_of_three_and_of_ten_thousand_rounded_down(wanted, drawn, dropped):
+    assert num_candidates(wanted, 0.1) == drawn
+    scores = np.random.default_rng(0).permutation(drawn) / drawn
+    stay = kept(list(scores), num=wanted)
+    assert drawn - len(stay) == dropped == math.floor(drawn / 10)
+    if dropped:
+        assert np.delete(scores, stay).min() > scores[list(stay)].max()
+
+
 @given(scores=st.lists(st.floats(0, 1), min_size=1, max_size=60), data=st.data())
 def test_what_stays_is_never_more_uncertain_than_what_goes(scores, data):
     num = data.draw(st.integers(1, len(scores)))

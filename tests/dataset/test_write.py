@@ -7,9 +7,9 @@ import pytest
 
 from hdgan.dataset.config import DatasetConfig
 from hdgan.dataset.screen import num_candidates
-from hdgan.measures.calibration import image_score
 from hdgan.dataset.write import DROPPED, PAIRS, PARTS, fill_folder, read_rows
 from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.measures.calibration import image_score
 from hdgan.randomness import stream
 from hdgan.store.atomic import read_image, read_mask
 from hdgan.store.hashing import hash_array

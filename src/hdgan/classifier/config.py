@@ -50,17 +50,17 @@ class ClassifierConfig(BaseModel):
     """Classifiers in the ensemble (paper: 1; DatasetGAN: 10); their disagreement is the uncertainty."""
     optimiser: Literal["adam", "sgd"] = "adam"
     """`sgd` is the paper's; with its step of 1e-4 it needs hundreds of epochs."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(3e-3, gt=0)
     """Step of the optimiser."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine"] = "cosine"
     """Whether the step stays, or falls to 0 along half a cosine over all epochs."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Of sgd."""
     weight_decay: float = Field(0.1, ge=0)
     """Pull of the weights towards 0, in units of the step (AdamW; with sgd added to the gradient)."""
-    epochs: int = Field(50, ge=1)
+    epochs: int = Field(15, ge=1)
     """Passes over the drawn pixels, at most."""
-    batch_pixels: int = Field(1024, ge=2)
+    batch_pixels: int = Field(512, ge=2)
     """Pixels in a step; fewer where a pass would have less than 32 steps."""
     sampling: Sampling = "stratified"
     """`uniform`: all labelled pixels alike; `stratified`: as many from every image, classes by `balance`; `balanced`: as many of every class."""
@@ -70,12 +70,13 @@ class ClassifierConfig(BaseModel):
     """With `stratified`, how far rare classes are drawn more often: chance of a class is its share to the power 1 - balance."""
     class_weights: Literal["none", "inverse", "root"] = "none"
     """Weights of classes in the loss: by nothing, by one over their share of the drawn pixels, or by its root; their mean over pixels is 1."""
-    loss: Literal["cross-entropy", "cross-entropy-dice"] = "cross-entropy"
+    loss: Literal["cross-entropy", "cross-entropy-dice"] = "cross-entropy-dice"
     """`cross-entropy-dice` adds 1 - macro Dice of a batch's probabilities."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of each label that is spread over all classes."""
-    keep: Literal["macro-dice", "loss", "last"] = "macro-dice"
-    """Which epoch's weights are kept: the best on the validation images, or the last one (always so without validation images)."""
+    keep: Literal["macro-dice", "loss", "last"] = "loss"
+    """Which epoch's weights are kept: that of the highest macro Dice or the least cross-entropy on the validation images, or the last one
+    (always so without validation images)."""
     patience: int | None = Field(None, ge=1)
     """Training ends after so many epochs without a better one; left out, never early."""
     stall_batches: int | None = Field(None, ge=1)

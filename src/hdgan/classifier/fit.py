@@ -67,7 +67,9 @@ def fit_member(
             raise Diverged(f"classifier member {number}: the loss is not finite in epoch {epoch}; lower classifier.lr")
         dice, validation_loss = math.nan, math.nan
         if held_out is not None:
-            dice, validation_loss = merits(member.model, *held_out, correction=correction, decision=mask_offsets(counts, config.mask_balance))
+            dice, validation_loss = merits(
+                member.model, *held_out, correction=correction, decision=mask_offsets(counts, config.mask_balance)
+            )
         member.note(Epoch(number, epoch, loss, dice, validation_loss), keep=config.keep)
         if state is not None:
             save_member(state, member)

@@ -39,7 +39,8 @@ class Epoch:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Epoch:
         """From plain data."""
-        return cls(**{name: math.nan if value is None else value for name, value in data.items()})
+        numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in data.items()}
+        return cls(**numbers)
 
 
 @dataclass
@@ -95,9 +96,8 @@ def new_member(config: ClassifierConfig, *, num_in: int, num_classes: int, seed:
     seeds.reseed(seed, f"classifier.member.{number}")
     model = new_model(config, num_in=num_in, num_classes=num_classes)
     if config.init_std is not None:
-        for linear in model.linears:
-            nn.init.normal_(linear.weight, std=config.init_std)
-            nn.init.zeros_(linear.bias)
+        for linear in model.linears.parameters():
+            nn.init.normal_(linear, std=config.init_std) if linear.dim() == 2 else nn.init.zeros_(linear)
     return Member(model, copy.deepcopy(model).eval(), _optimiser(model, config), Dropout(config.input_dropout))
 
 

@@ -46,7 +46,8 @@ class PixelMlp(nn.Module):
         super().__init__()
         widths = (num_in, *hidden)
         shares = (dropout,) * len(hidden) if isinstance(dropout, int | float) else tuple(dropout)
-        self.order = order
+        self.num_in, self.num_classes, self.hidden, self.shares = num_in, num_classes, tuple(hidden), shares
+        self.norm, self.order = norm, order
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, (*hidden, num_classes), strict=True))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width, eps=NORM_EPSILON) for width in hidden if norm == "batch")
         self.dropouts = nn.ModuleList(Dropout(share) for _, share in zip(hidden, shares, strict=True))
@@ -70,7 +71,7 @@ class PixelMlp(nn.Module):
 
         Equal as it predicts: normalisation by the running statistics, in the layer before it or after it, and no dropout.
         """
-        scale, shift = torch.ones(self.linears[0].weight.shape[1], dtype=torch.float64), None
+        scale, shift = torch.ones(self.num_in, dtype=torch.float64), None
         layers = []
         for i, linear in enumerate(self.linears):
             weight, bias = (value.double() for value in linear.parameters())
@@ -90,17 +91,13 @@ class PixelMlp(nn.Module):
     @torch.no_grad()
     def shift_logits(self, by: Tensor) -> None:
         """Adds `by [K]` to every pixel's logits from now on."""
-        self.linears[-1].bias += by
+        dict(self.named_parameters())[f"linears.{len(self.hidden)}.bias"].add_(by)
 
     @torch.no_grad()
     def behind(self, projection: Tensor) -> PixelMlp:
         """A classifier of features `[P, C]` that gives what this one gives for `features @ projection`, a matrix `[C, num_in]`."""
-        first = self.linears[0]
-        widths = [linear.weight.shape[0] for linear in self.linears]
-        norm: Norm = "batch" if self.norms else "none"
-        shares = [dropout.p for dropout in self.dropouts]
-        whole = PixelMlp(len(projection), widths[-1], hidden=widths[:-1], dropout=shares, norm=norm, order=self.order)
+        whole = PixelMlp(len(projection), self.num_classes, hidden=self.hidden, dropout=self.shares, norm=self.norm, order=self.order)
         state = self.state_dict()
-        state["linears.0.weight"] = (first.weight.double() @ projection.double().t()).float()
+        state["linears.0.weight"] = (state["linears.0.weight"].double() @ projection.double().t()).float()
         whole.load_state_dict(state)
         return whole.train(self.training)

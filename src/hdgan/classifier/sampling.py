@@ -85,7 +85,10 @@ def proportional(total: int, capacities: np.ndarray) -> np.ndarray:
 
 def class_counts(masks: Sequence[np.ndarray], num_classes: int) -> np.ndarray:
     """Labelled pixels of each class in all masks, int64 `[K]`."""
-    return np.stack([np.bincount(mask.ravel(), minlength=IGNORE + 1)[:num_classes] for mask in masks]).sum(axis=0).astype(np.int64)
+    counts = np.zeros(num_classes, dtype=np.int64)
+    for mask in masks:
+        counts += np.bincount(mask.ravel(), minlength=IGNORE + 1)[:num_classes]
+    return counts
 
 
 def _draw_classes(mask: np.ndarray, quotas: np.ndarray, *, draw: np.random.Generator) -> Places:

@@ -1,8 +1,8 @@
 """Fewer features: principal components of the training pixels, which a finished classifier takes back into its first layer.
 
-A projection is linear, as standardisation and a first layer are: it is applied while pixels are gathered, so that the table of pixels is as
-narrow as what is learnt from, and it is multiplied into the first layer afterwards, so that it costs nothing when images are labelled. Letters: P pixels, C channels,
-N components.
+A projection is linear, as standardisation and a first layer are: it is applied while pixels are gathered, so that the table of pixels is
+as narrow as what is learnt from, and it is multiplied into the first layer afterwards, so that it costs nothing when images are labelled.
+Letters: P pixels, C channels, N components.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def principal(
     variances, directions = torch.linalg.eigh(total / count)
     variances, directions = variances.flip(0)[:num], directions.flip(1)[:, :num]
     scaled = (variances / variances[0]).clamp(min=_FLOOR)
-    return (directions / (variances[0].sqrt() * scaled ** (whitening / 2))).float()
+    projection: Tensor = directions / (variances[0].sqrt() * scaled ** (whitening / 2))
+    return projection.float()
 
 
 @dataclass(frozen=True)

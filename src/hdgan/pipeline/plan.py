@@ -196,7 +196,11 @@ def _classifier(config: RunConfig, _slides: _Slides) -> Found:
     maps = estimates.native_map_bytes(spec, num_blocks=config.features.num_blocks, bytes_each=4)
     held = maps + 4 * (pixels + compared) * seen
     writes = f"{c.members} classifiers {widths_text(round(channels), c.hidden)}"
-    return Need(held, 4.0 * c.members * channels * (c.hidden or (_NUM_CLASSES,))[0], estimates.seconds_on(2 * flops, cores=cores())), writes, ()
+    return (
+        Need(held, 4.0 * c.members * channels * (c.hidden or (_NUM_CLASSES,))[0], estimates.seconds_on(2 * flops, cores=cores())),
+        writes,
+        (),
+    )
 
 
 def _evaluation(config: RunConfig, slides: _Slides) -> Found:
