@@ -61,8 +61,8 @@ class Parts(NamedTuple):
 class Analytic:
     """Repeats drawn from a generator that knows the truth."""
 
-    def __init__(self, resolution: int, *, signal: float, sizes: tuple[int, int, int]) -> None:
-        self.generator = AnalyticGenerator(resolution, has_rare_class=True, signal=signal)
+    def __init__(self, resolution: int, *, signal: float, contrast: float, sizes: tuple[int, int, int]) -> None:
+        self.generator = AnalyticGenerator(resolution, has_rare_class=True, signal=signal, contrast=contrast)
         self.sizes = dict(zip(("train", "validate", "test"), sizes, strict=True))
         self.tuning = _TUNING
 
@@ -222,6 +222,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs=3, default=(16, 4, 16), metavar=("TRAIN", "VALIDATE", "TEST"))
     parser.add_argument("--resolution", type=int, default=64, help="of the analytic generator")
     parser.add_argument("--signal", type=float, default=0.6, help="how much its maps know; 1 is easy")
+    parser.add_argument("--contrast", type=float, default=0.3, help="how unlike each other classes look in its pictures; 1 is plain to see")
     parser.add_argument("--validation", action="store_true", help="score the validation images, not the test images")
     parser.add_argument("--epochs", type=int, help="instead of each preset's own: for trying the command out")
     parser.add_argument("--members", type=int, help="likewise")
@@ -230,7 +231,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     sizes = tuple(options.sizes)
-    source = FromRun(options.run, sizes=sizes) if options.run else Analytic(options.resolution, signal=options.signal, sizes=sizes)
+    source = (
+        FromRun(options.run, sizes=sizes)
+        if options.run
+        else Analytic(options.resolution, signal=options.signal, contrast=options.contrast, sizes=sizes)
+    )
     print(
         f"{'preset':12} {'step':>7} {'macro Dice':>17} {'micro Dice':>17} {'rarest class':>17} {'boundary IoU':>17} {'ECE':>6} {'epochs':>6} {'cpu s':>6}"
     )

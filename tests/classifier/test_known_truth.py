@@ -69,7 +69,7 @@ def hard(generator, first, num, *, filters):
 
 
 def test_the_default_finds_a_class_of_three_in_a_thousand_pixels_where_the_picture_alone_does_not_tell():
-    generator = AnalyticGenerator(64, has_rare_class=True, signal=0.6)
+    generator = AnalyticGenerator(64, has_rare_class=True, signal=0.6, contrast=0.3)
     found = {}
     for filters in (False, True):
         train, validate, test = (hard(generator, first, num, filters=filters) for first, num in ((0, 16), (16, 4), (100, 16)))

@@ -115,12 +115,17 @@ def shares(scene: Scene) -> Tensor:
     return grounds
 
 
-def picture(scene: Scene) -> Tensor:
-    """The image `[N, 3, R, R]`, about -1 to 1; each class has its arrangement of the same four colours."""
-    materials = _tubules(scene)
+def picture(scene: Scene, *, contrast: float = 1.0) -> Tensor:
+    """The image `[N, 3, R, R]`, about -1 to 1; each class has its arrangement of the same four colours.
+
+    With less `contrast` shapes look less unlike the tubules around them, down to nothing at 0.
+    """
+    tubules = _tubules(scene)
+    materials = tubules
     for i, disc in enumerate(scene.discs):
         draw = {GLOMERULUS: _glomerulus, ARTERY: _artery, ARTERIOLE: _arteriole}[disc.kind]
-        materials = torch.lerp(materials, draw(scene, i), _cover(scene.depth[i]).unsqueeze(1))
+        shape = draw(scene, i) if contrast == 1 else torch.lerp(tubules, draw(scene, i), contrast)
+        materials = torch.lerp(materials, shape, _cover(scene.depth[i]).unsqueeze(1))
     glass = torch.zeros_like(materials)
     glass[:, 0] = 1
     materials = torch.lerp(glass, materials, _cover(scene.border).unsqueeze(1))
