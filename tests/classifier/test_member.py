@@ -8,7 +8,7 @@ import torch
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.member import Epoch, Stall, load_member, new_member, save_member
 
-CONFIG = ClassifierConfig(hidden=(6,), dropout=0.0, epochs=20)
+CONFIG = ClassifierConfig(hidden=(6,), dropout=0.0, epochs=20, keep="macro-dice")
 
 
 def member(config=CONFIG):
