@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hdgan.classifier.config import ClassifierConfig
-from hdgan.classifier.ensemble import Ensemble, image_score
+from hdgan.classifier.ensemble import Ensemble, agreement, image_score
+from hdgan.classifier.factored import logits_reference
 from hdgan.classifier.fit import fit_member
-from hdgan.classifier.member import save_member
-from hdgan.classifier.pixels import draw_pixels, pixel_table, validation_table
-from hdgan.classifier.stage import fit_ensemble
+from hdgan.classifier.member import Epoch, save_member
+from hdgan.classifier.pixels import pixel_table, validation_table
+from hdgan.classifier.sampling import draw_pixels
+from hdgan.classifier.stage import fit_ensemble, write_curves
 from hdgan.errors import BadInput, DamagedArtifact, Diverged
 from hdgan.features import moments
 from hdgan.features.upsample import upsample_reference
@@ -63,6 +67,109 @@ def test_wrong_pixels_are_less_certain_than_right_ones(fitted):
     assert unsure[wrong].mean() > 2 * unsure[~wrong].mean()
     assert unsure.min() >= 0
     assert unsure.max() <= math.log(3)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(fitted, tmp_path):
+    config = CONFIG.model_copy(update={"components": 7, "input_dropout": 0.1, "input_noise": 0.1, "input_noise_chance": 0.5, "epochs": 2})
+    fit = partial(fit_ensemble, TRAIN, VALIDATE, config, classes=CLASSES, taps=TAPS, facts=FACTS)
+    for name, seed in {"one": 0, "two": 0, "other": 1}.items():
+        fit(seed=seed)[0].save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one").read_bytes() != (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "linear", "hidden": ()},
+        {"hidden": (16,), "dropout": (0.1,), "norm": "none"},
+        {"order": "norm-relu", "class_weights": "inverse", "sampling": "balanced"},
+        {"components": 8, "loss": "cross-entropy-dice", "schedule": "cosine", "sampling": "uniform"},
+    ],
+    ids=["linear", "no norm", "norm before relu", "components"],
+)
+def test_every_shape_is_stored_and_predicts_as_its_modules_do(tmp_path, settings):
+    config = CONFIG.model_copy(update={"epochs": 3, **settings})
+    ensemble, curve = fit_ensemble(TRAIN, VALIDATE, config, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)
+    ensemble.save(tmp_path / "e")
+    again = Ensemble.load(tmp_path / "e")
+    maps = TEST[0][0]
+    plain = logits_reference(again.members, again.standardiser, maps, size=32) / again.temperature
+    mean, _ = agreement(plain)
+    found = again.predict(maps, size=32)
+    assert (found.mask == mean.argmax(dim=0).numpy()).mean() > 0.999
+    np.testing.assert_allclose(found.confidence, mean.max(dim=0).values.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.entropy, torch.special.entr(mean).sum(dim=0).numpy(), atol=1e-4)
+    assert len(again.members[0].linears) == len(config.hidden) + 1
+    assert curve[2].loss < curve[0].loss
+
+
+def test_probabilities_of_balanced_pixels_are_for_the_true_shares_and_calibrated():
+    """One class in fifty, drawn as often as the others: uncorrected it would be promised far too often."""
+    config = CONFIG.model_copy(
+        update={"sampling": "balanced", "members": 1, "hidden": (), "dropout": 0.0, "pixels_per_image": 60, "epochs": 25}
+    )
+
+    def rare(seed):
+        maps, _ = image(seed)
+        draw = np.random.default_rng(seed)
+        logits = maps[1][0].numpy() + 2.0 * draw.normal(size=(32, 32))
+        return maps, (logits > 4.2).astype(np.uint8)
+
+    train, validate, test = ([rare(seed) for seed in seeds] for seeds in (range(40), range(40, 48), range(50, 70)))
+    share = np.mean([mask.mean() for _, mask in test])
+    promised = {}
+    for corrects in (True, False):
+        used = config.model_copy(update={"prior_correction": corrects})
+        ensemble, _ = fit_ensemble(train, validate, used, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)
+        found = [ensemble.predict(maps, size=32) for maps, _ in test]
+        chance = np.concatenate([np.where(p.mask == 1, p.confidence, 1 - p.confidence).ravel() for p in found])
+        promised[corrects] = float(chance.mean())
+    assert share < 0.04
+    assert abs(promised[True] - share) < 0.5 * share
+    assert promised[False] > 3 * share
+
+
+def test_mask_offsets_show_rare_classes_sooner_and_leave_the_probabilities():
+    brief = CONFIG.model_copy(update={"epochs": 1, "keep": "last"})
+    plain, favoured = (
+        fit_ensemble(TRAIN[:2], VALIDATE, brief.model_copy(update={"mask_balance": b}), classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)[0]
+        for b in (0.0, 1.0)
+    )
+    counts = np.bincount(np.concatenate([mask.ravel() for _, mask in TRAIN[:2]]), minlength=3)
+    np.testing.assert_allclose(favoured.mask_offsets.numpy(), -np.log(counts / counts.sum()), rtol=1e-5)
+    one, two = (e.predict(TEST[0][0], size=32) for e in (plain, favoured))
+    rarest = int(counts.argmin())
+    assert (two.mask == rarest).sum() > (one.mask == rarest).sum()
+    assert np.array_equal(one.entropy, two.entropy)
+
+
+def test_a_stored_ensemble_of_earlier_versions_predicts_as_it_did(fitted, tmp_path):
+    plain = Ensemble(
+        fitted.members, standardiser=fitted.standardiser, classes=CLASSES, taps=TAPS, facts=FACTS | {"hidden": [16, 8], "dropout": 0.1}
+    )
+    plain.save(tmp_path / "earlier")
+    again = Ensemble.load(tmp_path / "earlier")
+    assert again.temperature == 1.0
+    found, _ = agreement(logits_reference(again.members, again.standardiser, TEST[0][0], size=32))
+    assert np.array_equal(again.predict(TEST[0][0], size=32).mask, found.argmax(dim=0).numpy())
+
+
+def test_the_training_loss_can_end_a_member(monkeypatch):
+    config = CONFIG.model_copy(update={"stall_batches": 5, "stall_from_epoch": 2, "epochs": 50, "members": 1, "lr": 1e-8})
+    _, curve = fit_ensemble(TRAIN[:1], [], config, classes=CLASSES, taps=TAPS, facts=FACTS, seed=0)
+    assert len(curve) == 3
+
+
+def test_curves_are_lines_and_tensorboard_events(tmp_path):
+    curve = [Epoch(member, epoch, 1.0 / (epoch + 1), 0.5, math.nan) for member in (0, 1) for epoch in range(3)]
+    write_curves(tmp_path, curve)
+    rows = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    assert [Epoch.from_json(row).loss for row in rows] == [row.loss for row in curve]
+    assert rows[0]["validation_loss"] is None
+    reader = EventAccumulator(str(tmp_path / "events" / "member-001")).Reload()
+    assert [(e.step, round(e.value, 3)) for e in reader.Scalars("loss")] == [(0, 1.0), (1, 0.5), (2, 0.333)]
+    assert set(reader.Tags()["scalars"]) == {"loss", "macro_dice"}
 
 
 def test_the_choice_of_an_epoch_never_falls_below_the_last_one():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdgan.dataset.screen import image_score, kept, num_candidates
+from hdgan.dataset.screen import kept, num_candidates
+from hdgan.measures.calibration import image_score
 
 SHARES = st.integers(0, 90).map(lambda percent: percent / 100)
 
@@ -29,6 +30,16 @@ def test_exactly_the_asked_number_remains_and_no_larger_draw_would_do(num, share
 )
 def test_the_rule_by_hand(num, share, total):
     assert num_candidates(num, share) == total
+
+
+@pytest.mark.parametrize(("wanted", "drawn", "dropped"), [(3, 3, 0), (9, 10, 1), (10_000, 11_111, 1111)])
+def test_the_rule_drops_the_same_share_of_three_and_of_ten_thousand_rounded_down(wanted, drawn, dropped):
+    assert num_candidates(wanted, 0.1) == drawn
+    scores = np.random.default_rng(0).permutation(drawn) / drawn
+    stay = kept(list(scores), num=wanted)
+    assert drawn - len(stay) == dropped == math.floor(drawn / 10)
+    if dropped:
+        assert np.delete(scores, stay).min() > scores[list(stay)].max()
 
 
 @given(scores=st.lists(st.floats(0, 1), min_size=1, max_size=60), data=st.data())

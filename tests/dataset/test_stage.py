@@ -36,7 +36,8 @@ def _contents(folder):
 def test_killed_from_outside_at_random_moments_it_ends_with_the_same_bytes(finished, tmp_path):
     out = tmp_path / "d"
     rng = np.random.default_rng()  # other moments in every run of the tests
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(root / "src")))}
     command = [sys.executable, "-m", "tests.dataset.stripes", str(out), CONFIG.model_dump_json(), "0.01"]
     killed = 0
     for _ in range(4):

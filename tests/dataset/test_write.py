@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from hdgan.dataset.config import DatasetConfig
-from hdgan.dataset.screen import image_score, num_candidates
+from hdgan.dataset.screen import num_candidates
 from hdgan.dataset.write import DROPPED, PAIRS, PARTS, fill_folder, read_rows
 from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.measures.calibration import image_score
 from hdgan.randomness import stream
 from hdgan.store.atomic import read_image, read_mask
 from hdgan.store.hashing import hash_array

@@ -91,6 +91,28 @@ def test_all_classes_are_frequent(small: AnalyticGenerator) -> None:
     assert np.mean([len(np.unique(m)) for m in masks]) > 4.5
 
 
+def test_a_rare_class_has_about_three_in_a_thousand_pixels_and_another_hash(small: AnalyticGenerator) -> None:
+    rare = AnalyticGenerator(64, has_rare_class=True)
+    masks = rare.exact_mask(latents(rare, 60, psi=1.0))
+    share = np.bincount(masks.ravel(), minlength=5) / masks.size
+    assert 0.002 < share[3] < 0.004
+    assert (share[[0, 1, 2, 4]] > 0.02).all()
+    assert rare.content_hash != AnalyticGenerator(64).content_hash
+    assert len(rare.render_taps(latents(rare, 1), num_blocks=5)[1]) == 9
+
+
+def test_contrast_hides_classes_in_the_picture_and_not_in_the_mask(small: AnalyticGenerator) -> None:
+    w = latents(small, 4)
+    masks, plain = small.exact_mask(w), small.render(w)
+    differences = []
+    for contrast in (1.0, 0.3, 0.0):
+        generator = AnalyticGenerator(32, contrast=contrast)
+        assert np.array_equal(generator.exact_mask(w), masks)
+        differences.append(float((generator.render(w) - plain).abs().mean()))
+    assert differences[0] == 0 < differences[1] < differences[2]
+    assert AnalyticGenerator(32, contrast=1.0).content_hash == small.content_hash != AnalyticGenerator(32, contrast=0.3).content_hash
+
+
 def test_a_latent_means_the_same_scene_at_every_resolution() -> None:
     coarse, fine = AnalyticGenerator(32), AnalyticGenerator(128)
     w = latents(coarse, 10)

@@ -7,7 +7,7 @@ uncertain pixels. Format: docs/formats/classifier.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.classifier.factored import fold, logits
+from hdgan.classifier.factored import Folded, fold, logits
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.features.colour import tapping
 from hdgan.features.moments import Standardiser
 from hdgan.generator.protocol import LatentGenerator, TapSpec, to_uint8
 from hdgan.labels import ClassMap
+from hdgan.measures.calibration import image_score
 from hdgan.training import checkpoint
 
 FILE = "ensemble.safetensors"
 KIND = "pixel-ensemble"
-_MOST_UNCERTAIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,15 @@ class Prediction:
     """What an ensemble says of an image."""
 
     mask: np.ndarray
-    """Class of the highest mean probability, uint8 `[H, W]`."""
+    """Class of the highest mean probability, uint8 `[H, W]`; with mask offsets, of the highest sum of its log and the class's offset."""
     uncertainty: np.ndarray
-    """Float32 `[H, W]`, nats, 0 to log(classes); all 0 with one member."""
+    """Float32 `[H, W]`, nats, 0 to log(classes): what the members disagree by; all 0 with one member."""
+    entropy: np.ndarray
+    """Float32 `[H, W]`, nats, 0 to log(classes): of the mean probabilities, so of all doubt, shared by the members or not."""
+    confidence: np.ndarray
+    """Float32 `[H, W]`, 0 to 1: the mean probability of the class that the mask shows."""
     chances: np.ndarray | None = None
-    """The members' mean probabilities, float32 `[K, H, W]`, where they were asked for."""
+    """What the mask shows the largest of, float32 `[K, H, W]`, where it was asked for: the members' mean probabilities, weighted by the mask offsets."""
 
     @property
     def score(self) -> float:
@@ -59,8 +63,8 @@ class Ensemble:
         self.classes = classes
         self.taps = tuple(taps)
         self.facts = facts
-        """`num_blocks`, `generator_hash`, `resolution`, `mpp`, `annotator`, `hidden`, `dropout`."""
-        self._folded = fold(self.members, standardiser)
+        """`num_blocks`, `generator_hash`, `resolution`, `mpp`, `annotator`, `hidden`, `dropout`, `norm`, `order`, `temperature`, `mask_offsets`."""
+        self._folded = _cooled(fold(self.members, standardiser), self.temperature)
 
     @property
     def num_blocks(self) -> int:
@@ -72,19 +76,34 @@ class Ensemble:
         """Who drew the masks that it learned from."""
         return str(self.facts["annotator"])
 
+    @property
+    def temperature(self) -> float:
+        """What the members' logits are divided by; 1 in files of earlier versions."""
+        return float(self.facts.get("temperature", 1.0))
+
+    @property
+    def mask_offsets(self) -> Tensor:
+        """`[K]`, added to log probabilities where the mask is decided; 0 in files of earlier versions."""
+        return torch.tensor(self.facts.get("mask_offsets", [0.0] * len(self.classes)))
+
     def predict(self, maps: Sequence[Tensor], *, size: int, with_chances: bool = False) -> Prediction:
-        """The prediction for maps `[C, S, S]` of one image of `size` px; `with_chances` keeps the mean probabilities, 4 K bytes for each pixel."""
+        """The prediction for maps `[C, S, S]` of one image of `size` px; `with_chances` keeps them, 4 K bytes for each pixel."""
         chances = np.empty((len(self.classes), size, size), dtype=np.float32) if with_chances else None
         mask = np.empty((size, size), dtype=np.uint8)
-        uncertainty = np.empty((size, size), dtype=np.float32)
+        uncertainty, entropy, confidence = (np.empty((size, size), dtype=np.float32) for _ in range(3))
+        gains = self.mask_offsets.exp().to(maps[0].device).view(-1, 1, 1)
         for first, found in logits(self._folded.to(maps[0].device), maps, size=size):
             rows = slice(first, first + found.shape[2])
             mean, spread = agreement(found)
-            mask[rows] = mean.argmax(dim=0).to(torch.uint8).cpu().numpy()
+            weighted = mean * gains
+            shown = weighted.argmax(dim=0, keepdim=True)
+            mask[rows] = shown[0].to(torch.uint8).cpu().numpy()
             uncertainty[rows] = spread.cpu().numpy()
+            entropy[rows] = torch.special.entr(mean).sum(dim=0).cpu().numpy()
+            confidence[rows] = mean.gather(0, shown)[0].cpu().numpy()
             if chances is not None:
-                chances[:, rows] = mean.cpu().numpy()
-        return Prediction(mask, uncertainty, chances)
+                chances[:, rows] = weighted.cpu().numpy()
+        return Prediction(mask, uncertainty, entropy, confidence, chances)
 
     def save(self, path: Path) -> None:
         """Writes the ensemble; equal ensembles have equal bytes."""
@@ -109,7 +128,7 @@ class Ensemble:
             standardiser = Standardiser(tensors["standardiser.mean"], tensors["standardiser.std"])
             members = []
             for i in range(facts.pop("members")):
-                member = PixelMlp(len(standardiser.mean), len(classes), hidden=facts["hidden"], dropout=facts["dropout"])
+                member = PixelMlp(len(standardiser.mean), len(classes), **_shape(facts))
                 start = f"member.{i}."
                 member.load_state_dict({name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)})
                 members.append(member)
@@ -130,11 +149,18 @@ def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor, *, wi
     return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1], with_chances=with_chances)
 
 
-def image_score(uncertainty: np.ndarray) -> float:
-    """Mean of the 10 % most uncertain pixels (arXiv 2104.06490)."""
-    flat = uncertainty.ravel()
-    num = max(1, round(flat.size * _MOST_UNCERTAIN))
-    return float(np.partition(flat, flat.size - num)[flat.size - num :].mean(dtype=np.float64))
+def _shape(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a member is built with; earlier versions knew only one norm and order."""
+    known = {"hidden": facts["hidden"], "dropout": facts["dropout"]}
+    return known | {"norm": facts.get("norm", "batch"), "order": facts.get("order", "relu-norm")}
+
+
+def _cooled(folded: Folded, temperature: float) -> Folded:
+    """The same members, their logits divided by `temperature`."""
+    if temperature == 1.0:
+        return folded
+    weights, biases = (*folded.weights[:-1], folded.weights[-1] / temperature), (*folded.biases[:-1], folded.biases[-1] / temperature)
+    return Folded(weights, biases)
 
 
 def agreement(found: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hdgan.classifier.cutting import Block, Group, Piece, Pieces, Strip, block, is_upsampled_first, runs, strip
 from hdgan.classifier.mlp import PixelMlp
@@ -77,22 +77,9 @@ def fold(members: Sequence[PixelMlp], standardiser: Standardiser) -> Folded:
 
 
 def _fold_one(member: PixelMlp, standardiser: Standardiser) -> list[tuple[Tensor, Tensor]]:
-    scale, shift = 1 / standardiser.std.double(), -standardiser.mean.double() / standardiser.std.double()
-    layers = []
-    for i, linear in enumerate(member.linears):
-        weight, bias = (value.detach().double() for value in linear.parameters())
-        layers.append((weight * scale, bias + weight @ shift))
-        if i < len(member.norms):
-            scale, shift = _fold_norm(member.norms[i])
-    return layers
-
-
-def _fold_norm(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Batch normalisation with its running statistics as x * scale + shift, float64."""
-    assert isinstance(norm, nn.BatchNorm1d), "no other normalisation stands in a pixel classifier"
-    held = {name: value.double() for name, value in norm.state_dict().items()}
-    scale = held["weight"] / (held["running_var"] + norm.eps).sqrt()
-    return scale, held["bias"] - held["running_mean"] * scale
+    (weight, bias), *later = member.affine_layers()
+    std = standardiser.std.double()
+    return [(weight / std, bias - weight @ (standardiser.mean.double() / std)), *later]
 
 
 def logits(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:

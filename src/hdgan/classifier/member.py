@@ -9,7 +9,7 @@ import copy
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,25 +17,43 @@ from torch import Tensor, nn
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.training import checkpoint, seeds
+from hdgan.training.dropout import Dropout
+
+Keep = Literal["macro-dice", "loss", "last"]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to; `macro_dice` is that of the validation pixels, nan without any."""
+    """What one epoch came to; `macro_dice` and `validation_loss` (nats, probabilities as they are) are of the validation pixels, nan without any."""
 
     member: int
     epoch: int
     loss: float
     macro_dice: float
+    validation_loss: float = math.nan
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; nan as null."""
-        return asdict(self) | {"macro_dice": None if math.isnan(self.macro_dice) else self.macro_dice}
+        return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Epoch:
         """From plain data."""
-        return cls(**{**data, "macro_dice": math.nan if data["macro_dice"] is None else data["macro_dice"]})
+        numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in data.items()}
+        return cls(**numbers)
+
+
+@dataclass
+class Stall:
+    """How long no batch has had a new lowest loss."""
+
+    lowest: float = math.inf
+    num_batches: int = 0
+
+    def note(self, loss: float) -> None:
+        """Counts one batch."""
+        self.num_batches = 0 if loss < self.lowest else self.num_batches + 1
+        self.lowest = min(self.lowest, loss)
 
 
 @dataclass
@@ -46,21 +64,46 @@ class Member:
     best: PixelMlp
     """A copy at its best epoch, in evaluation mode."""
     optimiser: torch.optim.Optimizer
+    input_dropout: Dropout
     curve: list[Epoch] = field(default_factory=list)
+    stall: Stall = field(default_factory=Stall)
+    is_stalled: bool = False
+    """The training loss has told it to end."""
 
-    def note(self, epoch: Epoch) -> None:
+    def note(self, epoch: Epoch, *, keep: Keep) -> None:
         """Adds an epoch to the curve and keeps the weights if none was better; without validation the last is kept."""
-        before = max((row.macro_dice for row in self.curve), default=-1.0)
+        before = self.best_epoch(keep)
         self.curve.append(epoch)
-        if math.isnan(epoch.macro_dice) or epoch.macro_dice > before:
+        if before is None or self.best_epoch(keep) == len(self.curve) - 1:
             self.best = copy.deepcopy(self.model).eval()
+
+    def best_epoch(self, keep: Keep) -> int | None:
+        """Place in the curve of the epoch whose weights are kept, the first of equals; None before the first."""
+        if not self.curve or keep == "last" or math.isnan(self.curve[-1].macro_dice):
+            return len(self.curve) - 1 if self.curve else None
+        merits = [row.macro_dice if keep == "macro-dice" else -row.validation_loss for row in self.curve]
+        return merits.index(max(merits))
+
+    def is_done(self, config: ClassifierConfig) -> bool:
+        """Whether another epoch is of no use: all were done, or early stopping says so."""
+        best = self.best_epoch(config.keep)
+        is_late = config.patience is not None and best is not None and len(self.curve) - 1 - best >= config.patience
+        return len(self.curve) >= config.epochs or self.is_stalled or is_late
 
 
 def new_member(config: ClassifierConfig, *, num_in: int, num_classes: int, seed: int, number: int) -> Member:
     """A member before its first epoch, its weights drawn from the seed and its number."""
     seeds.reseed(seed, f"classifier.member.{number}")
-    model = PixelMlp(num_in, num_classes, hidden=config.hidden, dropout=config.dropout)
-    return Member(model, copy.deepcopy(model).eval(), _optimiser(model, config))
+    model = new_model(config, num_in=num_in, num_classes=num_classes)
+    if config.init_std is not None:
+        for linear in model.linears.parameters():
+            nn.init.normal_(linear, std=config.init_std) if linear.dim() == 2 else nn.init.zeros_(linear)
+    return Member(model, copy.deepcopy(model).eval(), _optimiser(model, config), Dropout(config.input_dropout))
+
+
+def new_model(config: ClassifierConfig, *, num_in: int, num_classes: int) -> PixelMlp:
+    """A network of the shape that is asked for, its weights drawn from torch's global random state."""
+    return PixelMlp(num_in, num_classes, hidden=config.hidden, dropout=config.dropouts, norm=config.norm, order=config.order)
 
 
 def save_member(path: Path, member: Member) -> None:
@@ -69,7 +112,9 @@ def save_member(path: Path, member: Member) -> None:
     tensors |= {f"best.{name}": value for name, value in member.best.state_dict().items()}
     for index, held in member.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in held.items() if isinstance(value, Tensor)}
-    checkpoint.write_tensors(path, tensors, {"curve": [row.to_json() for row in member.curve]})
+    lowest = None if math.isinf(member.stall.lowest) else member.stall.lowest
+    stall = {"lowest": lowest, "num_batches": member.stall.num_batches, "is_stalled": member.is_stalled}
+    checkpoint.write_tensors(path, tensors, {"curve": [row.to_json() for row in member.curve], "stall": stall})
 
 
 def load_member(path: Path, member: Member) -> bool:
@@ -87,6 +132,9 @@ def load_member(path: Path, member: Member) -> bool:
             held.setdefault(int(index), {})[name] = value
     member.optimiser.load_state_dict({"state": held, "param_groups": member.optimiser.state_dict()["param_groups"]})
     member.curve = [Epoch.from_json(row) for row in facts["curve"]]
+    stall = facts["stall"]
+    member.stall = Stall(math.inf if stall["lowest"] is None else stall["lowest"], stall["num_batches"])
+    member.is_stalled = stall["is_stalled"]
     return True
 
 

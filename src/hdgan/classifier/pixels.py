@@ -11,12 +11,11 @@ from torch import Tensor
 
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import VALIDATION_PIXELS, ClassifierConfig
+from hdgan.classifier.sampling import Places, draw_places
+from hdgan.classifier.shrinkage import Reading
 from hdgan.errors import BadInput
 from hdgan.features.bank import FeatureBank
 from hdgan.features.moments import Standardiser
-from hdgan.features.upsample import gather
-from hdgan.labels import IGNORE
-from hdgan.randomness import stream
 from hdgan.training.memory import trim
 
 Image = tuple[Sequence[Tensor], np.ndarray]
@@ -80,41 +79,42 @@ class AnnotatedImages(Sequence[Image]):
         return features.clone(), labels
 
 
-def draw_pixels(mask: np.ndarray, *, num: int, balance: float, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns `[P]` of at most `num` labelled pixels, without repetition.
-
-    A class is drawn with chance proportional to its share to the power 1 - `balance`, until its pixels run out.
-    """
-    labelled = np.flatnonzero(mask.ravel() != IGNORE)
-    if len(labelled) <= num:
-        return np.divmod(labelled, mask.shape[1])
-    labels = mask.ravel()[labelled]
-    shares = np.bincount(labels, minlength=IGNORE) / len(labels)
-    weights = shares[labels] ** -balance
-    # Efraimidis and Spirakis 2006: the largest log(u) / weight are a weighted sample without replacement.
-    keys = np.log(draw.random(len(labelled))) / weights
-    chosen = np.sort(labelled[np.argpartition(keys, -num)[-num:]])
-    return np.divmod(chosen, mask.shape[1])
+def masks_of(images: Sequence[Image]) -> list[np.ndarray]:
+    """The masks `[H, W]` alone, without opening a map."""
+    if isinstance(images, AnnotatedImages):
+        return [images.mask(i) for i in range(len(images))]
+    return [mask for _, mask in images]
 
 
-def pixel_table(images: Sequence[Image], config: ClassifierConfig, *, seed: int, member: int) -> Table:
-    """The pixels drawn for one member from each image.
+def pixel_table(images: Sequence[Image], config: ClassifierConfig, *, seed: int, member: int, features: Reading | None = None) -> Table:
+    """The pixels drawn for one member from the images, read as they are unless `features` says how.
 
     Raises:
         BadInput: no pixel of any image is labelled.
     """
 
     def tables(num: int) -> dict[Hashable, Table]:
-        members = range(member, max(min(member + num, config.members), member + 1))
-        names = [f"classifier.pixels.{number}" for number in members]
-        made = _tables(images, names, num=config.pixels_per_image, balance=config.balance, seed=seed)
-        return {(seed, config, number): table for number, table in zip(members, made, strict=True)}
+        masks, members = masks_of(images), range(member, max(min(member + num, config.members), member + 1))
+        draws = [
+            draw_places(
+                masks,
+                sampling=config.sampling,
+                num=config.pixels_per_image,
+                balance=config.balance,
+                seed=seed,
+                name=f"classifier.pixels.{number}",
+            )
+            for number in members
+        ]
+        return {_key(number): table for number, table in zip(members, _tables(images, masks, draws, features), strict=True)}
 
-    key = (seed, config, member)
-    return images.table(key, tables) if isinstance(images, AnnotatedImages) else tables(1)[key]
+    def _key(number: int) -> Hashable:
+        return (seed, config, number, None if features is None else features.fingerprint)
+
+    return images.table(_key(member), tables) if isinstance(images, AnnotatedImages) else tables(1)[_key(member)]
 
 
-def validation_table(images: Sequence[Image], *, seed: int) -> Table:
+def validation_table(images: Sequence[Image], *, seed: int, features: Reading | None = None) -> Table:
     """The same of the pixels on which epochs are compared, equal for all members: all that are labelled, or an even draw of them.
 
     Raises:
@@ -122,43 +122,42 @@ def validation_table(images: Sequence[Image], *, seed: int) -> Table:
     """
 
     def table() -> Table:
-        return _tables(images, ["classifier.validation"], num=VALIDATION_PIXELS, balance=0.0, seed=seed)[0]
+        masks = masks_of(images)
+        draws = draw_places(masks, sampling="stratified", num=VALIDATION_PIXELS, balance=0.0, seed=seed, name="classifier.validation")
+        return _tables(images, masks, [draws], features)[0]
 
-    return images.lasting((seed, VALIDATION_PIXELS), table) if isinstance(images, AnnotatedImages) else table()
+    key = (seed, VALIDATION_PIXELS, None if features is None else features.fingerprint)
+    return images.lasting(key, table) if isinstance(images, AnnotatedImages) else table()
 
 
-def _tables(images: Sequence[Image], names: Sequence[str], *, num: int, balance: float, seed: int) -> list[Table]:
-    """A table for each stream in `names`; the maps of an image are opened once for all of them, those of one image at a time."""
-    draws: list[list[tuple[Tensor, Tensor, Tensor]]] = []
-    for i in range(len(images)):
-        mask = images.mask(i) if isinstance(images, AnnotatedImages) else images[i][1]
-        places = [draw_pixels(mask, num=num, balance=balance, draw=stream(seed, name, i)) for name in names]
-        draws.append([_as_tensors(rows, columns, mask) for rows, columns in places])
-    lengths = [sum(len(rows) for rows, _, _ in drawn) for drawn in zip(*draws, strict=True)]
+def _tables(
+    images: Sequence[Image], masks: Sequence[np.ndarray], draws: Sequence[Sequence[Places]], features: Reading | None
+) -> list[Table]:
+    """A table for each member of `draws`, which has places in every image; the maps of an image are opened once for all of them, those of one
+    image at a time.
+    """
+    lengths = [sum(len(rows) for rows, _ in drawn) for drawn in draws]
     if not any(lengths):
         raise BadInput("annotations", "no pixel of these images is labelled", "annotate some, 255 means ignored")
     tables: list[Table] = []
-    done = [0] * len(names)
-    for i, drawn in enumerate(draws):
-        maps, mask = images[i]
-        tables = tables or [(torch.empty(length, sum(len(m) for m in maps)), torch.empty(length, dtype=torch.int64)) for length in lengths]
-        for number, ((features, classes), (rows, columns, labels)) in enumerate(zip(tables, drawn, strict=True)):
+    done = [0] * len(draws)
+    for i, mask in enumerate(masks):
+        maps, _ = images[i]
+        read = features or Reading(width=sum(len(m) for m in maps))
+        tables = tables or [(torch.empty(length, read.width), torch.empty(length, dtype=torch.int64)) for length in lengths]
+        for number, (table, drawn) in enumerate(zip(tables, draws, strict=True)):
+            rows, columns = drawn[i]
             part = slice(done[number], done[number] + len(rows))
-            _gather_into(features[part], maps, rows, columns, size=mask.shape[0])
-            classes[part] = labels
+            _read_into(table[0][part], read, maps, torch.from_numpy(rows), torch.from_numpy(columns), size=mask.shape[0])
+            table[1][part] = torch.from_numpy(mask[rows, columns].astype(np.int64))
             done[number] = part.stop
         del maps  # before the next image is opened
         trim()
     return tables
 
 
-def _gather_into(features: Tensor, maps: Sequence[Tensor], rows: Tensor, columns: Tensor, *, size: int) -> None:
-    """Fills `features [P, C]`, some pixels at a time: on the way there are six copies of them."""
-    num = max(1, _GATHERED_VALUES // features.shape[1])
-    for place, its_rows, its_columns in zip(*(torch.split(values, num) for values in (features, rows, columns)), strict=True):
-        place.copy_(gather(maps, its_rows, its_columns, size=size))
-
-
-def _as_tensors(rows: np.ndarray, columns: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and classes of drawn pixels, int64 `[P]` each."""
-    return torch.from_numpy(rows), torch.from_numpy(columns), torch.from_numpy(mask[rows, columns].astype(np.int64))
+def _read_into(table: Tensor, read: Reading, maps: Sequence[Tensor], rows: Tensor, columns: Tensor, *, size: int) -> None:
+    """Fills `table [P, width]`, some pixels at a time: on the way there are six copies of them."""
+    num = max(1, _GATHERED_VALUES // sum(len(m) for m in maps))
+    for place, its_rows, its_columns in zip(*(torch.split(values, num) for values in (table, rows, columns)), strict=True):
+        place.copy_(read(maps, its_rows, its_columns, size=size))

@@ -9,23 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from hdgan.annotations.reader import AnnotationSet
+from hdgan.classifier.calibration import calibrated_temperature
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import FILE, Ensemble
-from hdgan.classifier.fit import fit_member
-from hdgan.classifier.member import Epoch
+from hdgan.classifier.fit import fit_member, mask_offsets
+from hdgan.classifier.member import Epoch, new_model
 from hdgan.classifier.mlp import PixelMlp
-from hdgan.classifier.pixels import AnnotatedImages, Image
-from hdgan.errors import BadInput
+from hdgan.classifier.pixels import AnnotatedImages, Image, masks_of
+from hdgan.classifier.sampling import class_counts
+from hdgan.classifier.shrinkage import principal
+from hdgan.errors import BadInput, MissingExtra
 from hdgan.features import moments
 from hdgan.features.bank import FeatureBank
 from hdgan.generator.protocol import TapSpec
 from hdgan.labels import ClassMap
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_text
+from hdgan.store.events import Events
 from hdgan.store.stage import Manifest, manifest_hash, open_stage
 from hdgan.training import checkpoint
 
 CURVES = "curves.jsonl"
+EVENTS = "events"
 _MEMBERS = "members"
 
 
@@ -77,11 +82,23 @@ def run_classifier(
             keep=out / _MEMBERS,
         )
         ensemble.save(out / FILE)
-        write_text(out / CURVES, "".join(json.dumps(row.to_json(), sort_keys=True) + "\n" for row in curve))
+        write_curves(out, curve)
         counts = {"members": config.members, "train_images": len(train), "validation_images": len(validate)}
-        manifest = stage.seal(counts=counts, keep_out=(_MEMBERS,))
+        manifest = stage.seal(counts=counts, keep_out=(_MEMBERS, EVENTS))
         shutil.rmtree(out / _MEMBERS, ignore_errors=True)
         return manifest
+
+
+def write_curves(out: Path, curve: Sequence[Epoch]) -> None:
+    """Writes the members' curves below `out`, as lines of JSON and, where TensorBoard is installed, as its events, a folder for each member."""
+    write_text(out / CURVES, "".join(json.dumps(row.to_json(), sort_keys=True) + "\n" for row in curve))
+    try:
+        for number in sorted({row.member for row in curve}):
+            rows = [row.to_json() for row in curve if row.member == number]
+            points = [{"images": row.pop("epoch"), **{name: value for name, value in row.items() if name != "member"}} for row in rows]
+            Events(out / EVENTS / f"member-{number:03d}", points).close()
+    except MissingExtra:
+        return
 
 
 def fit_ensemble(
@@ -104,6 +121,9 @@ def fit_ensemble(
     if not train:
         raise BadInput("annotations", "no image is in the training part of the split", "give train at least 1")
     standardiser = train.standardiser() if isinstance(train, AnnotatedImages) else _measured(train)
+    projection = None
+    if config.components is not None:
+        projection = principal(train, standardiser=standardiser, num=config.components, whitening=config.whitening, seed=seed)
     members, curve = [], []
     progress.start("fitting pixel classifiers", total=config.members)
     for number in range(config.members):
@@ -117,6 +137,7 @@ def fit_ensemble(
                 num_classes=len(classes),
                 seed=seed,
                 number=number,
+                projection=projection,
                 state=None if keep is None else _state_path(keep, number),
             )
             if keep is not None:
@@ -127,8 +148,13 @@ def fit_ensemble(
         curve.extend(found[1])
         progress.advance(note=f"macro Dice {max(row.macro_dice for row in found[1]):.3f}")
     progress.finish()
-    used = facts | {"hidden": list(config.hidden), "dropout": config.dropout}
-    return Ensemble(members, standardiser=standardiser, classes=classes, taps=taps, facts=used), curve
+    shape = {"hidden": list(config.hidden), "dropout": config.dropout, "norm": config.norm, "order": config.order}
+    counts = class_counts(masks_of(train), len(classes))
+    decided = {
+        "temperature": calibrated_temperature(members, validate, standardiser=standardiser, seed=seed) if config.calibrate else 1.0,
+        "mask_offsets": mask_offsets(counts, config.mask_balance).tolist(),
+    }
+    return Ensemble(members, standardiser=standardiser, classes=classes, taps=taps, facts=facts | shape | decided), curve
 
 
 def _measured(images: Sequence[Image]) -> moments.Standardiser:
@@ -139,7 +165,7 @@ def _kept(folder: Path, number: int, *, num_in: int, num_classes: int, config: C
     """A member that was finished earlier; None when there is none or its file is damaged."""
     try:
         tensors, facts = checkpoint.read_tensors(_member_path(folder, number))
-        model = PixelMlp(num_in, num_classes, hidden=config.hidden, dropout=config.dropout)
+        model = new_model(config, num_in=num_in, num_classes=num_classes)
         model.load_state_dict(tensors)
     except (ValueError, RuntimeError):
         return None

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from hdgan.dataset.config import DatasetConfig
-from hdgan.dataset.screen import image_score
 from hdgan.errors import BadInput
 from hdgan.labels import IGNORE, ClassMap
+from hdgan.measures.calibration import image_score
 from hdgan.randomness import stream
 from hdgan.store.atomic import write_png
 from hdgan.store.hashing import hash_array
@@ -60,7 +60,7 @@ class CandidateRow:
     mask_hash: str
     """Of the mask as written, uint8 `[H, W]`."""
     uncertainty: float
-    """Score of the image, nats (`screen.image_score`)."""
+    """Score of the image, nats (`calibration.image_score`)."""
     ignored: float
     """Share of pixels written as 255."""
     shares: tuple[float, ...]

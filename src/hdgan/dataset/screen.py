@@ -11,8 +11,6 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
-
 
 def num_candidates(num: int, drop_share: float) -> int:
     """How many candidates to draw: the largest N with N - floor(drop_share * N) == num.
@@ -23,13 +21,6 @@ def num_candidates(num: int, drop_share: float) -> int:
     share = Fraction(str(drop_share))
     # N - floor(share N) is (1 - share) N rounded up, so it is <= num exactly while (1 - share) N <= num.
     return math.floor(num / (1 - share))
-
-
-def image_score(uncertainty: np.ndarray, *, top_share: float) -> float:
-    """The mean over the `top_share` most uncertain pixels (at least one) of a map `[H, W]`, in its unit (nats)."""
-    values = uncertainty.astype(np.float64).ravel()
-    count = max(1, math.floor(Fraction(str(top_share)) * values.size))
-    return float(np.sort(values)[-count:].mean())
 
 
 def kept(scores: Sequence[float], *, num: int) -> tuple[int, ...]:

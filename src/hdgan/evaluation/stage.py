@@ -15,7 +15,7 @@ from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.split import Part
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import FILE as ENSEMBLE_FILE
-from hdgan.classifier.ensemble import Ensemble, image_score
+from hdgan.classifier.ensemble import Ensemble
 from hdgan.classifier.stage import CURVES
 from hdgan.errors import BadInput
 from hdgan.evaluation import compare, controls
@@ -29,6 +29,7 @@ from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
 from hdgan.generator.weights import FILE as GENERATOR_FILE
 from hdgan.generator.weights import untrained_like
+from hdgan.measures.calibration import image_score
 from hdgan.plots.panels import Panel, panel_sheet
 from hdgan.progress import SILENT, Progress, track
 from hdgan.refinement.refine import refine

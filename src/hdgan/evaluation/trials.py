@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from hdgan.annotations.reader import AnnotationSet
@@ -137,11 +136,9 @@ def dropout(subject: Subject, repeats: int) -> Iterator[Trial]:
 
 
 def head(subject: Subject, repeats: int) -> Iterator[Trial]:
-    """The network of the settings, and a linear head, where the settings of this version allow one."""
-    linear = linear_settings(subject.settings)
+    """The network of the settings, and a linear head."""
     yield from _with_settings(subject, repeats, "head", "mlp", subject.settings)
-    if linear is not None:
-        yield from _with_settings(subject, repeats, "head", "linear", linear)
+    yield from _with_settings(subject, repeats, "head", "linear", linear_settings(subject.settings))
 
 
 def controls(subject: Subject, repeats: int) -> Iterator[Trial]:
@@ -247,12 +244,9 @@ def first_members(ensemble: Ensemble, num: int) -> Ensemble:
     )
 
 
-def linear_settings(settings: ClassifierConfig) -> ClassifierConfig | None:
-    """The settings without a hidden layer; None where this version of the classifier needs some."""
-    try:
-        return ClassifierConfig.model_validate(settings.model_dump() | {"hidden": ()})
-    except ValidationError:
-        return None
+def linear_settings(settings: ClassifierConfig) -> ClassifierConfig:
+    """The settings without a hidden layer, and so without dropout."""
+    return ClassifierConfig.model_validate(settings.model_dump() | {"hidden": (), "dropout": 0.0})
 
 
 def _with_settings(subject: Subject, repeats: int, what: str, value: str, settings: ClassifierConfig) -> Iterator[Trial]:

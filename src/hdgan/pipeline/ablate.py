@@ -86,7 +86,7 @@ def open_subject(run: Run, *, members: int | None = None) -> Subject:
         untrained=partial(untrained_like, weights, seed=seed),
         bank=SampleBank(run.stage("samples")),
         annotated=AnnotationSet(run.stage("annotations")),
-        features=FeatureBank(run.stage("features")),
+        features=FeatureBank(run.stage("features"), generator=run.stage("generator"), samples=run.stage("samples")),
         settings=settings,
         seed=seed,
     )

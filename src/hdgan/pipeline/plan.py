@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hdgan.classifier.config import widths_text
 from hdgan.errors import HdganError
 from hdgan.pipeline import estimates
 from hdgan.pipeline.config import RunConfig
@@ -22,6 +24,8 @@ _LIBRARIES_BYTES = 0.4 * estimates.GIB
 """What Python and torch take before any work."""
 _NUM_FILTERS = 31
 """Maps of the evaluation's filter bank."""
+_NUM_CLASSES = 8
+"""More than there will be: only the last layer depends on it."""
 _SECONDS_PER_ANNOTATED_IMAGE = 0.2
 _SEGMENTER_BYTES = estimates.GIB
 _SEGMENTER_FLOPS_PER_PX = 1.2e6
@@ -181,13 +185,14 @@ def _classifier(config: RunConfig, known: _Known) -> Found:
     planned = plan_features(config, root=known.root)
     work, need = planned.work, planned.choice.need
     # A pixel is seen forwards and backwards in training, forwards only in validation.
-    widths = work.num_channels * c.hidden[0] + c.hidden[0] * c.hidden[1]
-    flops = (6 * work.table_pixels + 2 * work.validation_pixels) * c.epochs * c.members * float(widths)
+    seen = min(work.num_channels, c.components or work.num_channels)  # of a pixel's values, in training
+    products = sum(a * b for a, b in itertools.pairwise((seen, *c.hidden, _NUM_CLASSES)))
+    flops = float((6 * work.table_pixels + 2 * work.validation_pixels) * c.epochs * c.members * products)
     if planned.choice.source == "recompute":
-        passes = -(-c.members // need.members_at_once)
+        passes = -(-c.members // need.members_at_once) + (c.components is not None)
         flops += estimates.drawing_flops(spec) * (passes * config.annotations.train + config.annotations.sizes["validate"])
-    writes = f"{c.members} classifiers {work.num_channels}-{c.hidden[0]}-{c.hidden[1]}-classes"
-    disk = 4.0 * c.members * work.num_channels * c.hidden[0]
+    writes = f"{c.members} classifiers {widths_text(work.num_channels, c.hidden)}"
+    disk = 4.0 * c.members * work.num_channels * (c.hidden or (_NUM_CLASSES,))[0]
     return Need(need.fitting, disk, estimates.seconds_on(2 * flops, cores=cores())), writes, ()
 
 
@@ -208,7 +213,7 @@ def _evaluation(config: RunConfig, slides: _Known) -> Found:
 def _dataset(config: RunConfig, _slides: _Known) -> Found:
     spec, c = config.generator.network_spec(), config.dataset
     drawn = c.num / (1 - c.drop_share)
-    hidden, heads = config.classifier.hidden, config.classifier.members
+    hidden, heads = config.classifier.hidden or (_NUM_CLASSES,), config.classifier.members
     flops = drawn * (
         estimates.drawing_flops(spec) + estimates.labelling_flops(spec, num_blocks=config.features.num_blocks, hidden=hidden, heads=heads)
     )

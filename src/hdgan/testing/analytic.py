@@ -37,6 +37,8 @@ class AnalyticGenerator:
         mpp: scale that the images claim.
         signal: strength of what the maps know about classes; 0 makes the control that draws the same images but knows nothing.
         noise: strength of the constant noise in the maps.
+        has_rare_class: one small arteriole, about 0.3 % of the pixels, instead of three larger ones.
+        contrast: how far shapes look unlike the tubules around them, 0 to 1; what the maps know does not depend on it.
 
     Raises:
         BadConfig: a resolution or width that does not fit.
@@ -54,6 +56,8 @@ class AnalyticGenerator:
         mpp: float | None = 4.0,
         signal: float = 1.0,
         noise: float = 0.3,
+        has_rare_class: bool = False,
+        contrast: float = 1.0,
     ) -> None:
         if resolution < 16 or resolution & (resolution - 1):
             raise BadConfig("analytic generator", f"resolution {resolution}", "use a power of two from 16")
@@ -64,8 +68,13 @@ class AnalyticGenerator:
         self.block_resolutions = tuple(2**i for i in range(2, int(math.log2(resolution)) + 1))
         self._channels = {r: min(channel_base // r, channel_max) for r in self.block_resolutions}
         self._signal, self._noise = signal, noise
+        self._contrast = contrast
+        self._discs = shapes.RARE_DISCS if has_rare_class else shapes.DISCS
         self._draw_matrices(seed)
         facts = {"kind": "analytic", "version": 1, "seed": seed, "resolution": resolution, "signal": signal, "noise": noise}
+        # Said where it differs from what always was, so that the hashes of generators stay.
+        facts |= {"has_rare_class": True} if has_rare_class else {}
+        facts |= {"contrast": contrast} if contrast != 1 else {}
         weights = {name: hash_array(value.numpy()) for name, value in sorted(self._fixed.items())}
         self.content_hash = hash_json({**facts, "weights": weights})
 
@@ -76,7 +85,7 @@ class AnalyticGenerator:
 
     def render(self, w: Tensor) -> Tensor:
         """Images `[N, 3, R, R]`, about -1 to 1."""
-        return shapes.picture(self._scene(w.float()))
+        return shapes.picture(self._scene(w.float()), contrast=self._contrast)
 
     def exact_mask(self, w: Tensor) -> np.ndarray:
         """The class of every pixel, uint8 `[N, H, W]`, computed in float64."""
@@ -100,7 +109,7 @@ class AnalyticGenerator:
         """Images and the maps `[N, channels, r, r]` in the order of `taps`."""
         wanted = self.taps(num_blocks)
         scene = self._scene(w.float())
-        image = shapes.picture(scene)
+        image = shapes.picture(scene, contrast=self._contrast)
         known, seen = shapes.shares(scene), image.mean(dim=1, keepdim=True)
         maps: dict[str, Tensor] = {}
         for r in self.block_resolutions:
@@ -117,7 +126,7 @@ class AnalyticGenerator:
 
     def _scene(self, w: Tensor) -> shapes.Scene:
         params = (w - self._fixed["w_avg"].to(w.dtype)).unsqueeze(2) * self._fixed["params"].to(w.dtype)
-        return shapes.arrange(params.sum(dim=1), resolution=self.resolution)
+        return shapes.arrange(params.sum(dim=1), resolution=self.resolution, discs=self._discs)
 
     def _layer(self, inputs: Tensor, name: str) -> Tensor:
         """What one convolution would give: mix, add constant noise and bias, bend."""

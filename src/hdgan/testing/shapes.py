@@ -39,6 +39,8 @@ DISCS = (
     Disc(ARTERIOLE, 0.52, 0.88, 0.062, 0.010),
 )
 """Later ones lie on top of earlier ones."""
+RARE_DISCS = (*DISCS[:3], Disc(ARTERIOLE, 0.25, 0.72, 0.033, 0.005))
+"""The same with one small arteriole: its class has about 0.3 % of the pixels, as in the paper's images."""
 _ROAM = 0.24
 _PER_DISC = 4
 NUM_PARAMS = _PER_DISC * len(DISCS) + 9
@@ -49,6 +51,8 @@ NUM_PARAMS = _PER_DISC * len(DISCS) + 9
 class Scene:
     """What lies where: everything `[N, R, R]`."""
 
+    discs: tuple[Disc, ...]
+    """The shapes, bottom to top."""
     depth: tuple[Tensor, ...]
     """For each disc the distance below its outline, negative outside."""
     angle: tuple[Tensor, ...]
@@ -63,13 +67,13 @@ class Scene:
     """`[N, 3]`."""
 
 
-def arrange(params: Tensor, *, resolution: int) -> Scene:
-    """The scene of parameters `[N, NUM_PARAMS]`, in their number format."""
+def arrange(params: Tensor, *, resolution: int, discs: tuple[Disc, ...] = DISCS) -> Scene:
+    """The scene of parameters `[N, NUM_PARAMS]`, in their number format; `discs` are at most as many as in `DISCS`."""
     at = (torch.arange(resolution, dtype=params.dtype) + 0.5) / resolution
     x, y = at.view(1, 1, -1), at.view(1, -1, 1)
     p = params.t()[:, :, None, None]
     depth, angle, radius = [], [], []
-    for i, disc in enumerate(DISCS):
+    for i, disc in enumerate(discs):
         px, py, pr, phase = p[_PER_DISC * i : _PER_DISC * (i + 1)]
         dx, dy = x - (disc.x + _ROAM * torch.tanh(px)), y - (disc.y + _ROAM * torch.tanh(py))
         turn = torch.atan2(dy, dx)
@@ -90,13 +94,13 @@ def arrange(params: Tensor, *, resolution: int) -> Scene:
     # Neighbouring rows of tubules are shifted by bending the lattice: a perfect grid would give itself away at one frequency.
     bend = 0.035 * torch.sin(9 * u + shift_v)
     mosaic = (2 * math.pi * 6.5 * (u + 0.08 * shift_u), 2 * math.pi * 6.5 * (v + bend + 0.08 * shift_v))
-    return Scene(tuple(depth), tuple(angle), tuple(radius), border, mosaic, params[:, first + 6 :])
+    return Scene(discs, tuple(depth), tuple(angle), tuple(radius), border, mosaic, params[:, first + 6 :])
 
 
 def classes(scene: Scene) -> Tensor:
     """The class uint8 `[N, R, R]` at the centre of each pixel."""
     mask = torch.full_like(scene.border, TUBULOINTERSTITIUM, dtype=torch.uint8)
-    for disc, depth in zip(DISCS, scene.depth, strict=True):
+    for disc, depth in zip(scene.discs, scene.depth, strict=True):
         mask = torch.where(depth > 0, disc.kind, mask)
     return torch.where(scene.border > 0, mask, WHITESPACE).to(torch.uint8)
 
@@ -111,12 +115,17 @@ def shares(scene: Scene) -> Tensor:
     return grounds
 
 
-def picture(scene: Scene) -> Tensor:
-    """The image `[N, 3, R, R]`, about -1 to 1; each class has its arrangement of the same four colours."""
-    materials = _tubules(scene)
-    for i, disc in enumerate(DISCS):
+def picture(scene: Scene, *, contrast: float = 1.0) -> Tensor:
+    """The image `[N, 3, R, R]`, about -1 to 1; each class has its arrangement of the same four colours.
+
+    With less `contrast` shapes look less unlike the tubules around them, down to nothing at 0.
+    """
+    tubules = _tubules(scene)
+    materials = tubules
+    for i, disc in enumerate(scene.discs):
         draw = {GLOMERULUS: _glomerulus, ARTERY: _artery, ARTERIOLE: _arteriole}[disc.kind]
-        materials = torch.lerp(materials, draw(scene, i), _cover(scene.depth[i]).unsqueeze(1))
+        shape = draw(scene, i) if contrast == 1 else torch.lerp(tubules, draw(scene, i), contrast)
+        materials = torch.lerp(materials, shape, _cover(scene.depth[i]).unsqueeze(1))
     glass = torch.zeros_like(materials)
     glass[:, 0] = 1
     materials = torch.lerp(glass, materials, _cover(scene.border).unsqueeze(1))
@@ -127,7 +136,7 @@ def picture(scene: Scene) -> Tensor:
 
 def _covers(scene: Scene) -> list[tuple[int, Tensor]]:
     """What is laid over the tubules, bottom to top, glass last."""
-    discs = [(disc.kind, _cover(depth)) for disc, depth in zip(DISCS, scene.depth, strict=True)]
+    discs = [(disc.kind, _cover(depth)) for disc, depth in zip(scene.discs, scene.depth, strict=True)]
     return [*discs, (WHITESPACE, 1 - _cover(scene.border))]
 
 

@@ -1,0 +1,54 @@
+"""The comparison of the classifier's presets, run at toy size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from .scripts import loaded, printed
+
+TOY = ("--sizes", 3, 1, 2, "--repeats", 2, "--epochs", 2, "--members", 1, "--presets", "default", "linear")
+
+
+def test_a_row_for_each_preset_and_the_difference_and_nothing_is_fitted_twice(tmp_path):
+    kept = tmp_path / "rows.jsonl"
+    lines = printed("labels/presets.py", "--resolution", 32, *TOY, "--out", kept)
+    rows = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [line.split()[0] for line in lines] == ["preset", "default", "linear", "default"]
+    assert len(rows) == 2 * (4 + 2)  # four steps tried on the validation images, two repeats
+    assert {row["key"].split()[0] for row in rows} == {"tune", "test"}
+    for name in ("macro", "micro", "rarest", "boundary", "ece"):
+        assert all(0 <= row[name] <= 1 for row in rows)
+    of = {preset: [row["macro"] for row in rows if row["key"].startswith(f"test {preset} ")] for preset in ("default", "linear")}
+    assert f"{np.mean(of['linear']):.4f} ± {np.std(of['linear'], ddof=1):.4f}" in lines[2]
+    assert f"{np.mean(of['default']) - np.mean(of['linear']):.4f}"[:5] in lines[3]
+    before = kept.read_bytes()
+    assert printed("labels/presets.py", "--resolution", 32, *TOY, "--out", kept) == lines
+    assert kept.read_bytes() == before
+
+
+def test_the_annotated_images_of_a_run_are_dealt_anew_for_every_repeat(tmp_path, small_run):
+    benchmark = loaded("labels/presets.py")
+    for number, stage in ((3, "samples"), (4, "annotations"), (5, "features")):
+        (tmp_path / f"{number}-{stage}").symlink_to(getattr(small_run, stage))
+    source = benchmark.FromRun(tmp_path, sizes=(3, 1, 2))
+    one, again, other = (source.parts(repeat).maps for repeat in (0, 0, 1))
+    assert [len(one[part]) for part in ("train", "validate", "test")] == [3, 1, 2]
+    hashes = [[mask.tobytes() for part in parts.values() for _, mask in part] for parts in (one, again, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert len(set(hashes[0])) == 6
+    assert source.parts(0).filters["train"][0][0][0].shape[0] == 31
+
+
+def test_the_boundary_iou_by_hand():
+    boundary_iou = loaded("labels/presets.py").boundary_iou
+    truth = np.zeros((9, 9), dtype=np.uint8)
+    truth[2:7, 2:7] = 1
+    shifted = np.roll(truth, 1, axis=1)
+    assert boundary_iou(truth, truth, 3, distance_px=1)[:2].tolist() == [1.0, 1.0]
+    assert np.isnan(boundary_iou(truth, truth, 3, distance_px=1)[2])
+    # Rings of 16 px: upper and lower edges share 2 * 4, each upright edge crosses nothing else.
+    assert boundary_iou(truth, shifted, 2, distance_px=1)[1] == pytest.approx(8 / 24)
+    assert boundary_iou(truth, np.zeros_like(truth), 2, distance_px=1)[1] == 0
