@@ -2,8 +2,9 @@
 
 Without `--run` on the analytic generator: exact masks, five classes of which one has about 0.3 % of the pixels; every repeat draws 16 training, 4
 validation and 16 test images of its own. With `--run` on the annotated images of a run with a trained generator (its stages 4 and 5 are read):
-every repeat deals them anew into parts of the same sizes. Each preset trains by its own full schedule; its step is tuned on the validation images
-of a repeat that is not scored (for a run: on those of the first repeat), with one member, among the steps of `_STEPS`. Printed for each preset:
+every repeat deals them anew into parts of the same sizes. Each preset trains by its own full schedule; its step is tuned, with one
+member, among those of `_STEPS`: on all images that a repeat of its own predicts and that nobody scores (four validation images were too few: they
+chose steps by noise), for a run on the validation images of the first repeat. Printed for each preset:
 step, macro Dice, micro Dice, Dice of the rarest class, boundary IoU (mean and spread over repeats), calibration error, processor seconds of a fit;
 then how far `default` is ahead, repeat by repeat; and colour + filter bank under `default`, which tells what the image alone gives away.
 
@@ -64,7 +65,7 @@ class Analytic:
     def __init__(self, resolution: int, *, signal: float, contrast: float, sizes: tuple[int, int, int]) -> None:
         self.generator = AnalyticGenerator(resolution, has_rare_class=True, signal=signal, contrast=contrast)
         self.sizes = dict(zip(("train", "validate", "test"), sizes, strict=True))
-        self.tuning = _TUNING
+        self.tuning, self.tuning_part = _TUNING, "test"
 
     def parts(self, repeat: int) -> Parts:
         """Images of latents that no other repeat and no other part has."""
@@ -90,7 +91,7 @@ class FromRun:
         self.annotated, self.bank = AnnotationSet(run / "4-annotations"), FeatureBank(run / "5-features")
         self.samples = SampleBank(run / "3-samples")
         self.sizes = dict(zip(("train", "validate", "test"), sizes, strict=True))
-        self.tuning = 0
+        self.tuning, self.tuning_part = 0, "validate"
 
     def parts(self, repeat: int) -> Parts:
         """As many images in each part as were asked for."""
@@ -183,14 +184,14 @@ def configured(preset: str, options: argparse.Namespace) -> ClassifierConfig:
 
 
 def tuned_step(source: Analytic | FromRun, preset: str, config: ClassifierConfig, kept: Kept) -> float:
-    """The step of the best macro Dice on the validation images of the tuning repeat, one member."""
+    """The step of the best macro Dice on images that are never scored, one member."""
     parts, merit = None, {}
     for lr in _STEPS[config.optimiser]:
         key = f"tune {preset} {lr:g} {config.epochs}"
         if key not in kept.rows:
             parts = parts or source.parts(source.tuning)
         alone = config.model_copy(update={"lr": lr, "members": 1})
-        merit[lr] = kept.get(key, lambda alone=alone, parts=parts: measure(parts, preset, alone, part="validate", seed=0))["macro"]
+        merit[lr] = kept.get(key, lambda alone=alone, parts=parts: measure(parts, preset, alone, part=source.tuning_part, seed=0))["macro"]
     return max(merit, key=lambda lr: (merit[lr], -lr))
 
 
