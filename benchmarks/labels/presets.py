@@ -33,6 +33,7 @@ from hdgan.evaluation.filters import filter_maps
 from hdgan.features.bank import FeatureBank
 from hdgan.generator.protocol import TapSpec, to_uint8
 from hdgan.labels import KIDNEY, ClassMap
+from hdgan.measures.boundary import boundary_iou
 from hdgan.measures.calibration import Reliability, reliability_of
 from hdgan.measures.confusion import confusion
 from hdgan.measures.scores import score
@@ -106,17 +107,6 @@ class FromRun:
             pictures = [self.samples.image(self.samples.by_name(name).index) for name in chosen]
             filters[part] = [([filter_maps(picture)], mask) for picture, (_, mask) in zip(pictures, maps[part], strict=True)]
         return Parts(self.annotated.classes, maps, filters)
-
-
-def boundary_iou(truth: np.ndarray, prediction: np.ndarray, num_classes: int, *, distance_px: int) -> np.ndarray:
-    """`[C]`: intersection over union of what lies within `distance_px` of each class's outline (Cheng et al. 2021); nan for a class in neither."""
-    found = np.full(num_classes, np.nan)
-    for kind in range(num_classes):
-        bands = [_band(mask == kind, distance_px) for mask in (truth, prediction)]
-        union = np.count_nonzero(bands[0] | bands[1])
-        if union:
-            found[kind] = np.count_nonzero(bands[0] & bands[1]) / union
-    return found
 
 
 def _band(region: np.ndarray, distance_px: int) -> np.ndarray:
