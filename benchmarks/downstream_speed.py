@@ -143,9 +143,9 @@ def classifier_speeds(*, num_pixels: int, num_channels: int) -> list[float]:
     labels = torch.randint(len(KIDNEY), (num_pixels,), generator=draws)
     member = new_member(config, num_in=num_channels, num_classes=len(KIDNEY), seed=0, number=0)
     warm = 2 * config.batch_pixels
-    classifier_fit._epoch(member, features[:warm], labels[:warm], config)
+    classifier_fit._epoch(member, features[:warm], labels[:warm], config, weights=None)
     begun = time.perf_counter()
-    classifier_fit._epoch(member, features, labels, config)
+    classifier_fit._epoch(member, features, labels, config, weights=None)
     return [num_pixels / (time.perf_counter() - begun)]
 
 

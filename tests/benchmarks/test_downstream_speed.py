@@ -60,7 +60,7 @@ def test_without_dropout_the_plain_way_trains_the_same_classifier():
         with script.only(pieces):
             member = new_member(config, num_in=6, num_classes=3, seed=0, number=0)
             torch.manual_seed(0)
-            classifier_fit._epoch(member, features, labels, config)
+            classifier_fit._epoch(member, features, labels, config, weights=None)
             weights.append(torch.cat([value.flatten() for value in member.model.parameters()]))
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
 
@@ -71,13 +71,13 @@ def test_the_plain_way_has_none_of_the_fast_pieces_and_leaves_ours_as_it_was():
     make = {"num_in": 6, "num_classes": 3, "seed": 0, "number": 0}
     with script.only(()):
         member = new_member(config, **make)
-        assert type(member.model.dropout) is torch.nn.Dropout
+        assert type(member.model.dropouts[0]) is torch.nn.Dropout
         assert not member.optimiser.defaults["fused"]
         segmenter = script.segmenter_fit.untrained(SegmenterConfig(), classes=KIDNEY, crop_px=32, mpp=1.0, name="n", seed=0)
         assert all(value.is_contiguous() for value in segmenter.network.parameters())
         assert not any(isinstance(part, Dropout) for part in segmenter.network.modules())
     ours = new_member(config, **make)
-    assert type(ours.model.dropout) is Dropout
+    assert type(ours.model.dropouts[0]) is Dropout
     assert ours.optimiser.defaults["fused"]
     segmenter = script.segmenter_fit.untrained(SegmenterConfig(), classes=KIDNEY, crop_px=32, mpp=1.0, name="n", seed=0)
     assert any(not value.is_contiguous() for value in segmenter.network.parameters())

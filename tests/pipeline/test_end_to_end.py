@@ -43,7 +43,7 @@ def run(tmp_path_factory, one_thread):
         opened = open_run(root, config=RECIPE)
         outcomes = run_all(opened)
         again = run_all(opened)
-    return opened, outcomes, again
+        yield opened, outcomes, again
 
 
 @pytest.mark.slow

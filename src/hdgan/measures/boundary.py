@@ -11,11 +11,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from hdgan.errors import BadMask
 from hdgan.labels import IGNORE
+from hdgan.optional import ndimage, require
 
 DIAGONAL_SHARE = 0.02
 """Width of the band as a share of the image's diagonal, as the authors set it."""
@@ -81,7 +80,7 @@ def distance_to_contour(truth: NDArray[np.uint8]) -> NDArray[np.float32]:
         others = counted & (truth != index)
         if others.any():
             inside = truth == index
-            found[inside] = ndimage.distance_transform_edt(~others)[inside]
+            found[inside] = ndimage().distance_transform_edt(~others)[inside]
     found[~counted] = np.nan
     return found
 
@@ -102,7 +101,7 @@ def _band(inside: NDArray[np.bool_], counted: NDArray[np.bool_], distance_px: fl
         return band
     others = counted[window] & ~inside[window]
     if others.any():  # else the transform would measure to nowhere
-        band[window] = inside[window] & (ndimage.distance_transform_edt(~others) <= distance_px)
+        band[window] = inside[window] & (ndimage().distance_transform_edt(~others) <= distance_px)
     return band
 
 
@@ -123,7 +122,8 @@ def _hausdorff(a: NDArray[np.intp], b: NDArray[np.intp]) -> float:
         return math.nan
     if not len(a) or not len(b):
         return math.inf
-    ways = (cKDTree(b).query(a)[0], cKDTree(a).query(b)[0])
+    tree = require("scipy.spatial", extra="gan").cKDTree
+    ways = (tree(b).query(a)[0], tree(a).query(b)[0])
     return float(max(np.percentile(way, 95) for way in ways))
 
 

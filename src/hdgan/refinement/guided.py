@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from hdgan.optional import ndimage
 
 _BAND_ROWS = 512
 """Rows that are filtered together: ten planes of float64 stand beside each other, 1.3 GB for a whole image of 4096 px."""
@@ -48,5 +49,5 @@ def _filtered(values: NDArray[np.float32], guide: NDArray[np.float32], *, size: 
 
 
 def _mean(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = ndimage.uniform_filter(values, size, mode="reflect")
+    found: NDArray[np.float64] = ndimage().uniform_filter(values, size, mode="reflect")
     return found

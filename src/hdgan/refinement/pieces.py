@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from hdgan.optional import ndimage
 
 _WITH_CORNERS = np.ones((3, 3), dtype=bool)
 
@@ -22,13 +23,13 @@ def without_small_objects(mask: NDArray[np.uint8], limits: Sequence[int]) -> NDA
     goes = np.zeros(mask.shape, dtype=bool)
     for index, limit in enumerate(limits):
         if limit > 1:
-            labels, _ = ndimage.label(mask == index)
+            labels, _ = ndimage().label(mask == index)
             is_small = np.bincount(labels.ravel()) < limit
             is_small[0] = False
             goes |= is_small[labels]
     if not goes.any() or goes.all():
         return mask
-    rows, columns = ndimage.distance_transform_edt(goes, return_distances=False, return_indices=True)
+    rows, columns = ndimage().distance_transform_edt(goes, return_distances=False, return_indices=True)
     found: NDArray[np.uint8] = mask[rows, columns]
     return found
 
@@ -41,7 +42,7 @@ def without_small_holes(mask: NDArray[np.uint8], limits: Sequence[int]) -> NDArr
     filled = mask.copy()
     for index, limit in enumerate(limits):
         if limit > 1 and (filled == index).any():
-            labels, num = ndimage.label(filled != index, structure=_WITH_CORNERS)
+            labels, num = ndimage().label(filled != index, structure=_WITH_CORNERS)
             is_hole = np.bincount(labels.ravel(), minlength=num + 1) < limit
             for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
                 is_hole[edge] = False
