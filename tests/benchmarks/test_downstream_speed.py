@@ -55,7 +55,7 @@ def test_without_dropout_the_plain_way_trains_the_same_segmenter():
 def test_without_dropout_the_plain_way_trains_the_same_classifier():
     script, weights = loaded(SCRIPT), []
     features, labels = torch.randn(64, 6, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 3
-    config = ClassifierConfig(hidden=(8, 4), dropout=0.0, batch_pixels=16)
+    config = ClassifierConfig(hidden=(8, 4), dropout=0.0, batch_pixels=16, lr=1e-3, loss="cross-entropy")
     for pieces in ((), script.PIECES["classifier"]):
         with script.only(pieces):
             member = new_member(config, num_in=6, num_classes=3, seed=0, number=0)
