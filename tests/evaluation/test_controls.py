@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hdgan.classifier.pixels import masks_of
 from hdgan.evaluation import controls
 from hdgan.evaluation.controls import MappedImages, in_order
 
@@ -49,3 +50,10 @@ def test_what_does_not_fit_is_made_again(budget, expected, monkeypatch):
 
 def test_ours_comes_first_then_known_controls_then_others():
     assert in_order(["z", "constant", "unet", "hdgan", "filters"]) == ["hdgan", "filters", "unet", "constant", "z"]
+
+
+def test_masks_alone_make_no_map():
+    def made(name):
+        raise AssertionError(f"the maps of {name} were made")
+
+    assert len(masks_of(MappedImages(made, TRUTH, NAMES))) == len(NAMES)

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdgan.optional import require
+from hdgan.optional import ndimage
 from hdgan.types import Polygon, Ring
 
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
@@ -60,12 +59,11 @@ def label_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np
     Raises:
         MissingExtra: scipy is not installed.
     """
-    ndimage: Any = require("scipy.ndimage", extra="gan")  # a third of all that a plain install would bring
     pieces = np.zeros(mask.shape, dtype=np.int64)
     values: list[int] = []
     for value in np.unique(mask):
         inside = mask == value
-        numbered, count = ndimage.label(inside)
+        numbered, count = ndimage().label(inside)
         pieces[inside] = numbered[inside] + len(values)
         values += [int(value)] * count
     return pieces, np.asarray(values, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import overload
 
@@ -28,7 +29,15 @@ Table = tuple[Tensor, Tensor]
 _GATHERED_VALUES = 2_000_000
 
 
-class AnnotatedImages(Sequence[Image]):
+class LazyImages(Sequence[Image], ABC):
+    """Annotated images whose maps are made or opened when they are asked for."""
+
+    @abstractmethod
+    def mask(self, index: int) -> np.ndarray:
+        """The mask `[H, W]` of an image alone, without its maps."""
+
+
+class AnnotatedImages(LazyImages):
     """Annotated images of a run, opened one at a time when they are asked for and held by nobody else.
 
     Where opening one means drawing it, the tables of several members are taken in one pass, and the validation pixels are kept.
@@ -55,7 +64,7 @@ class AnnotatedImages(Sequence[Image]):
         return self._bank.maps(self._names[index]), self.mask(index)
 
     def mask(self, index: int) -> np.ndarray:
-        """The mask `[H, W]` alone."""
+        """See `LazyImages.mask`."""
         return self._annotated.mask(self._names[index])
 
     def standardiser(self) -> Standardiser:
@@ -81,7 +90,7 @@ class AnnotatedImages(Sequence[Image]):
 
 def masks_of(images: Sequence[Image]) -> list[np.ndarray]:
     """The masks `[H, W]` alone, without opening a map."""
-    if isinstance(images, AnnotatedImages):
+    if isinstance(images, LazyImages):
         return [images.mask(i) for i in range(len(images))]
     return [mask for _, mask in images]
 

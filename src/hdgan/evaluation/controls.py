@@ -17,7 +17,7 @@ from torch import Tensor
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import Ensemble
-from hdgan.classifier.pixels import Image
+from hdgan.classifier.pixels import Image, LazyImages
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.evaluation.counts import Truth
 from hdgan.evaluation.filters import filter_maps
@@ -94,7 +94,7 @@ def fit_on(
     return fit_ensemble(images, held_out, config, classes=truth.classes, taps=taps, facts=facts, seed=seed)[0]
 
 
-class MappedImages(Sequence[Image]):
+class MappedImages(LazyImages):
     """Maps and masks of the images called `names`, made when they are asked for.
 
     Maps are kept up to 2 GiB in all: those of a filter bank at 4096 px have as much for a single image, and are rather made again.
@@ -117,8 +117,11 @@ class MappedImages(Sequence[Image]):
         """Maps `[C, S, S]` and mask `[H, W]` of one image; a slice is as lazy as the whole."""
         if isinstance(index, slice):
             return MappedImages(self._maps_of, self._truth, self._names[index])
-        name = self._names[index]
-        return self._maps(name), self._truth.mask(name)
+        return self._maps(self._names[index]), self.mask(index)
+
+    def mask(self, index: int) -> np.ndarray:
+        """See `LazyImages.mask`."""
+        return self._truth.mask(self._names[index])
 
     def _maps(self, name: str) -> Sequence[Tensor]:
         if name in self._held:
