@@ -193,7 +193,7 @@ def scored(source: Analytic | FromRun, options: argparse.Namespace, kept: Kept) 
         lr = tuned_step(source, preset, config, kept)
         config = config.model_copy(update={"lr": lr})
         rows = []
-        for repeat in range(options.repeats):
+        for repeat in range(options.first_repeat, options.first_repeat + options.repeats):
             key = f"{part} {preset} {lr:g} {config.epochs} {config.members} repeat {repeat}"
             rows.append(kept.get(key, lambda c=config, r=repeat, p=preset: measure(source.parts(r), p, c, part=part, seed=r)))
         yield preset, lr, rows
@@ -209,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--first-repeat", type=int, default=0, help="a later one leaves out those that were looked at")
     parser.add_argument("--presets", nargs="+", default=["default", "hdgan-paper", "hdgan-code", "datasetgan", "linear", _FILTERS])
     parser.add_argument("--sizes", type=int, nargs=3, default=(16, 4, 16), metavar=("TRAIN", "VALIDATE", "TEST"))
     parser.add_argument("--resolution", type=int, default=64, help="of the analytic generator")

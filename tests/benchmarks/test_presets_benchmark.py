@@ -24,6 +24,9 @@ def test_a_row_for_each_preset_and_the_difference_and_nothing_is_fitted_twice(tm
     of = {preset: [row["macro"] for row in rows if row["key"].startswith(f"test {preset} ")] for preset in ("default", "linear")}
     assert f"{np.mean(of['linear']):.4f} ± {np.std(of['linear'], ddof=1):.4f}" in lines[2]
     assert f"{np.mean(of['default']) - np.mean(of['linear']):.4f}"[:5] in lines[3]
+    seen = [row["macro"] for row in rows if row["key"].startswith("test linear ") and row["key"].endswith("repeat 1")]
+    later = printed("labels/presets.py", "--resolution", 32, *TOY[:4], "--repeats", 1, *TOY[6:], "--first-repeat", 1, "--out", kept)
+    assert f"{seen[0]:.4f} ± 0.0000" in later[2]
     before = kept.read_bytes()
     assert printed("labels/presets.py", "--resolution", 32, *TOY, "--out", kept) == lines
     assert kept.read_bytes() == before

@@ -11,6 +11,7 @@ from hdgan.evaluation import compare
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.paper import paper_table
 from hdgan.evaluation.stage import run_evaluation
+from hdgan.features.bank import FeatureBank
 from hdgan.labels import KIDNEY
 from hdgan.store.atomic import read_image
 from hdgan.store.stage import verify
@@ -63,6 +64,29 @@ def test_contours_confusions_and_blends_stand_beside_the_scores(evaluated, small
     assert (only["truth"], only["taken_for"], only["share"]) == ("bright", "dark", 1.0)
     assert not any(annotated.blend(name).any() for name in report["images"])
     assert ours["without_blends"] is None
+
+
+def test_probabilities_are_held_against_how_often_they_are_right(evaluated):
+    out, report, _ = evaluated
+    found, ours = report["reliability"], report["methods"]["hdgan"]["pooled"]
+    counts = np.array(found["counts"])
+    assert counts.sum() == 6 * 32 * 32
+    full = counts > 0
+    right = np.array([0.0 if value is None else value for value in found["accuracy"]])
+    assert (right * counts).sum() / counts.sum() == pytest.approx(ours["pixel_accuracy"])
+    sure = np.array([0.0 if value is None else value for value in found["confidence"]])
+    assert found["ece"] == pytest.approx((np.abs(sure - right)[full] * counts[full]).sum() / counts.sum())
+    page = (out / "report.html").read_text()
+    assert "share that is right (up) of pixels by their probability" in page
+    assert f"too {'high' if found['overconfidence'] > 0 else 'low'} by" in page
+
+
+def test_the_tissue_under_the_coarsest_cell_is_told(evaluated, small_run):
+    out, report, _ = evaluated
+    facts = FeatureBank(small_run.features).facts
+    coarsest = 32 / min(tap.resolution for tap in facts.taps)
+    assert report["coarsest_cell"] == {"px": coarsest, "um": coarsest * 2}
+    assert f"covers {coarsest:g} px, {coarsest * 2:.3g} um of tissue" in (out / "report.html").read_text()
 
 
 def test_the_clean_up_is_measured_on_both_parts_and_validation_alone_decides(evaluated):

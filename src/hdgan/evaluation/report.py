@@ -31,6 +31,7 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
             (str(len(report["images"])), "test images"),
         ]
     )
+    page.note(_about_cells(report["coarsest_cell"]))
     page.heading("Image, prediction, annotation, errors, uncertainty: the worst first")
     page.legend(classes)
     page.key([("rgb(224, 40, 40)", "wrong")])
@@ -43,7 +44,7 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     _tell_contours(page, report, classes)
     _tell_methods(page, report)
     _tell_cleanup(page, report["cleanup"])
-    _tell_certainty(page, report["certainty"])
+    _tell_certainty(page, report["certainty"], report["reliability"])
     _tell_folds(page, report["folds"])
     _tell_curves(page, curves)
     _tell_images(page, report)
@@ -51,6 +52,12 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     for word, meaning in report["definitions"].items():
         page.note(f"{word.replace('_', ' ')}: {meaning}.")
     return page.html()
+
+
+def _about_cells(cell: Mapping[str, float | None]) -> str:
+    """How much tissue the classifier's coarsest map takes together."""
+    scale = "" if cell["um"] is None else f", {cell['um']:.3g} um of tissue"
+    return f"One cell of the coarsest feature map covers {cell['px']:g} px{scale}: what is smaller is told by the finer maps."
 
 
 def _tell_classes(page: Page, report: Mapping[str, Any], classes: ClassMap, *, about: str) -> None:
@@ -137,8 +144,24 @@ def _tell_cleanup(page: Page, cleanup: Mapping[str, Any]) -> None:
     page.note(f"{verdict(cleanup)} Every other number on this page is without it. Settings: {settings}.")
 
 
-def _tell_certainty(page: Page, certainty: Mapping[str, Any]) -> None:
+def _tell_certainty(page: Page, certainty: Mapping[str, Any], reliability: Mapping[str, Any]) -> None:
     page.heading("Does the ensemble know where it is wrong?")
+    bins = list(zip(reliability["confidence"], reliability["accuracy"], reliability["counts"], strict=True))
+    diagonal, found = [(0.0, 0.0), (1.0, 1.0)], [(sure, right) for sure, right, _ in bins if sure is not None]
+    counts = [
+        (0.5 * (low + high), float(count))
+        for low, high, (_, _, count) in zip(reliability["edges"][:-1], reliability["edges"][1:], bins, strict=True)
+    ]
+    page.charts(
+        [
+            line_chart([diagonal, found], title="share that is right (up) of pixels by their probability"),
+            line_chart([counts], title="pixels (up) by the probability of their class"),
+        ]
+    )
+    page.note(
+        f"Calibration error (ECE) {percent(reliability['ece'])} %; probabilities are {_direction(reliability['overconfidence'])}. The straight line is "
+        "where a probability of 0.8 is right for 80 % of its pixels; below it the ensemble is too sure."
+    )
     if certainty["auroc"] is None:
         page.note("Every pixel was right, so there is nothing to find.")
         return
@@ -147,6 +170,11 @@ def _tell_certainty(page: Page, certainty: Mapping[str, Any]) -> None:
         f"Accuracy of all pixels {percent(certainty['accuracy_of_all'])} %, of the 90 % most certain "
         f"{percent(certainty['accuracy_of_most_certain_90_percent'])} %."
     )
+
+
+def _direction(overconfidence: float) -> str:
+    """Such as "too high by 3.1 % on average"."""
+    return f"too {'high' if overconfidence > 0 else 'low'} by {percent(abs(overconfidence))} % on average"
 
 
 def _tell_folds(page: Page, folds: Mapping[str, Any] | None) -> None:

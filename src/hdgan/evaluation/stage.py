@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
 from hdgan.generator.weights import FILE as GENERATOR_FILE
 from hdgan.generator.weights import untrained_like
-from hdgan.measures.calibration import image_score
+from hdgan.measures.calibration import Reliability, image_score, reliability_of
 from hdgan.plots.panels import Panel, panel_sheet
 from hdgan.progress import SILENT, Progress, track
 from hdgan.refinement.refine import refine
@@ -96,6 +97,8 @@ class Predicted:
     masks: Mapping[str, np.ndarray]
     refined: Mapping[str, np.ndarray]
     uncertainties: Mapping[str, np.ndarray]
+    reliability: Mapping[str, Reliability]
+    """How often the probabilities that were shown are right."""
 
 
 def predict_all(
@@ -103,13 +106,14 @@ def predict_all(
 ) -> Predicted:
     """The predictions; probabilities are held for one image at a time."""
     names = (*annotated.split["validate"], *annotated.split["test"])
-    masks, refined, uncertainties = {}, {}, {}
+    masks, refined, uncertainties, reliability = {}, {}, {}, {}
     for name in track(names, total=len(names), label="labelling held-out images", progress=progress):
         found = ensemble.predict(maps.maps(name), size=annotated.resolution, with_chances=True)
         assert found.chances is not None, "asked for"
         masks[name], uncertainties[name] = found.mask, found.uncertainty
+        reliability[name] = reliability_of(found.confidence, found.mask, annotated.mask(name))
         refined[name] = refine(found.chances, bank.image(bank.by_name(name).index), config.refinement, classes=annotated.classes)
-    return Predicted(masks, refined, uncertainties)
+    return Predicted(masks, refined, uncertainties, reliability)
 
 
 def _predictors(
@@ -137,7 +141,7 @@ def _predictors(
         makers["untrained"] = untrained
     makers["constant"] = lambda: controls.constant_control(annotated)
     for key, predict in extra.items():
-        makers[key] = partial(controls.image_control, predict, bank)
+        makers[key] = functools.partial(controls.image_control, predict, bank)
     return {name: makers[name] for name in controls.in_order(makers)}
 
 
@@ -174,6 +178,8 @@ def _report(
         "methods": methods,
         "cleanup": cleanup_report(config.refinement, parts),
         "certainty": compare.certainty_report({name: own.masks[name] for name in names}, own.uncertainties, annotated),
+        "reliability": functools.reduce(operator.add, (own.reliability[name] for name in names)).to_json(),
+        "coarsest_cell": {"px": maps.facts.px_per_coarsest_cell, "um": maps.facts.um_per_coarsest_cell},
         "image_uncertainty": {name: image_score(own.uncertainties[name]) for name in names},
         "folds": _folds(config, settings, annotated, maps, distance_px=distance_px, seed=seed, progress=progress),
         "definitions": compare.DEFINITIONS,
