@@ -9,8 +9,9 @@ from hdgan.generator import augment, losses
 from hdgan.generator.augment_draws import RandomChance, draw
 from hdgan.generator.augment_sets import SETS
 from hdgan.generator.networks import Discriminator, Generator
-from hdgan.generator.ops import conv
+from hdgan.generator.ops import bands, conv
 from hdgan.generator.spec import NetworkSpec
+from hdgan.generator.weights import captured
 
 SMALL = {"resolution": 16, "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}
 
@@ -67,6 +68,30 @@ def test_every_number_format_goes_through_both_losses_and_r1_with_the_warp(preci
     for ours, exact in zip(*found, strict=True):
         assert bool(torch.isfinite(ours).all())
         assert float(F.cosine_similarity(ours, exact, dim=0)) > (0.95 if precision == "bfloat16" else 0.999)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_drawing_writes_over_its_own_maps_to_the_same_image_and_leaves_tapped_ones_alone(precision):
+    G, _ = pair(low_precision=precision, noise_from_px=4)
+    names = [f"b{edge}.{layer}" for edge in (8, 16) for layer in ("conv0", "conv1")]
+    ws = G.spread(G.mapping(torch.randn(2, 8)))
+    image, maps = captured(G.synthesis, ws, noise="const", names=names)
+    with torch.no_grad():
+        drawn, tapped = captured(G.synthesis, ws, noise="const", names=names)
+    assert image.requires_grad
+    assert not drawn.requires_grad
+    assert torch.equal(drawn, image.detach())
+    for one, other in zip(tapped, maps, strict=True):
+        assert torch.equal(one, other.detach())
+
+
+def test_a_large_image_is_drawn_in_bands_as_it_is_at_once(monkeypatch):
+    G, _ = pair(noise_from_px=4)
+    ws = G.spread(G.mapping(torch.randn(1, 8)))
+    with torch.no_grad():
+        whole = G.synthesis(ws, noise="const")
+        monkeypatch.setattr(bands, "_LARGE_VALUES", 100)
+        torch.testing.assert_close(G.synthesis(ws, noise="const"), whole, rtol=0, atol=1e-5)
 
 
 def test_a_spec_is_stored_without_what_files_of_earlier_versions_lack():

@@ -25,6 +25,14 @@ def leaky(x: Tensor, *, gain: float = ROOT2, clamp: float | None = None) -> Tens
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
+def may_overwrite() -> bool:
+    """Whether a layer may write over maps that it made itself: nothing will be differentiated, and no compiler is watching.
+
+    A large image's peak of memory is two or three copies of its finest maps; the numbers are the same.
+    """
+    return not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
 class Linear(nn.Module):
     """`x [N, I]` to `[N, O]`, with a learning-rate multiplier and an optional leaky ReLU."""
 
@@ -110,8 +118,13 @@ class SynthesisLayer(nn.Module):
         `noise`: `const` (the stored map), `random` (fresh), `none`, or maps `[N, 1, H, W]`.
         """
         x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up, gain=ROOT2, bias=self.bias * ROOT2)
+        is_own = may_overwrite()
         if self.has_noise and not (isinstance(noise, str) and noise == "none"):
-            x = x + (self._noise_map(x, noise) * (self.noise_strength * ROOT2)).to(x.dtype)
+            added = (self._noise_map(x, noise) * (self.noise_strength * ROOT2)).to(x.dtype)
+            x = x.add_(added) if is_own else x + added
+        if is_own:
+            x = F.leaky_relu_(x, LEAK)
+            return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
         return leaky(x, gain=1.0, clamp=self.clamp)  # the gain is in demodulation, noise and bias already
 
     def _noise_map(self, x: Tensor, noise: str | Tensor) -> Tensor:
@@ -136,7 +149,9 @@ class ToRgb(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """`[N, image channels, H, W]`."""
         styles = self.affine(w) * self.gain
-        y = F.conv2d(x * styles.to(x.dtype)[:, :, None, None], self.weight.to(x.dtype)) + self.bias.to(x.dtype).view(1, -1, 1, 1)
+        y = bands.conv2d(x, self.weight.to(x.dtype), padding=0, scale=styles.to(x.dtype)[:, :, None, None])
+        bias = self.bias.to(x.dtype).view(1, -1, 1, 1)
+        y = y.add_(bias) if may_overwrite() else y + bias
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -154,8 +169,10 @@ def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool, ga
         styles = styles / styles.abs().amax(dim=1, keepdim=True)
     energy = weight.square().sum(dim=(2, 3))  # [O, I]
     demodulation = (styles.square() @ energy.t() + 1e-8).rsqrt()  # [N, O]
-    x = x * styles.to(x.dtype)[:, :, None, None]
-    w = weight.to(x.dtype)
-    x = conv.double(x, w) if is_up else bands.conv2d(x, w, padding=1)
+    factors, w = styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
+    y = conv.double(x, w, scale=factors) if is_up else bands.conv2d(x, w, padding=1, scale=factors)
     scale = (demodulation * gain).to(x.dtype)[:, :, None, None]
-    return x * scale if bias is None else torch.addcmul(bias.to(x.dtype).view(1, -1, 1, 1), x, scale)
+    if bias is None:
+        return y * scale
+    offset = bias.to(x.dtype).view(1, -1, 1, 1)
+    return torch.addcmul(offset, y, scale, out=y) if may_overwrite() else torch.addcmul(offset, y, scale)

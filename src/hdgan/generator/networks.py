@@ -12,7 +12,7 @@ from collections.abc import Mapping as Named
 import torch
 from torch import Tensor, nn
 
-from hdgan.generator.layers import Conv, Linear, SynthesisLayer, ToRgb
+from hdgan.generator.layers import Conv, Linear, SynthesisLayer, ToRgb, may_overwrite
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.ops import fir
 from hdgan.generator.recompute import run_block
@@ -101,7 +101,9 @@ class SynthesisBlock(nn.Module):
             x = self.conv0(x.to(self.dtype), ws[:, 0], noise=self._noise_of("conv0", noise))
         x = self.conv1(x, ws[:, -2], noise=self._noise_of("conv1", noise))
         share = self.torgb(x, ws[:, -1]).float()
-        return x, share if image is None else fir.upsample2_binomial(image) + share
+        if image is None:
+            return x, share
+        return x, fir.add_upsampled(share, image) if may_overwrite() else fir.upsample2_binomial(image) + share
 
     def _noise_of(self, layer: str, noise: Noise) -> str | Tensor:
         return noise if isinstance(noise, str) else noise.get(f"b{self.resolution}.{layer}", "none")

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdgan.generator.ops import bands
+from hdgan.generator.ops import bands, conv, fir
 
 SHAPES = st.sampled_from([(1, 0), (3, 1), (4, 1), (4, 2)])
 """Kernel and padding."""
@@ -32,3 +32,32 @@ def test_gradients_go_through_one_convolution(monkeypatch):
     assert torch.equal(found, F.conv2d(x, weight, padding=1))
     found.sum().backward()
     assert x.grad is not None
+
+
+@given(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(1, 300))
+@settings(max_examples=60, deadline=None)
+def test_a_scaled_way_up_in_bands_is_that_of_the_whole(num, num_in, num_out, height, large):
+    x, weight, scale = torch.randn(num, num_in, height, 7), torch.randn(num_out, num_in, 3, 3), torch.rand(num, num_in, 1, 1)
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(bands, "_LARGE_VALUES", large)
+        ours = conv.double(x, weight, scale=scale)
+    torch.testing.assert_close(ours, conv.up_conv_reference(x * scale, weight), rtol=0, atol=2e-5)
+
+
+@given(st.integers(1, 2), st.integers(1, 12), st.integers(1, 300))
+@settings(max_examples=40, deadline=None)
+def test_an_image_is_doubled_and_added_in_bands(num, height, large):
+    half, share = torch.randn(num, 3, height, 5), torch.randn(num, 3, 2 * height, 10)
+    expected = fir.upsample2_binomial(half) + share
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bands, "_LARGE_VALUES", large)
+        assert torch.equal(fir.add_upsampled(share, half), expected)
+
+
+def test_a_scale_is_that_of_the_map(monkeypatch):
+    monkeypatch.setattr(bands, "_LARGE_VALUES", 10)
+    x, weight, scale = torch.randn(2, 3, 8, 8), torch.randn(4, 3, 1, 1), torch.rand(2, 3, 1, 1)
+    expected = F.conv2d(x * scale, weight)
+    torch.testing.assert_close(bands.conv2d(x, weight, padding=0, scale=scale), expected, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(bands.conv2d(x, weight, padding=0, scale=scale), expected, rtol=0, atol=1e-5)

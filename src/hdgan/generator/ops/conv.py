@@ -11,15 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.generator.ops import fir
+from hdgan.generator.ops import bands, fir
 
 
-def double(x: Tensor, weight: Tensor) -> Tensor:
-    """`[N, O, 2 H, 2 W]`: the faster of the two ways up for the device of `x`.
+def double(x: Tensor, weight: Tensor, *, scale: Tensor | None = None) -> Tensor:
+    """`[N, O, 2 H, 2 W]` of `x` times `scale [N, I, 1, 1]`: the faster of the two ways up for the device of `x`.
 
     A CPU pays for the folded filter's extra multiplications, a GPU for the second pass over memory
     (`benchmarks/fir_convolutions.py`).
     """
+    if bands.is_large(x, num_out=4 * weight.shape[0]) and x.dtype == torch.float32:
+        return _up_conv_in_bands(x, weight, scale)
+    x = x if scale is None else x * scale
     return up_conv(x, weight) if x.is_cuda else up_conv_apart(x, weight)
 
 
@@ -31,6 +34,24 @@ def halve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def up_conv_apart(x: Tensor, weight: Tensor) -> Tensor:
     """`up_conv_reference` with the filter in one pass."""
     return fir.binomial(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), padding=1, gain=4.0)
+
+
+def _up_conv_in_bands(x: Tensor, weight: Tensor, scale: Tensor | None) -> Tensor:
+    """`up_conv_apart` of `x * scale`, some rows at a time: the grown map, as large as what is made, never exists as a whole.
+
+    Output rows 2a to 2b see rows a - 1 to b of `x`; rows beyond its edges are 0, as are the grown map's.
+    """
+    N, _, H, W = x.shape
+    found = x.new_empty(N, weight.shape[0], 2 * H, 2 * W)
+    step = bands.rows_at_once(H, num_values=found.numel())
+    for first in range(0, H, step):
+        last = min(first + step, H)
+        band = x[:, :, max(first - 1, 0) : last + 1]
+        band = band if scale is None else band * scale
+        band = F.pad(band, (0, 0, int(first == 0), int(last == H)))
+        grown = F.conv_transpose2d(band, weight.transpose(0, 1), stride=2)[:, :, 1:-1]
+        found[:, :, 2 * first : 2 * last] = fir.binomial_rows(grown, gain=4.0)
+    return found
 
 
 def down_conv_apart(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

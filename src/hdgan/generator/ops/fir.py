@@ -42,6 +42,13 @@ def binomial(x: Tensor, *, padding: int, gain: float = 1.0) -> Tensor:
     return _square_taps(x, gain=gain, stride=1, padding=padding)
 
 
+def binomial_rows(x: Tensor, *, gain: float) -> Tensor:
+    """`binomial(x, padding=1, gain=gain)` without zeros above and below: `[N, C, H - 3, W - 1]`."""
+    taps = torch.tensor(BINOMIAL, dtype=torch.float64)
+    kernel = (torch.outer(taps, taps) * gain).to(x).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(x, kernel, padding=(0, 1), groups=x.shape[1])
+
+
 def halve_binomial(x: Tensor) -> Tensor:
     """`downsample2(x, BINOMIAL)`, computing the pixels that are kept and no others."""
     return _square_taps(x, gain=1.0, stride=2, padding=1)
@@ -85,3 +92,15 @@ def upsample2_binomial(x: Tensor) -> Tensor:
     rows = torch.stack((near + padded[:, :, :-2] * 0.25, near + padded[:, :, 2:] * 0.25), dim=3).reshape(N, C, 2 * H, W + 2)
     near = rows[..., 1:-1] * 0.75
     return torch.stack((near + rows[..., :-2] * 0.25, near + rows[..., 2:] * 0.25), dim=4).reshape(N, C, 2 * H, 2 * W)
+
+
+def add_upsampled(x: Tensor, half: Tensor) -> Tensor:
+    """`x [N, C, 2 H, 2 W]` with `upsample2_binomial(half)` added to it in place, some rows at a time."""
+    height = half.shape[2]
+    step = height if x.is_cuda else bands.rows_at_once(height, num_values=x.numel())
+    for first in range(0, height, step):
+        last = min(first + step, height)
+        above = int(first > 0)
+        seen = upsample2_binomial(half[:, :, first - above : last + 1])
+        x[:, :, 2 * first : 2 * last] += seen[:, :, 2 * above : 2 * above + 2 * (last - first)]
+    return x
