@@ -1,8 +1,8 @@
 """What a generator takes in memory while it draws, in plain numbers (no torch).
 
 The weights are counted. The rest was measured by the peak of whole processes on a CPU, from 256 to 2048 px (`benchmarks/labels/memory.py`): it
-is largest in the last convolution, which holds its input, the input times the styles, its output and one reordered copy, beside the maps that
-are kept.
+is largest in the last block, which holds both of its maps and the image before and after it, beside the maps that are kept (large maps are
+convolved in bands, and written over: `ops/bands.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from hdgan.generator.spec import NetworkSpec, TapSpec
 
-_LARGEST_MAPS_AT_ONCE = 4
-_ALSO_HELD = 1.05
+_LARGEST_MAPS_AT_ONCE = 2
+_IMAGES_AT_ONCE = 2
+_ALSO_HELD = 1.02
 """Small tensors, and blocks that the C library does not give back while it draws."""
 _KERNEL_BYTES = 80e6
 """Compiled convolutions and their scratch."""
@@ -53,4 +54,5 @@ def drawing_bytes(taps: Sequence[TapSpec]) -> float:
     before = [tap for tap in taps if tap.resolution < largest.resolution]
     if not before:  # the block before the last is held all the same, with up to twice the channels at a quarter of the cells
         before = [TapSpec("", 2 * largest.channels, largest.resolution // 2)]
-    return _KERNEL_BYTES + _ALSO_HELD * (map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest]))
+    images = _IMAGES_AT_ONCE * map_bytes([TapSpec("", 3, largest.resolution)])
+    return _KERNEL_BYTES + _ALSO_HELD * (map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest])) + images
