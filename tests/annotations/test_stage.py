@@ -9,9 +9,10 @@ from PIL import Image
 
 from hdgan.annotations import stage
 from hdgan.annotations.config import AnnotationsConfig
+from hdgan.annotations.export import export_geojson
 from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.annotations.stage import export_geojson, run_annotations
+from hdgan.annotations.stage import run_annotations
 from hdgan.errors import BadConfig, BadInput, BadMask, DamagedArtifact, StaleStage
 from hdgan.labels import KIDNEY
 from hdgan.progress import Silent

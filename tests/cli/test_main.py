@@ -35,7 +35,7 @@ FLAGS = {
     "segment": ["run", "--config", "-c", "--redo"],
     "export-generator": ["run", "file", "--blocks"],
     "import-weights": ["file", "out", "--mpp", "--generator-only", "--config", "-c"],
-    "export-masks": ["run", "folder"],
+    "export-masks": ["run", "folder", "--sheets"],
     "export-tiles": ["run", "--out", "-o", "--size", "--format", "--folds", "--labels", "--native"],
     "quality": ["run", "--num", "--psi", "--seed", "--encoder", "--encoder-input"],
     "ablate": ["run", "--what", "--repeats", "--members"],

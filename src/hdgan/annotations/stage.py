@@ -11,15 +11,14 @@ from pathlib import Path
 from hdgan.annotations.audit import Audit, presence
 from hdgan.annotations.blends import FOLDER as BLENDS
 from hdgan.annotations.config import AnnotationsConfig
-from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.intake import CheckedMask, Reading, check_all, collect
-from hdgan.annotations.reader import ANNOTATIONS, CLASSES, MASKS, SCHEMA, SPLIT, AnnotationRow, AnnotationSet
+from hdgan.annotations.reader import ANNOTATIONS, CLASSES, MASKS, SCHEMA, SPLIT, AnnotationRow
 from hdgan.annotations.regions import ClassNames, read_mapping
 from hdgan.annotations.split import split_names
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import IGNORE, KIDNEY, ClassMap, read_class_map
 from hdgan.progress import SILENT, Progress
-from hdgan.store.atomic import write_bytes, write_json, write_png, write_text
+from hdgan.store.atomic import write_bytes, write_json, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_array, hash_file, hash_json
 from hdgan.store.stage import KEEP, MANIFEST, Manifest, is_damaged, manifest_hash, open_stage, read_manifest, stage_changes
@@ -76,22 +75,6 @@ def run_annotations(
 def class_map_of(config: AnnotationsConfig) -> ClassMap:
     """The class map that `config` names, or the paper's."""
     return KIDNEY if config.class_map is None else read_class_map(config.class_map)
-
-
-def export_geojson(folder: Path, *, out: Path) -> list[Path]:
-    """Writes the masks in stage folder `folder` as one QuPath file each into `out`; the paths.
-
-    Raises:
-        BadInput: the stage has not been run.
-    """
-    annotations = AnnotationSet(folder)
-    written = []
-    for row in annotations.rows:
-        about = {"annotator": row.annotator, "image_hash": row.image_hash, "mask_hash": row.mask_hash}
-        data = mask_to_geojson(annotations.mask(row.name), annotations.classes, name=row.name, metadata=about)
-        written.append(out / f"{row.name}.geojson")
-        write_text(written[-1], geojson_text(data))
-    return written
 
 
 def _reading(config: AnnotationsConfig, classes: ClassMap) -> Reading:
