@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from hdgan.errors import BadInput, StaleStage
 from hdgan.generator.networks import Generator
@@ -20,7 +21,7 @@ from hdgan.generator.weights import FILE, load_generator, save_generator
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.draw import draw_one
 from hdgan.samples.recheck import recheck
-from hdgan.samples.stage import fill_bank, read_shortlist, run_samples
+from hdgan.samples.stage import fill_bank, read_random, read_shortlist, run_samples
 from hdgan.store.bank import SampleBank
 from hdgan.store.stage import open_stage, verify
 from tests.samples.fake import FakeGenerator
@@ -143,6 +144,29 @@ def test_an_image_that_vanished_before_the_end_is_drawn_again(tmp_path):
 def test_fewer_images_than_the_shortlist_asks_for_are_all_listed(tmp_path):
     fill_bank(FakeGenerator(), SamplesConfig(num=2, shortlist=36), out=tmp_path, seed=0)
     assert sorted(read_shortlist(tmp_path)) == ["000000", "000001"]
+
+
+def test_samples_drawn_at_random_are_none_of_the_shortlist_and_change_nothing_else(tmp_path):
+    config = SamplesConfig(num=9, shortlist=4, random=3)
+    fill_bank(FakeGenerator(), CONFIG, out=tmp_path / "without", seed=2)
+    fill_bank(FakeGenerator(), config, out=tmp_path / "with", seed=2)
+    drawn = read_random(tmp_path / "with")
+    assert len(set(drawn)) == 3
+    assert not set(drawn) & set(read_shortlist(tmp_path / "with"))
+    assert set(drawn) <= {row.name for row in SampleBank(tmp_path / "with").rows}
+    assert read_random(tmp_path / "without") == ()
+    differing = {name for name, data in tree(tmp_path / "with").items() if tree(tmp_path / "without")[name] != data}
+    assert differing == {"shortlist.json"}
+    assert read_shortlist(tmp_path / "with") == read_shortlist(tmp_path / "without")
+    with pytest.raises(BadInput, match="cannot be read as a shortlist"):
+        read_random(tmp_path / "nowhere")
+
+
+def test_settings_without_a_random_draw_are_recorded_as_before_it_existed():
+    assert SamplesConfig().recorded() == {"num": 500, "psi": 0.7, "shortlist": 36}
+    assert SamplesConfig(random=16).recorded() == {"num": 500, "psi": 0.7, "shortlist": 36, "random": 16}
+    with pytest.raises(ValidationError, match="6 images, and 5 of 9 are not on the shortlist"):
+        SamplesConfig(num=9, shortlist=4, random=6)
 
 
 SCRIPT = """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SamplesConfig(BaseModel):
@@ -24,6 +24,17 @@ class SamplesConfig(BaseModel):
     shortlist: int = Field(default=36, ge=1, le=10_000)
     """Images proposed for annotation, chosen for variety by the image alone (36 annotated in the paper); at most `num`."""
 
+    random: int = Field(default=0, ge=0, le=10_000)
+    """Images drawn at random from those that are not on the shortlist, as a second test set (`annotations.random_test`); 0: none."""
+
+    @model_validator(mode="after")
+    def _enough_are_left(self) -> Self:
+        left = max(self.num - self.shortlist, 0)
+        if self.random > left:
+            raise ValueError(f"random: {self.random} images, and {left} of {self.num} are not on the shortlist; draw more or ask for fewer")
+        return self
+
     def recorded(self) -> dict[str, Any]:
-        """What the manifest says of these settings; without a condition as earlier versions wrote it, so that their banks stay current."""
-        return self.model_dump(mode="json", exclude={"condition"} if self.condition is None else set())
+        """What the manifest says of these settings; without what they leave out as earlier versions wrote it, so that their banks stay current."""
+        left_out = ({"condition"} if self.condition is None else set()) | ({"random"} if self.random == 0 else set())
+        return self.model_dump(mode="json", exclude=left_out)

@@ -2,16 +2,20 @@
 
 Each image is described by its colours and its texture; k-medoids picks the images that stand for the groups (a farthest-point choice alone would pick
 the failures, which lie far from everything). No random draw is involved: equal images give an equal list.
+
+Scores on images that were chosen are not those of a random sample; for these, others are drawn at random beside the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from hdgan.randomness import stream
 
 DESCRIBED_PX = 256
 """Images are averaged down to at most this edge before they are described."""
@@ -49,6 +53,12 @@ def choose(descriptors: NDArray[np.float64], *, num: int) -> Shortlist:
     sizes = np.bincount(distances[:, medoids].argmin(axis=1), minlength=len(medoids))
     order = _farthest_first(distances[np.ix_(medoids, medoids)], start=int(sizes.argmax()), num=len(medoids))
     return Shortlist(tuple(medoids[order].tolist()), tuple(sizes[order].tolist()))
+
+
+def draw_random(num_images: int, *, beside: Collection[int], num: int, seed: int) -> tuple[int, ...]:
+    """`num` of the first `num_images` indices that are not in `beside`, drawn at random by `seed`; a smaller `num` gives the beginning of a larger one."""
+    left = [index for index in range(num_images) if index not in set(beside)]
+    return tuple(left[i] for i in stream(seed, "samples.random").permutation(len(left))[:num])
 
 
 def describe(image: NDArray[np.uint8]) -> NDArray[np.float64]:

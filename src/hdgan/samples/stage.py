@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from hdgan.plots.sheets import contact_sheet
 from hdgan.progress import SILENT, Progress
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.draw import Drawn, draw_one
-from hdgan.samples.shortlist import Shortlist, choose, describe, shrink
+from hdgan.samples.shortlist import Shortlist, choose, describe, draw_random, shrink
 from hdgan.store.atomic import read_image, write_json, write_png
 from hdgan.store.bank import IMAGES, INDEX, SampleBank, SampleRow, sample_name, write_index, write_latents
 from hdgan.store.hashing import hash_file
@@ -74,7 +75,7 @@ def fill_bank(generator: LatentGenerator, config: SamplesConfig, *, out: Path, s
     progress.finish()
     rows, z, w = zip(*_parts(out, config.num), strict=True)
     write_latents(out, z=np.stack(z), w=np.stack(w))
-    _show(out, config, progress)
+    _show(out, config, seed, progress)
     # The index comes last of all: where it stands, the bank is whole.
     write_index(out, rows, mpp=generator.mpp, resolution=generator.resolution)
     return SampleBank(out)
@@ -86,10 +87,16 @@ def read_shortlist(folder: Path) -> tuple[str, ...]:
     Raises:
         BadInput: the stage has not been run.
     """
-    try:
-        return tuple(row["name"] for row in json.loads((folder / SHORTLIST).read_text(encoding="utf-8"))["samples"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(folder / SHORTLIST, f"cannot be read as a shortlist ({error!r})", "draw the samples first") from error
+    return _listed(folder, lambda data: tuple(row["name"] for row in data["samples"]))
+
+
+def read_random(folder: Path) -> tuple[str, ...]:
+    """The names of the samples drawn at random from those that are not proposed, in the order of the draw; none where none were asked for.
+
+    Raises:
+        BadInput: the stage has not been run.
+    """
+    return _listed(folder, lambda data: tuple(str(name) for name in data.get("random", ())))
 
 
 def weights_of(generator: Path) -> tuple[Path, dict[str, str]]:
@@ -106,6 +113,13 @@ def weights_of(generator: Path) -> tuple[Path, dict[str, str]]:
     if not (generator / FILE).is_file():
         raise BadInput(generator / FILE, "the weights are missing", "train the generator again with --redo")
     return generator / FILE, {"generator": recorded}
+
+
+def _listed(folder: Path, names: Callable[[Any], tuple[str, ...]]) -> tuple[str, ...]:
+    try:
+        return names(json.loads((folder / SHORTLIST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(folder / SHORTLIST, f"cannot be read as a shortlist ({error!r})", "draw the samples first") from error
 
 
 def _image_path(out: Path, index: int) -> Path:
@@ -133,8 +147,8 @@ def _parts(out: Path, num: int) -> Iterator[tuple[SampleRow, np.ndarray, np.ndar
         yield SampleRow(**part["row"]), z, w
 
 
-def _show(out: Path, config: SamplesConfig, progress: Progress) -> None:
-    """Writes the contact sheet, the shortlist and its sheet."""
+def _show(out: Path, config: SamplesConfig, seed: int, progress: Progress) -> None:
+    """Writes the contact sheet, the shortlist and its sheet; with the shortlist what is drawn at random beside it."""
     descriptors = []
     progress.start("compare samples", total=config.num)
     for index in range(config.num):
@@ -142,12 +156,13 @@ def _show(out: Path, config: SamplesConfig, progress: Progress) -> None:
         progress.advance()
     progress.finish()
     listed = choose(np.stack(descriptors), num=config.shortlist)
-    write_json(out / SHORTLIST, _shortlist_json(listed))
+    write_json(out / SHORTLIST, _shortlist_json(listed, draw_random(config.num, beside=listed.chosen, num=config.random, seed=seed)))
     for name, indices in ((SHEET, tuple(range(min(config.num, _SHEET_IMAGES)))), (SHORTLIST_SHEET, listed.chosen[:_SHEET_IMAGES])):
         thumbnails = [shrink(read_image(_image_path(out, index)), edge_px=_THUMBNAIL_PX) for index in indices]
         write_png(out / name, contact_sheet(thumbnails))
 
 
-def _shortlist_json(listed: Shortlist) -> dict[str, object]:
+def _shortlist_json(listed: Shortlist, random: Sequence[int]) -> dict[str, object]:
     rows = [{"name": sample_name(i), "stands_for": size} for i, size in zip(listed.chosen, listed.group_sizes, strict=True)]
-    return {"schema": 1, "method": "k-medoids of colour and texture", "samples": rows}
+    drawn = {"random": [sample_name(i) for i in random]} if random else {}  # without any, the file is what it always was
+    return {"schema": 1, "method": "k-medoids of colour and texture", "samples": rows, **drawn}
