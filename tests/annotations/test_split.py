@@ -52,3 +52,29 @@ def test_one_training_image_is_the_one_with_the_rarest_class():
     split = split_names(presence_of(5, rare=((4,),)), sizes={"train": 1, "validate": 0, "test": 2}, seed=1)
     assert split["train"] == ("000004",)
     assert split["validate"] == ()
+
+
+@given(st.integers(0, 2**31), st.integers(1, 10))
+def test_images_drawn_at_random_are_a_part_of_their_own_and_change_none_of_the_others(seed, num):
+    present = presence_of(50)
+    drawn = tuple(f"{i:06d}" for i in (49, 3, 17, 40, 41, 42, 43, 44, 45, 46, 99))
+    split = split_names(present, sizes=SIZES, seed=seed, at_random=drawn, num_random=num)
+    assert split["random"] == tuple(sorted(drawn[:num]))
+    others = {name for part in PARTS for name in split[part]}
+    assert len(others) == 36
+    assert not others & set(drawn)
+    alone = split_names({name: present[name] for name in present if name not in drawn}, sizes=SIZES, seed=seed)
+    assert {part: split[part] for part in PARTS} == alone
+    assert missing_classes(present, split, num_classes=3)["random"] == (2,)
+
+
+def test_without_a_random_part_the_split_is_what_it_always_was():
+    drawn = ("000001", "000002")
+    assert split_names(presence_of(40), sizes=SIZES, seed=3, at_random=drawn) == split_names(presence_of(40), sizes=SIZES, seed=3)
+
+
+def test_too_few_annotated_images_of_those_drawn_at_random_are_refused():
+    with pytest.raises(BadInput, match=r"1 of the samples that were drawn at random are annotated, annotations\.random_test asks for 2"):
+        split_names(presence_of(40), sizes=SIZES, seed=0, at_random=("000001", "000077"), num_random=2)
+    with pytest.raises(BadInput, match=r"35 found beside those drawn at random, a split 16/4/16 needs 36"):
+        split_names(presence_of(37), sizes=SIZES, seed=0, at_random=("000001", "000002"), num_random=1)

@@ -19,7 +19,7 @@ from tests.slides.painting import paint, write_slide
 FLAGS = {
     "demo": ["--out", "-o"],
     "doctor": [],
-    "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--redo"],
+    "run": ["config", "--out", "-o", "--plan", "--first", "--until", "--corrections", "--redo"],
     "inspect": ["slides", "--mpp", "--slide-mpp", "--pictures", "--pseudonym-key"],
     "tile": [
         *("run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format", "--strict"),
@@ -27,7 +27,7 @@ FLAGS = {
     ],
     "train": ["run", "--config", "-c", "--plan", "--redo"],
     "sample": ["run", "--config", "-c", "--redo", "--interpolate", "--way"],
-    "import-masks": ["run", "masks", "--config", "-c", "--redo"],
+    "import-masks": ["run", "masks", "--config", "-c", "--corrections", "--redo"],
     "extract": ["run", "--config", "-c", "--redo", "--memory-budget", "--disk-budget"],
     "fit": ["run", "--config", "-c", "--plan", "--redo", "--memory-budget", "--disk-budget"],
     "evaluate": ["run", "--config", "-c", "--redo"],

@@ -6,6 +6,7 @@ import pytest
 
 from hdgan.cli import main as command
 from hdgan.store.archive import TileArchive
+from hdgan.store.atomic import write_json
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import open_stage, read_manifest
 
@@ -144,6 +145,53 @@ def test_masks_are_imported_from_a_folder_and_stay_imported(drawn, small_run, hd
     code, out, error = hdgan("run", settings, "--out", root, "--first", "annotations", "--until", "annotations")
     assert code == 0, error
     assert "current" in out
+
+
+@pytest.fixture
+def corrections(tmp_path):
+    """Two proposals that somebody looked at; one has a square of another class now."""
+    ring = [[0, 0], [8, 0], [8, 8], [0, 8], [0, 0]]
+    region = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"classification": "never seen"}}
+    for name, features in (("000001", [region]), ("000002", [])):
+        write_json(tmp_path / "corrections" / f"{name}.geojson", {"type": "FeatureCollection", "features": features})
+    return tmp_path / "corrections"
+
+
+def test_corrections_are_painted_over_masks_and_what_they_changed_is_printed(drawn, corrections, small_run, hdgan):
+    root, settings = drawn
+    code, out, error = hdgan("import-masks", root, small_run.masks, "--config", settings, "--corrections", corrections)
+    assert code == 0, error
+    assert "000001: 64 px changed (6.2 %) by unnamed: " in error
+    assert "000002: 0 px changed (0.0 %) by unnamed" in error
+    assert "corrections: 64 of 2,048 px changed (3.1 %), in 1 of 2 images that were looked at: " in error
+    assert "imported (changed_px 64, corrections 2, masks 16, test 6, train 8, validate 2)" in out
+    code, out, error = hdgan("import-masks", root, small_run.masks, "--corrections", corrections)
+    assert "current (changed_px 64" in out
+    assert "inputs.corrections" in hdgan("import-masks", root, small_run.masks)[2]
+
+
+def test_a_run_goes_on_with_imported_corrections_until_they_change(drawn, corrections, small_run, hdgan):
+    root, settings = drawn
+    settings.write_text(settings.read_text() + 'corrections = "corrections"\n')
+    code, _, error = hdgan("import-masks", root, small_run.masks, "--config", settings)
+    assert code == 0, error
+    again = ("run", settings, "--out", root, "--first", "annotations", "--until", "annotations")
+    assert "current" in hdgan(*again)[1]
+    write_json(corrections / "000003.geojson", {"type": "FeatureCollection", "features": []})
+    code, _, error = hdgan(*again)
+    assert code == 2
+    assert "imported for others (inputs.corrections); import the masks again" in error
+
+
+def test_a_run_paints_corrections_over_the_masks_that_its_settings_name(drawn, corrections, small_run, hdgan):
+    root, settings = drawn
+    settings.write_text(settings.read_text() + f'masks = "{small_run.masks}"\n')
+    code, out, error = hdgan(
+        "run", settings, "--out", root, "--first", "annotations", "--until", "annotations", "--corrections", corrections
+    )
+    assert code == 0, error
+    assert "000001: 64 px changed" in error
+    assert (root / "4-annotations" / "proposals" / "000001.png").exists()
 
 
 def test_imported_masks_outlive_a_change_of_their_samples(drawn, small_run, hdgan):

@@ -120,3 +120,17 @@ def test_what_a_stage_records_has_no_setting_that_changes_no_result_or_that_was_
 @pytest.mark.parametrize("generator", [{"flips": "x"}, {"is_quarter_turned": True}, {"freeze_d": 3}])
 def test_generator_settings_that_would_do_nothing_are_refused(generator):
     assert "need" in refused(generator=generator)
+
+
+def test_an_oracle_needs_as_many_samples_drawn_at_random_as_are_to_be_tested():
+    oracle = {"oracle": {}, "real": {"pairs": "pairs"}, "annotations": {"random_test": 16}}
+    assert "samples.random: 8 images are fewer than annotations.random_test, 16" in refused(**oracle, samples={"random": 8})
+    assert parsed(**oracle, samples={"random": 16}).annotations.num_images == 52
+
+
+def test_annotations_without_corrections_and_random_images_are_recorded_as_before_there_were_any():
+    left_out = {"masks", "class_map", "class_mapping", "corrections", "corrector", "random_test"}
+    fields = {field.alias or name for name, field in type(parsed().annotations).model_fields.items()}
+    assert parsed().recorded("annotations").keys() == fields - left_out
+    recorded = parsed(annotations={"corrections": "c", "corrector": "B. Eye", "random_test": 2}).recorded("annotations")
+    assert recorded.keys() == fields - left_out | {"corrector", "random_test"}

@@ -197,3 +197,16 @@ def test_weights_to_begin_with_are_looked_for_where_other_paths_of_the_settings_
     monkeypatch.setattr(stage, "run_generator", lambda config, **_: seen.append(config.init_from))
     next(step for step in steps.STEPS if step.stage == "generator").work(open_run(tmp_path / "run", config=path), False, SILENT)
     assert seen == [tmp_path.resolve() / "trained" / "generator.safetensors"]
+
+
+def test_corrections_of_an_oracles_masks_are_looked_for_where_the_settings_lie(tmp_path, monkeypatch):
+    text = SETTINGS.format(mpp=2.0, seed=1).replace('masks = "drawn"\n', 'corrections = "corrected"\ncorrector = "B. Eye"\n')
+    (tmp_path / "settings.toml").write_text(text + '[oracle]\n[real]\npairs = "pairs"\n')
+    run = open_run(tmp_path / "elsewhere" / "run", config=tmp_path / "settings.toml")
+    seen = []
+    monkeypatch.setattr("hdgan.pipeline.oracle.oracle_masks", lambda run, **_: run.beside("oracle-masks") / "masks")
+    monkeypatch.setattr("hdgan.annotations.stage.run_annotations", lambda config, **_: seen.append(config))
+    steps.STEPS[3].work(run, False, SILENT)
+    steps.STEPS[3].work(run.with_corrections(tmp_path / "others"), False, SILENT)
+    assert [config.corrections for config in seen] == [tmp_path.resolve() / "corrected", tmp_path / "others"]
+    assert [(config.annotator, config.corrector) for config in seen] == [("oracle", "B. Eye")] * 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdgan.annotations.split import PARTS, Part, Split, missing_classes
+from hdgan.annotations.split import Part, Split, missing_classes, parts_of
 from hdgan.labels import IGNORE, ClassMap
 
 
@@ -30,7 +30,7 @@ class Audit:
     def missing(self) -> dict[Part, tuple[str, ...]]:
         """For each part the names of the classes that it does not show."""
         rows = missing_classes(presence(self.pixels), self.split, num_classes=len(self.classes))
-        return {part: tuple(self.classes.names[value] for value in rows[part]) for part in PARTS}
+        return {part: tuple(self.classes.names[value] for value in rows[part]) for part in rows}
 
     def warnings(self) -> list[str]:
         """One line for each part that has images but lacks classes."""
@@ -50,7 +50,7 @@ class Audit:
                 "ignored": sum(self.ignored[name] for name in self.split[part]),
                 "missing": list(self.missing[part]),
             }
-            for part in PARTS
+            for part in parts_of(self.split)
         }
         return {"schema": 1, "parts": parts, "images": images}
 

@@ -12,6 +12,9 @@ from hdgan.annotations.split import Part
 DrawOrder = Literal["area", "file", "class"]
 """Which region is drawn first: the largest, the first in the file, or that of the first class in the class map."""
 
+_LATER = ("corrector", "random_test")
+"""Settings that earlier versions had not."""
+
 
 class AnnotationsConfig(BaseModel):
     """Where the masks are, who drew them, what their values mean, and how they are divided."""
@@ -36,6 +39,13 @@ class AnnotationsConfig(BaseModel):
     annotator: str = Field(default="unnamed", min_length=1, max_length=200)
     """Who drew the masks, as it stands in every report; a person or a named model. `masks.json` may name one for each mask."""
 
+    corrections: Path | None = None
+    """Folder with `<sample name>.geojson`: regions painted over the masks (of an oracle, mostly), where a person looked at them; a relative
+    path starts at the folder of the settings."""
+
+    corrector: str = Field(default="unnamed", min_length=1, max_length=200)
+    """Who corrected. `corrections.json` may name one for each mask."""
+
     train: int = Field(default=16, ge=1, le=100_000)
     """Images that train the pixel classifier (16 in the paper)."""
 
@@ -45,11 +55,22 @@ class AnnotationsConfig(BaseModel):
     test: int = Field(default=16, ge=0, le=100_000)
     """Images that are only measured (16 in the paper)."""
 
+    random_test: int = Field(default=0, ge=0, le=10_000)
+    """Images drawn at random (`samples.random`) that are measured apart from the others and never train; 0: none."""
+
     @property
     def sizes(self) -> dict[Part, int]:
-        """Images in each part of the split."""
+        """Images in each part of the split, but for those drawn at random."""
         return {"train": self.train, "validate": self.validate_, "test": self.test}
+
+    @property
+    def num_images(self) -> int:
+        """Images in all parts together."""
+        return sum(self.sizes.values()) + self.random_test
 
     def recorded(self) -> dict[str, Any]:
         """The settings as the manifest keeps them: files count by their content, which stands with the inputs, not by where they lie."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"masks", "class_map", "class_mapping"})
+        left_out = {"masks", "class_map", "class_mapping", "corrections"}
+        # As earlier versions wrote it, so that their annotations stay current.
+        left_out |= {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", by_alias=True, exclude=left_out)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hdgan.annotations.corrections import SIDECAR
 from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.plots.proposals import PER_PAGE, Proposal, proposal_pages
-from hdgan.store.atomic import write_png, write_text
+from hdgan.store.atomic import write_json, write_png, write_text
 from hdgan.store.bank import SampleBank
 
 
@@ -29,8 +30,9 @@ def export_geojson(folder: Path, *, out: Path) -> list[Path]:
 
 
 def export_sheets(folder: Path, *, samples: Path, out: Path, names: Sequence[str] | None = None, per_page: int = PER_PAGE) -> list[Path]:
-    """Writes pages of image, outlines and colours with coordinates of the samples called `names` (all annotated ones) into `out`; the paths.
+    """Writes pages of image, outlines and colours with coordinates of the samples called `names` (all annotated ones) into `out`; their paths.
 
+    Beside them goes `corrections.json`, which ties corrections to the images and proposals shown.
     `folder` is the stage folder of the annotations, `samples` the bank that they are of.
 
     Raises:
@@ -38,12 +40,14 @@ def export_sheets(folder: Path, *, samples: Path, out: Path, names: Sequence[str
         ValueError: `names` is empty.
     """
     annotations, bank = AnnotationSet(folder), SampleBank(samples)
-    shown = []
+    shown, notes = [], {}
     for name in annotations.names if names is None else names:
         row = annotations.row(name)
         shown.append(Proposal(name, bank.image(bank.by_name(name).index), annotations.mask(name), f"mask by {row.annotator}"))
+        notes[name] = {"image_hash": row.image_hash, "proposal_hash": row.proposal_hash or row.mask_hash}
     written = []
     for number, page in enumerate(proposal_pages(shown, annotations.classes, per_page=per_page), start=1):
         written.append(out / f"page-{number:02d}.png")
         write_png(written[-1], page)
+    write_json(out / SIDECAR, notes)
     return written

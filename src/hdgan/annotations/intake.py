@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hdgan.annotations.audit import count_pixels
 from hdgan.annotations.blends import collect_blends, drawn_blend, read_blend
 from hdgan.annotations.config import DrawOrder
+from hdgan.annotations.corrections import Correction, CorrectionSource, correct
 from hdgan.annotations.geojson import SUFFIXES, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
 from hdgan.annotations.regions import ClassNames, paint
@@ -60,6 +61,8 @@ class CheckedMask:
     ignored: int
     blend: NDArray[np.uint8] | None = None
     """Marks of blends as they are stored, `[H, W]`, where there are any."""
+    correction: Correction | None = None
+    """Where somebody looked at the mask that was proposed."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,22 @@ def collect(folder: Path, *, known: tuple[str, ...], classes: ClassMap) -> Sourc
     return Source(folder, drawings, image_hashes, annotators, blends, hash_json(read))
 
 
-def check_all(source: Source, bank: SampleBank, *, reading: Reading, annotator: str, progress: Progress = SILENT) -> Iterator[CheckedMask]:
-    """Every drawing of `source` as a mask that fits its sample, by name; `annotator` drew those of which the sidecar names nobody.
+def check_all(
+    source: Source,
+    bank: SampleBank,
+    *,
+    reading: Reading,
+    annotator: str,
+    corrections: CorrectionSource | None = None,
+    corrector: str = "unnamed",
+    progress: Progress = SILENT,
+) -> Iterator[CheckedMask]:
+    """Every drawing of `source` as a mask that fits its sample, by name, with what `corrections` paint over it.
+
+    `annotator` drew and `corrector` corrected those of which the sidecars name nobody.
 
     Raises:
-        BadMask: the first drawing that does not fit.
+        BadMask: the first drawing or correction that does not fit.
         DamagedArtifact: a sample's image no longer has the pixels that were drawn.
     """
     rows = {name: bank.by_name(name) for name in source.drawings}
@@ -118,14 +132,19 @@ def check_all(source: Source, bank: SampleBank, *, reading: Reading, annotator: 
         image = bank.image(row.index)
         if hash_array(image) != row.image_hash:
             raise DamagedArtifact(bank.folder, f"image {name} has changed since it was drawn", "draw the samples again, or restore it")
-        mask = read_drawing(path, reading=reading, shape=image.shape[:2])
-        pixels, ignored = count_pixels(mask, reading.names.classes)
-        if ignored == mask.size:
+        mask, drawn_by = read_drawing(path, reading=reading, shape=image.shape[:2]), source.annotators.get(name, annotator)
+        if np.all(mask == IGNORE):
             raise BadMask(path, "has no labelled pixel", "annotate it or take it out of the folder")
-        drawn_by = source.annotators.get(name, annotator)
+        correction = None
+        if corrections is not None:
+            who = {"proposer": drawn_by, "corrector": corrector}
+            correction = correct(corrections, name, mask, names=reading.names, image_hash=row.image_hash, **who)
+        if correction is not None:
+            mask, drawn_by = correction.mask, correction.annotator
+        pixels, ignored = count_pixels(mask, reading.names.classes)
         marked = source.blends.get(name)
         blend = None if marked is None else drawn_blend(read_blend(marked, shape=mask.shape))
-        yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend)
+        yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend, correction)
 
 
 def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hdgan.annotations.blends import FOLDER as BLENDS
 from hdgan.annotations.blends import drawn_blend, read_blend
 from hdgan.annotations.masks import read_index_mask
-from hdgan.annotations.split import PARTS, Split
+from hdgan.annotations.split import Split, parts_of
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.labels import read_class_map
 from hdgan.store.atomic import read_json
@@ -22,6 +22,9 @@ ANNOTATIONS = "annotations.json"
 SPLIT = "split.json"
 CLASSES = "classes.json"
 MASKS = "masks"
+PROPOSALS = "proposals"
+CORRECTIONS = "corrections"
+CHANGES = "corrections.json"
 SCHEMA = 1
 
 
@@ -35,10 +38,14 @@ class AnnotationRow:
     annotator: str
     blend_hash: str | None = None
     """Of the marks of blends, where there are any."""
+    proposer: str | None = None
+    """Who proposed the mask, where somebody else looked at it."""
+    proposal_hash: str | None = None
+    """Of the mask that was proposed, where somebody else looked at it."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; without `blend_hash` where there is none."""
-        return {name: value for name, value in asdict(self).items() if name != "blend_hash" or value is not None}
+        """Plain data, without what there is not."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class AnnotationSet:
@@ -60,7 +67,7 @@ class AnnotationSet:
             self.rows = tuple(AnnotationRow(**row) for row in data["annotations"])
             self.resolution = int(data["resolution"])
             self.mpp: float | None = data["mpp"]
-            self.split: Split = {part: tuple(split[part]) for part in PARTS}
+            self.split: Split = {part: tuple(split[part]) for part in parts_of(split)}
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedArtifact(
                 folder / ANNOTATIONS, f"not a table of annotations ({error!r})", "import the masks again with --redo"
@@ -73,13 +80,17 @@ class AnnotationSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The annotated samples, sorted; those of the three parts and any beyond them."""
+        """The annotated samples, sorted; those of all parts and any beyond them."""
         return tuple(row.name for row in self.rows)
 
     @property
     def annotator(self) -> str:
-        """Who drew the masks; several names are joined by " + "."""
-        return " + ".join(sorted({row.annotator for row in self.rows}))
+        """Who drew the masks; several names are joined by " + ". A proposer is named once, with what became of the proposals behind."""
+        found: dict[str, set[str]] = {}
+        for row in self.rows:
+            by = row.proposer or row.annotator
+            found.setdefault(by, set()).add(row.annotator[len(by) :])
+        return " + ".join(by + "".join(sorted(found[by])) for by in sorted(found))
 
     def row(self, name: str) -> AnnotationRow:
         """The table's row of the sample called `name`.
@@ -98,12 +109,17 @@ class AnnotationSet:
             BadInput: it is not annotated.
             DamagedArtifact: the file no longer has the pixels that were imported.
         """
+        return self._stored(self.folder / MASKS / f"{name}.png", self.row(name).mask_hash)
+
+    def proposal(self, name: str) -> NDArray[np.uint8]:
+        """The mask uint8 `[H, W]` as it was proposed for the sample called `name`: that of the sample itself where nobody looked at it.
+
+        Raises:
+            BadInput: it is not annotated.
+            DamagedArtifact: the file no longer has the pixels that were imported.
+        """
         row = self.row(name)
-        path = self.folder / MASKS / f"{name}.png"
-        mask = read_index_mask(path, classes=self.classes, shape=(self.resolution, self.resolution))
-        if hash_array(mask) != row.mask_hash:
-            raise DamagedArtifact(path, "has changed since it was imported", "import the masks again with --redo")
-        return mask
+        return self.mask(name) if row.proposal_hash is None else self._stored(self.folder / PROPOSALS / f"{name}.png", row.proposal_hash)
 
     def blend(self, name: str) -> NDArray[np.bool_]:
         """`[H, W]`, true where the annotator of the sample called `name` marked a blend; nowhere, where nothing was marked.
@@ -121,3 +137,9 @@ class AnnotationSet:
         if hash_array(drawn_blend(marked)) != row.blend_hash:
             raise DamagedArtifact(path, "has changed since it was imported", "import the masks again with --redo")
         return marked
+
+    def _stored(self, path: Path, mask_hash: str) -> NDArray[np.uint8]:
+        mask = read_index_mask(path, classes=self.classes, shape=(self.resolution, self.resolution))
+        if hash_array(mask) != mask_hash:
+            raise DamagedArtifact(path, "has changed since it was imported", "import the masks again with --redo")
+        return mask

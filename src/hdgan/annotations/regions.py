@@ -106,6 +106,17 @@ def paint(
     Raises:
         BadMask: a class is unknown, or a region lies wholly outside of the image (its coordinates are of another image or scale).
     """
+    return paint_over(np.full(shape, background, dtype=np.uint8), regions, names, order=order, where=where)
+
+
+def paint_over(
+    below: NDArray[np.uint8], regions: Sequence[Region], names: ClassNames, *, order: DrawOrder, where: str | Path = "regions"
+) -> NDArray[np.uint8]:
+    """The mask `below` `[H, W]` with `regions` drawn over it, a new array; as `paint`.
+
+    Raises:
+        BadMask: a class is unknown, or a region lies wholly outside of the image.
+    """
     drawn = [
         (region, value) for region in regions if (value := names.value(region.class_name, where=where, number=region.number)) is not None
     ]
@@ -113,18 +124,17 @@ def paint(
         drawn.sort(key=lambda pair: -region_area(pair[0]))
     elif order == "class":
         drawn.sort(key=lambda pair: pair[1])
-    mask = np.full(shape, background, dtype=np.uint8)
+    mask = below.copy()
+    height, width = mask.shape
     for region, value in drawn:
         touched = 0
         for polygon in region.polygons:
-            window, inside = polygon_pixels(polygon, shape=shape)
+            window, inside = polygon_pixels(polygon, shape=(height, width))
             touched += inside.size
             mask[window][inside] = value
         if not touched:
-            size = f"{shape[1]} x {shape[0]} px"
-            raise BadMask(
-                where, f"feature {region.number} lies outside of the image of {size}", "draw on the sample itself, at its full size"
-            )
+            what = f"feature {region.number} lies outside of the image of {width} x {height} px"
+            raise BadMask(where, what, "draw on the sample itself, at its full size")
     return mask
 
 

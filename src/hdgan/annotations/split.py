@@ -3,37 +3,54 @@
 The split is a function of the names, the masks' classes, the sizes and the seed. A rare class is laid first into the training part, then
 into the test part, then into the validation part, as far as there are images of it; all else is a seeded shuffle. (Sixteen images out of
 thirty-six, drawn blindly, miss a class that three of them show in one draw of six.)
+
+Images that were drawn at random are no matter of this choice: they are a fourth part and in none of the others.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from hdgan.errors import BadInput
 from hdgan.randomness import stream
 
-Part: TypeAlias = Literal["train", "validate", "test"]
+Part: TypeAlias = Literal["train", "validate", "test", "random"]
 PARTS: tuple[Part, ...] = ("train", "validate", "test")
+"""Of the samples that were chosen for variety."""
+RANDOM: Part = "random"
+"""Samples drawn at random, measured apart; a split has this part only where it was asked for."""
 Split: TypeAlias = dict[Part, tuple[str, ...]]
 
 _FIRST_SERVED: tuple[Part, ...] = ("train", "test", "validate")
 
 
-def split_names(present: Mapping[str, frozenset[int]], *, sizes: Mapping[Part, int], seed: int) -> Split:
+def split_names(
+    present: Mapping[str, frozenset[int]],
+    *,
+    sizes: Mapping[Part, int],
+    seed: int,
+    at_random: Sequence[str] = (),
+    num_random: int = 0,
+) -> Split:
     """The names of `present` in three parts of `sizes`, each part sorted; names beyond the sum of the sizes are in none.
 
-    `present` gives the classes that occur in each name's mask. The order of its names does not matter.
+    `present` gives the classes that occur in each name's mask. The order of its names does not matter. With `num_random` the first that many of
+    `at_random` that are in `present` are a fourth part, and none of `at_random` is in the three.
 
     Raises:
         BadInput: there are fewer names than the sizes ask for.
     """
+    drawn = [name for name in at_random if name in present] if num_random else []
+    if len(drawn) < num_random:
+        what = f"{len(drawn)} of the samples that were drawn at random are annotated, annotations.random_test asks for {num_random}"
+        raise BadInput("masks", what, "annotate those that shortlist.json names (samples.random draws them), or set it smaller")
+    names = sorted(present.keys() - set(drawn))
     wanted = sum(sizes[part] for part in PARTS)
-    if len(present) < wanted:
-        asked = "/".join(str(sizes[part]) for part in PARTS)
-        raise BadInput("masks", f"{len(present)} found, a split {asked} needs {wanted}", "draw more, or set smaller sizes")
-    names = sorted(present)
+    if len(names) < wanted:
+        asked, beside = "/".join(str(sizes[part]) for part in PARTS), " beside those drawn at random" if drawn else ""
+        raise BadInput("masks", f"{len(names)} found{beside}, a split {asked} needs {wanted}", "draw more, or set smaller sizes")
     queue = [names[i] for i in stream(seed, "annotations.split").permutation(len(names))]
     chosen: dict[Part, list[str]] = {part: [] for part in PARTS}
     for part in _FIRST_SERVED:
@@ -44,13 +61,19 @@ def split_names(present: Mapping[str, frozenset[int]], *, sizes: Mapping[Part, i
         missing = sizes[part] - len(chosen[part])
         chosen[part] += queue[:missing]
         del queue[:missing]
-    return {part: tuple(sorted(chosen[part])) for part in PARTS}
+    split: Split = {part: tuple(sorted(chosen[part])) for part in PARTS}
+    return split | {RANDOM: tuple(sorted(drawn[:num_random]))} if num_random else split
 
 
 def missing_classes(present: Mapping[str, frozenset[int]], split: Split, *, num_classes: int) -> dict[Part, tuple[int, ...]]:
     """For each part the classes that no mask in it shows."""
-    found = {part: frozenset[int]().union(*(present[name] for name in split[part])) for part in PARTS}
-    return {part: tuple(value for value in range(num_classes) if value not in found[part]) for part in PARTS}
+    found = {part: frozenset[int]().union(*(present[name] for name in split[part])) for part in parts_of(split)}
+    return {part: tuple(value for value in range(num_classes) if value not in found[part]) for part in found}
+
+
+def parts_of(split: Container[object]) -> tuple[Part, ...]:
+    """The parts of a split in their order: three, and the random one where there is one."""
+    return (*PARTS, RANDOM) if RANDOM in split else PARTS
 
 
 def _covering(queue: Sequence[str], present: Mapping[str, frozenset[int]], *, most: int) -> list[str]:

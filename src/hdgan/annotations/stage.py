@@ -6,13 +6,27 @@ Everything is checked before anything is written. What a person drew is also kep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hdgan.annotations.audit import Audit, presence
 from hdgan.annotations.blends import FOLDER as BLENDS
 from hdgan.annotations.config import AnnotationsConfig
+from hdgan.annotations.corrections import SIDECAR as CORRECTIONS_SIDECAR
+from hdgan.annotations.corrections import CorrectionSource, collect_corrections, table, told
 from hdgan.annotations.intake import CheckedMask, Reading, check_all, collect
-from hdgan.annotations.reader import ANNOTATIONS, CLASSES, MASKS, SCHEMA, SPLIT, AnnotationRow
+from hdgan.annotations.reader import (
+    ANNOTATIONS,
+    CHANGES,
+    CLASSES,
+    CORRECTIONS,
+    MASKS,
+    PROPOSALS,
+    SCHEMA,
+    SPLIT,
+    AnnotationRow,
+    AnnotationSet,
+)
 from hdgan.annotations.regions import ClassNames, read_mapping
 from hdgan.annotations.split import split_names
 from hdgan.errors import BadConfig, BadInput
@@ -36,18 +50,22 @@ def run_annotations(
     out: Path,
     seed: int,
     masks: Path | None = None,
+    at_random: Sequence[str] = (),
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
     """The manifest of the annotations in `out`, imported for the bank in `samples` from `masks` (or the folder that `config` names).
 
+    `at_random` are the samples of the bank that were drawn at random, of which the split's part "random" is made.
+
     Raises:
         BadConfig: no folder is given, or the background is no class.
-        BadMask: a drawing does not fit; nothing was written.
+        BadMask: a drawing or a correction does not fit; nothing was written.
         StaleStage: `out` holds an import of other drawings or settings, and `redo` is not set.
     """
-    classes = class_map_of(config)
-    source = collect(_masks_folder(config, masks, out), known=_sample_names(samples), classes=classes)
+    classes, known = class_map_of(config), _sample_names(samples)
+    source = collect(_masks_folder(config, masks, out), known=known, classes=classes)
+    corrections = _corrections(config, out, proposed=tuple(source.drawings), known=known)
     reading = _reading(config, classes)
     inputs = {
         "samples": manifest_hash(samples),
@@ -55,21 +73,38 @@ def run_annotations(
         "class_map": hash_json(classes.to_json()),
         "class_mapping": hash_json(reading.names.mapping),
     }
+    if corrections is not None:  # without any, an import is known by what it always was
+        inputs["corrections"] = corrections.content_hash
     recorded = config.recorded()
     is_to_mend = redo and is_damaged(out)
     if not is_to_mend and stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
         return read_manifest(out)
     bank = SampleBank(samples)
-    checked = list(check_all(source, bank, reading=reading, annotator=config.annotator, progress=progress))
+    by = {"annotator": config.annotator, "corrector": config.corrector}
+    checked = list(check_all(source, bank, reading=reading, corrections=corrections, progress=progress, **by))
     pixels = {mask.name: mask.pixels for mask in checked}
-    split = split_names(presence(pixels), sizes=config.sizes, seed=seed)
+    split = split_names(presence(pixels), sizes=config.sizes, seed=seed, at_random=at_random, num_random=config.random_test)
     audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo) as folder:
         _write(folder.path, checked, audit, bank)
         _say(audit, progress)
         counts: dict[str, int] = {"masks": len(checked)}
         counts.update((part, len(names)) for part, names in split.items())
+        if corrections is not None:
+            counts.update(_write_corrections(folder.path, checked, classes, progress))
         return folder.seal(counts=counts, keep_out=(KEEP,))
+
+
+def has_other_corrections(config: AnnotationsConfig, *, samples: Path, out: Path) -> bool:
+    """Whether `config` names corrections that are not those with which the annotations in `out` were imported.
+
+    Raises:
+        BadInput: the corrections cannot be found or are of no mask in `out`.
+    """
+    if config.corrections is None:
+        return False
+    found = _corrections(config, out, proposed=AnnotationSet(out).names, known=_sample_names(samples))
+    return read_manifest(out).inputs.get("corrections") != (None if found is None else found.content_hash)
 
 
 def class_map_of(config: AnnotationsConfig) -> ClassMap:
@@ -90,6 +125,21 @@ def _masks_folder(config: AnnotationsConfig, masks: Path | None, out: Path) -> P
     folder = masks or config.masks
     if folder is None:
         raise BadConfig("annotations.masks", "no folder of masks is given", "set it in the config, or import masks by the command")
+    return _outside(folder, out)
+
+
+def _corrections(config: AnnotationsConfig, out: Path, *, proposed: tuple[str, ...], known: tuple[str, ...]) -> CorrectionSource | None:
+    if config.corrections is None:
+        return None
+    return collect_corrections(_outside(config.corrections, out), proposed=proposed, known=known)
+
+
+def _outside(folder: Path, out: Path) -> Path:
+    """The folder, unless a redo of the stage in `out` would clear it.
+
+    Raises:
+        BadInput: it would.
+    """
     inside = folder.resolve().is_relative_to(out.resolve()) and not folder.resolve().is_relative_to((out / KEEP).resolve())
     if inside:
         raise BadInput(folder, "lies inside of the stage's own folder, which a redo clears", f"move it outside, or into {out / KEEP}")
@@ -103,10 +153,7 @@ def _sample_names(samples: Path) -> tuple[str, ...]:
 
 def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank) -> None:
     for mask in checked:
-        suffix = mask.source.name[len(mask.name) :]
-        kept = out / KEEP / HISTORY / f"{mask.name}-{hash_file(mask.source)[:16]}{suffix}"
-        if not kept.exists():
-            write_bytes(kept, mask.source.read_bytes())
+        _keep(out, mask.name, mask.source)
         write_bytes(out / MASKS / f"{mask.name}.png", mask.png)
         if mask.blend is not None:
             write_png(out / BLENDS / f"{mask.name}.png", mask.blend)
@@ -117,9 +164,38 @@ def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank
     write_json(out / AUDIT, audit.to_json())
 
 
+def _write_corrections(out: Path, checked: list[CheckedMask], classes: ClassMap, progress: Progress) -> dict[str, int]:
+    """Writes proposals, corrections and what they changed, says it, and gives the counts for the manifest."""
+    found = {mask.name: mask.correction for mask in checked if mask.correction is not None}
+    notes = {}
+    for mask in checked:
+        if mask.correction is None:
+            continue
+        drawing, proposal = mask.correction.source, mask.correction.proposal
+        _keep(out, mask.name, drawing)
+        write_bytes(out / CORRECTIONS / drawing.name, drawing.read_bytes())
+        write_png(out / PROPOSALS / f"{mask.name}.png", proposal)
+        notes[mask.name] = {"image_hash": mask.image_hash, "annotator": mask.correction.corrector, "proposal_hash": hash_array(proposal)}
+    write_json(out / CORRECTIONS / CORRECTIONS_SIDECAR, notes)
+    changed = table(found, classes, not_looked_at={mask.name for mask in checked} - found.keys())
+    write_json(out / CHANGES, changed)
+    for line in told(changed):
+        progress.say(line)
+    return {"corrections": len(found), "changed_px": changed["totals"]["changed"]}
+
+
+def _keep(out: Path, name: str, drawing: Path) -> None:
+    """Keeps the bytes of what a person (or an oracle) drew of the sample called `name` where no redo clears them."""
+    kept = out / KEEP / HISTORY / f"{name}-{hash_file(drawing)[:16]}{drawing.name[len(name) :]}"
+    if not kept.exists():
+        write_bytes(kept, drawing.read_bytes())
+
+
 def _row(mask: CheckedMask) -> AnnotationRow:
     blend_hash = None if mask.blend is None else hash_array(mask.blend)
-    return AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash)
+    found = mask.correction
+    before = {} if found is None else {"proposer": found.proposer, "proposal_hash": hash_array(found.proposal)}
+    return AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash, **before)
 
 
 def _say(audit: Audit, progress: Progress) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hdgan.cli.options import Config, Redo, Run
+from hdgan.cli.options import Config, Corrections, Redo, Run
 
 Masks = Annotated[
     Path | None,
@@ -17,7 +17,7 @@ Masks = Annotated[
 ]
 
 
-def import_masks(run: Run, masks: Masks = None, config: Config = None, redo: Redo = False) -> None:
+def import_masks(run: Run, masks: Masks = None, config: Config = None, corrections: Corrections = None, redo: Redo = False) -> None:
     """Check drawn masks against their samples, keep them, and split them."""
     from hdgan.cli.progress import showing
     from hdgan.pipeline.run import open_run, run_one
@@ -25,6 +25,8 @@ def import_masks(run: Run, masks: Masks = None, config: Config = None, redo: Red
     opened = open_run(run, config=config)
     if masks is not None:
         opened = opened.with_masks(masks)
+    if corrections is not None:
+        opened = opened.with_corrections(corrections)
     with showing() as progress:
         outcome = run_one(opened, "annotations", redo=redo, progress=progress)
     counts = ", ".join(f"{key} {value}" for key, value in sorted(outcome.manifest.counts.items()))

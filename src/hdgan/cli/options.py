@@ -15,6 +15,14 @@ Config = Annotated[
     ),
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Make it again where settings or inputs changed. What a person drew is kept.")]
+Corrections = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        help="Folder of corrections (GeoJSON) to paint over the masks; stands for annotations.corrections.",
+        show_default=False,
+    ),
+]
 MemoryBudget = Annotated[
     float | None,
     typer.Option(

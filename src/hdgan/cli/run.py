@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hdgan.cli.options import Redo
+from hdgan.cli.options import Corrections, Redo
 
 Settings = Annotated[Path, typer.Argument(help="Settings (TOML), such as recipes/kidney_pas.toml.", show_default=False)]
 Out = Annotated[
@@ -18,7 +18,15 @@ First = Annotated[str | None, typer.Option("--first", help="First stage to run."
 Until = Annotated[str | None, typer.Option("--until", help="Last stage to run.", show_default=False)]
 
 
-def run(config: Settings, out: Out = None, plan: PlanOnly = False, first: First = None, until: Until = None, redo: Redo = False) -> None:
+def run(
+    config: Settings,
+    out: Out = None,
+    plan: PlanOnly = False,
+    first: First = None,
+    until: Until = None,
+    corrections: Corrections = None,
+    redo: Redo = False,
+) -> None:
     """Run every stage in order; skip what is current, resume what was interrupted."""
     if plan:
         _print_plan(config, out)
@@ -32,6 +40,8 @@ def run(config: Settings, out: Out = None, plan: PlanOnly = False, first: First 
     refuse_company("run")
     root = out or run_root(read_settings(config, RunConfig))
     opened = open_run(root, config=config)
+    if corrections is not None:
+        opened = opened.with_corrections(corrections)
     with showing() as progress:
         outcomes = run_all(opened, redo=redo, first=first, until=until, progress=progress)
     for outcome in outcomes:

@@ -113,6 +113,10 @@ class RunConfig(BaseModel):
         wanted = sum(self.annotations.sizes.values())
         if self.oracle is not None and self.samples.shortlist < wanted:
             raise ValueError(f"samples.shortlist: {self.samples.shortlist} images are fewer than the split needs, {wanted}")
+        if self.oracle is not None and self.samples.random < self.annotations.random_test:
+            raise ValueError(
+                f"samples.random: {self.samples.random} images are fewer than annotations.random_test, {self.annotations.random_test}"
+            )
         return self
 
     def _real_fits(self) -> None:

@@ -95,7 +95,7 @@ def _num_annotated(config: RunConfig, folder: RunFolder) -> int:
     from hdgan.annotations.reader import ANNOTATIONS, AnnotationSet
 
     annotations = folder.folder("annotations")
-    return len(AnnotationSet(annotations)) if (annotations / ANNOTATIONS).exists() else sum(config.annotations.sizes.values())
+    return len(AnnotationSet(annotations)) if (annotations / ANNOTATIONS).exists() else config.annotations.num_images
 
 
 def _extracted(folder: RunFolder) -> str | None:

@@ -20,7 +20,7 @@ from hdgan.downstream.sets import PairSets, run_real
 from hdgan.errors import BadConfig
 from hdgan.pipeline.steps import CONTROL, ORACLE, ORACLE_MASKS, REAL, Run
 from hdgan.progress import Progress
-from hdgan.samples.stage import read_shortlist
+from hdgan.samples.stage import read_random, read_shortlist
 from hdgan.store.atomic import read_json, write_json
 from hdgan.store.bank import SampleBank
 from hdgan.store.stage import manifest_hash, open_stage
@@ -56,19 +56,25 @@ def real_pairs(run: Run, *, redo: bool, progress: Progress) -> Path:
 
 
 def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
-    """A folder with the oracle's mask of each shortlisted sample, as `import-masks` reads it; the oracle is trained first."""
+    """A folder with the oracle's mask of each shortlisted sample, and of those drawn at random that are to be measured.
+
+    It is one that `import-masks` reads; the oracle is trained first.
+    """
     assert run.config.oracle is not None, "asked for without a section [oracle]"
     pairs = real_pairs(run, redo=redo, progress=progress)
     run_oracle(run.config.oracle, pairs=pairs, out=run.beside(ORACLE), seed=run.config.run.seed, redo=redo, progress=progress)
-    names = read_shortlist(run.stage("samples"))[: sum(run.config.annotations.sizes.values())]
-    source = {"oracle": manifest_hash(run.beside(ORACLE)), "samples": manifest_hash(run.stage("samples")), "names": list(names)}
+    settings, samples = run.config.annotations, run.stage("samples")
+    names = read_shortlist(samples)[: sum(settings.sizes.values())]
+    if settings.random_test:
+        names += read_random(samples)[: settings.random_test]
+    source = {"oracle": manifest_hash(run.beside(ORACLE)), "samples": manifest_hash(samples), "names": list(names)}
     out = run.beside(ORACLE_MASKS)
     if (out / _NOTE).exists() and read_json(out / _NOTE) == source:
         return out / "masks"
     (out / _NOTE).unlink(missing_ok=True)
     for old in (out / "masks").glob("*.png"):
         old.unlink()
-    run_masks(oracle=run.beside(ORACLE), samples=run.stage("samples"), names=names, out=out / "masks", progress=progress)
+    run_masks(oracle=run.beside(ORACLE), samples=samples, names=names, out=out / "masks", progress=progress)
     write_json(out / _NOTE, source)
     return out / "masks"
 

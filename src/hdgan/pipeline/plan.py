@@ -156,8 +156,9 @@ def _samples(config: RunConfig, _slides: _Known) -> Found:
 
 
 def _annotations(config: RunConfig, _slides: _Known) -> Found:
-    num, size = sum(config.annotations.sizes.values()), config.generator.resolution
+    num, size, at_random = config.annotations.num_images, config.generator.resolution, config.annotations.random_test
     writes = f"{num} masks of {size} px, split {'/'.join(str(n) for n in config.annotations.sizes.values())}"
+    writes += f", {at_random} drawn at random" if at_random else ""
     disk = num * size**2 * estimates.MASK_BYTES_PER_PX
     if config.oracle is None:
         return Need(4.0 * size**2, disk, num * _SECONDS_PER_ANNOTATED_IMAGE), writes, ("a person draws the masks first",)
@@ -166,7 +167,7 @@ def _annotations(config: RunConfig, _slides: _Known) -> Found:
 
 
 def _features(config: RunConfig, known: _Known) -> Found:
-    spec, num = config.generator.network_spec(), sum(config.annotations.sizes.values())
+    spec, num = config.generator.network_spec(), config.annotations.num_images
     planned = plan_features(config, root=known.root)
     work, need = planned.work, planned.choice.need
     flops = 2 * estimates.drawing_flops(spec) * num

@@ -52,7 +52,9 @@ class Run:
     def annotations(self) -> AnnotationsConfig:
         """`[annotations]` with its paths resolved and the oracle's name where it draws."""
         settings = self.config.drawn_annotations
-        found = {name: self.path(path) for name in ("class_map", "class_mapping") if (path := getattr(settings, name)) is not None}
+        found = {
+            name: self.path(path) for name in ("class_map", "class_mapping", "corrections") if (path := getattr(settings, name)) is not None
+        }
         return settings.model_copy(update=found)
 
     def changed(self, section: str, **settings: object) -> Run:
@@ -66,6 +68,10 @@ class Run:
         """The same run, with masks from a folder instead of an oracle."""
         annotations = self.config.annotations.model_copy(update={"masks": masks.absolute()})
         return replace(self, config=self.config.model_copy(update={"annotations": annotations, "oracle": None}))
+
+    def with_corrections(self, corrections: Path) -> Run:
+        """The same run, with corrections of the masks from a folder."""
+        return self.changed("annotations", corrections=corrections.absolute())
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ def _samples(run: Run, redo: bool, progress: Progress) -> Manifest:
 def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.annotations.stage import run_annotations
     from hdgan.pipeline.oracle import oracle_masks
+    from hdgan.samples.stage import read_random
 
     given = run.config.annotations.masks
     if run.config.oracle is None and given is None:
@@ -134,6 +141,7 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
         run.annotations(),
         samples=run.stage("samples"),
         masks=masks,
+        at_random=read_random(run.stage("samples")) if run.config.annotations.random_test else (),
         out=run.stage("annotations"),
         seed=run.config.run.seed,
         redo=redo,
@@ -146,8 +154,10 @@ def _imported(run: Run) -> Manifest:
 
     Raises:
         BadInput: nobody has annotated yet.
-        StaleStage: they were drawn on other samples, or the settings changed; a redo cannot draw them again.
+        StaleStage: they were drawn on other samples, or the settings or the corrections that these name changed; a redo cannot draw them again.
     """
+    from hdgan.annotations.stage import has_other_corrections
+
     out, samples = run.stage("annotations"), run.stage("samples")
     command = f"hdgan import-masks {run.folder.root} FOLDER"
     if not (out / MANIFEST).exists():
@@ -155,8 +165,9 @@ def _imported(run: Run) -> Manifest:
         raise BadInput(run.folder.root, "nobody has annotated the samples yet", remedy)
     wanted = {"annotations": run.config.recorded("annotations")}
     (found,) = standings(run.folder, configs=wanted, seed=run.config.run.seed)
-    if found.state == "stale":
-        raise StaleStage(f"{out}: imported for others ({', '.join(found.fields)}); import the masks again: {command} --redo")
+    fields = [*found.fields, *(["inputs.corrections"] if has_other_corrections(run.annotations(), samples=samples, out=out) else [])]
+    if fields:
+        raise StaleStage(f"{out}: imported for others ({', '.join(fields)}); import the masks again: {command} --redo")
     return read_manifest(out)
 
 

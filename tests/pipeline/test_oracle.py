@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hdgan.pipeline import oracle
+from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.oracle import oracle_masks
+from hdgan.pipeline.settings_file import parse_settings
+from hdgan.pipeline.steps import Run
+from hdgan.progress import SILENT
+from hdgan.store.atomic import write_json
+from hdgan.store.layout import RunFolder
+from hdgan.store.stage import open_stage
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The names that an oracle, which needs no training here, is asked to draw."""
+    names = []
+    monkeypatch.setattr(oracle, "real_pairs", lambda run, **_: run.folder.root)
+    monkeypatch.setattr(oracle, "run_oracle", lambda *_, **__: None)
+    monkeypatch.setattr(oracle, "run_masks", lambda **asked: names.append(asked["names"]))
+    return names
+
+
+def opened(root: Path, *, random_test: int) -> Run:
+    sections = {
+        "run": {"name": "x"},
+        "tiles": {"slides": ["s.tif"], "mpp": 2.0, "tile_px": 64},
+        "samples": {"num": 20, "shortlist": 5, "random": 3},
+        "annotations": {"train": 2, "validate": 1, "test": 1, "random_test": random_test},
+        "oracle": {},
+        "real": {"pairs": "pairs"},
+    }
+    run = Run(parse_settings(sections, RunConfig, where="settings.toml"), RunFolder(root), root)
+    with open_stage(run.beside("oracle"), stage="oracle", config={}, seed=0, inputs={}) as stage:
+        stage.seal(counts={})
+    with open_stage(run.stage("samples"), stage="samples", config={}, seed=0, inputs={}) as stage:
+        rows = [{"name": f"{i:06d}", "stands_for": 4} for i in (9, 1, 4, 0, 7)]
+        write_json(stage.path / "shortlist.json", {"schema": 1, "samples": rows, "random": ["000012", "000003", "000018"]})
+        stage.seal(counts={})
+    return run
+
+
+@pytest.mark.parametrize(("random_test", "more"), [(0, ()), (2, ("000012", "000003"))])
+def test_an_oracle_draws_the_images_of_the_split_and_those_of_the_random_part(tmp_path, drawn, random_test, more):
+    oracle_masks(opened(tmp_path, random_test=random_test), redo=False, progress=SILENT)
+    assert drawn == [("000009", "000001", "000004", "000000", *more)]
