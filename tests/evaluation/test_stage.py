@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.reader import AnnotationSet
+from hdgan.annotations.stage import run_annotations
 from hdgan.evaluation import compare
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.paper import paper_table
@@ -190,3 +192,43 @@ def test_the_area_under_the_curve_is_that_of_all_pairs():
     pairs = [(a > b) + 0.5 * (a == b) for a in values[wrong] for b in values[~wrong]]
     assert compare._auroc(wrong, values) == pytest.approx(np.mean(pairs))
     assert compare._auroc(np.zeros(5, dtype=bool), values[:5]) is None
+
+
+@pytest.fixture(scope="module")
+def at_random(small_run):
+    """The small run's masks with three images set apart, and the report on them."""
+    root = small_run.root / "at-random"
+    config = AnnotationsConfig(train=8, validate=2, test=3, random_test=3, class_map=small_run.masks / "classes.json")
+    drawn = ("000015", "000002", "000007")
+    run_annotations(config, samples=small_run.samples, masks=small_run.masks, at_random=drawn, out=root / "annotations", seed=0)
+    folders = {name: getattr(small_run, name) for name in ("generator", "samples", "features", "classifier")}
+    extra = {"unet": lambda image: np.zeros(image.shape[:2], dtype=np.uint8)}
+    settings = EvaluationConfig(panels=1, resamples=20, folds=3, controls=("unet",))
+    run_evaluation(settings, **folders, annotations=root / "annotations", out=root / "out", seed=0, extra_predictors=extra)
+    return root
+
+
+def test_images_drawn_at_random_are_measured_apart_by_every_method(at_random):
+    report, annotated = json.loads((at_random / "out" / "report.json").read_text()), AnnotationSet(at_random / "annotations")
+    assert report["random"]["images"] == ["000002", "000007", "000015"]
+    assert set(report["random"]["methods"]) == set(report["methods"]) == {"hdgan", "unet", "constant"}
+    for name, method in report["random"]["methods"].items():
+        assert list(method["per_image"]) == report["random"]["images"]
+        assert method.keys() == report["methods"][name].keys()
+        assert np.sum(method["confusion"]) == 3 * 32 * 32
+    truth = np.concatenate([annotated.mask(name).ravel() for name in report["random"]["images"]])
+    assert report["random"]["methods"]["unet"]["pooled"]["pixel_accuracy"] == pytest.approx((truth == 0).mean())
+    assert not set(report["images"]) & set(report["random"]["images"])
+    assert sorted(name for part in report["folds"]["parts"] for name in part["test"]) == sorted(
+        set(annotated.names) - {"000002", "000007", "000015"}
+    )
+
+
+def test_the_page_has_a_second_table_that_says_what_it_is(at_random, evaluated):
+    page = (at_random / "out" / "report.html").read_text()
+    assert "Each class on images drawn at random, %" in page
+    assert "The same methods on images drawn at random, %" in page
+    assert "A second test set: 3 images drawn at random from the samples that were not proposed" in page
+    out, report, _ = evaluated
+    assert "random" not in report
+    assert "drawn at random" not in (out / "report.html").read_text()

@@ -20,4 +20,8 @@ def evaluate(run: Run, config: Config = None, redo: Redo = False) -> None:
     report = read_json(folder / REPORT)
     for line in paper_table(report):
         typer.echo(line)
+    if "random" in report:
+        typer.echo(f"on the {len(report['random']['images'])} images drawn at random:")
+        for line in paper_table({**report, **report["random"]}):
+            typer.echo(line)
     typer.echo(f"masks by {report['annotator']}; everything else: {folder / PAGE}")

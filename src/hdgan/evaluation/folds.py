@@ -13,6 +13,7 @@ import numpy as np
 
 from hdgan.annotations.audit import count_pixels, presence
 from hdgan.annotations.reader import AnnotationSet
+from hdgan.annotations.split import RANDOM
 from hdgan.errors import BadConfig
 from hdgan.evaluation.compare import macro_boundary_iou
 from hdgan.evaluation.counts import Counts, count
@@ -55,7 +56,8 @@ def cross_validate(
     Raises:
         BadConfig: there are fewer images than parts.
     """
-    present = presence({name: count_pixels(annotated.mask(name), annotated.classes)[0] for name in annotated.names})
+    names = [name for name in annotated.names if name not in annotated.split.get(RANDOM, ())]
+    present = presence({name: count_pixels(annotated.mask(name), annotated.classes)[0] for name in names})
     parts = deal_folds(present, num=num, seed=seed)
     found: list[Counts] = []
     rows = []

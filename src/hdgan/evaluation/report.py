@@ -66,6 +66,18 @@ def _tell_classes(page: Page, report: Mapping[str, Any], classes: ClassMap, *, a
     head = ["class", "class-wise accuracy", "precision", "IoU", "Dice", "Dice, 95 % interval", "share of pixels", "pixels"]
     page.table(head, class_rows(ours, classes))
     page.note(f"Pooled over all test images. {about} {report['remark']}".strip())
+    _tell_blends(page, ours)
+    if "random" in report:
+        page.heading("Each class on images drawn at random, %")
+        page.table(head, class_rows(report["random"]["methods"]["hdgan"], classes))
+        page.note(
+            f"A second test set: {len(report['random']['images'])} images drawn at random from the samples that were not proposed for "
+            "annotation. Those of the first table were proposed for their variety, so that rare sights weigh more there; these tell what to "
+            "expect of the samples as they come."
+        )
+
+
+def _tell_blends(page: Page, ours: Mapping[str, Any]) -> None:
     clear = ours["without_blends"]
     if clear is None:
         page.note("No pixel of these images is marked as a blend.")
@@ -114,7 +126,15 @@ def _tell_contours(page: Page, report: Mapping[str, Any], classes: ClassMap) -> 
 def _tell_methods(page: Page, report: Mapping[str, Any]) -> None:
     page.heading("The same annotated images, other methods, %")
     rows = [_method_row(name, method, has_colour=report["has_colour"]) for name, method in report["methods"].items()]
-    page.table(["method", "macro Dice", "95 % interval", "mean class-wise accuracy", "pixel accuracy", "boundary IoU"], rows, own=[0])
+    head = ["method", "macro Dice", "95 % interval", "mean class-wise accuracy", "pixel accuracy", "boundary IoU"]
+    page.table(head, rows, own=[0])
+    if "random" not in report:
+        return
+    page.heading("The same methods on images drawn at random, %")
+    page.table(
+        head, [_method_row(name, method, has_colour=report["has_colour"]) for name, method in report["random"]["methods"].items()], own=[0]
+    )
+    page.note(f"All fitted as above, on the {len(report['random']['images'])} images drawn at random as a second test set.")
 
 
 def _method_row(name: str, method: Mapping[str, Any], *, has_colour: bool) -> list[str]:

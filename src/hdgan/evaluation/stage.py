@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.annotations.split import Part
+from hdgan.annotations.split import RANDOM, Part
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import FILE as ENSEMBLE_FILE
 from hdgan.classifier.ensemble import Ensemble
@@ -105,7 +105,7 @@ def predict_all(
     ensemble: Ensemble, config: EvaluationConfig, annotated: AnnotationSet, bank: SampleBank, maps: FeatureBank, *, progress: Progress
 ) -> Predicted:
     """The predictions; probabilities are held for one image at a time."""
-    names = (*annotated.split["validate"], *annotated.split["test"])
+    names = (*annotated.split["validate"], *annotated.split["test"], *annotated.split.get(RANDOM, ()))
     masks, refined, uncertainties, reliability = {}, {}, {}, {}
     for name in track(names, total=len(names), label="labelling held-out images", progress=progress):
         found = ensemble.predict(maps.maps(name), size=annotated.resolution, with_chances=True)
@@ -157,12 +157,16 @@ def _report(
     progress: Progress,
 ) -> dict[str, Any]:
     names, distance_px = annotated.split["test"], config.band_px(annotated.resolution)
-    counted, methods = {}, {}
+    at_random = annotated.split.get(RANDOM, ())
+    measured: dict[str, Any] = {"distance_px": distance_px, "mpp": annotated.mpp, "resamples": config.resamples, "seed": seed}
+    counted, methods, methods_at_random = {}, {}, {}
     for method in track(predictors, total=len(predictors), label="measuring ours and the controls", progress=progress):
-        counted[method] = count(predictors[method](), annotated, names, distance_px=distance_px)
-        methods[method] = compare.method_report(
-            counted[method], annotated.classes, distance_px=distance_px, mpp=annotated.mpp, resamples=config.resamples, seed=seed
-        )
+        predict = predictors[method]()
+        counted[method] = count(predict, annotated, names, distance_px=distance_px)
+        methods[method] = compare.method_report(counted[method], annotated.classes, **measured)
+        if at_random:
+            apart = count(predict, annotated, at_random, distance_px=distance_px)
+            methods_at_random[method] = compare.method_report(apart, annotated.classes, **measured)
     parts = {"test": (counted["hdgan"], count(own.refined.__getitem__, annotated, names, distance_px=distance_px))}
     if annotated.split["validate"]:
         parts["validate"] = _before_after(own, annotated, "validate", distance_px)
@@ -183,6 +187,7 @@ def _report(
         "image_uncertainty": {name: image_score(own.uncertainties[name]) for name in names},
         "folds": _folds(config, settings, annotated, maps, distance_px=distance_px, seed=seed, progress=progress),
         "definitions": compare.DEFINITIONS,
+        **({"random": {"images": list(at_random), "methods": methods_at_random}} if at_random else {}),
     }
 
 
