@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.reader import AnnotationSet
+from hdgan.annotations.stage import run_annotations
 from hdgan.errors import BadInput
 from hdgan.generator.weights import load_generator, untrained_like
 from hdgan.pipeline import shipped
@@ -11,7 +15,9 @@ from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.run import run_all
 from hdgan.pipeline.settings_file import parse_settings
 from hdgan.pipeline.steps import Run
+from hdgan.samples.config import SamplesConfig
 from hdgan.samples.recheck import recheck
+from hdgan.samples.stage import read_random, read_shortlist, run_samples
 from hdgan.store.atomic import read_image, read_json, write_json, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_array
@@ -27,6 +33,7 @@ SETTINGS = {
     "evaluation": {"controls": ["filters"], "resamples": 20},
     "dataset": {"num": 6},
 }
+SIZES = {"train": 8, "validate": 2, "test": 6, "annotator": "painted rule"}
 
 
 @pytest.fixture
@@ -38,8 +45,8 @@ def folder(small_run, tmp_path):
 
 
 def opened(root, small_run) -> Run:
-    sizes = {"train": 8, "validate": 2, "test": 6, "class_map": str(small_run.masks / "classes.json"), "annotator": "painted rule"}
-    config = parse_settings({**SETTINGS, "annotations": sizes}, RunConfig, where="demo.toml")
+    own = {**SIZES, "class_map": str(small_run.masks / "classes.json")}
+    config = parse_settings({**SETTINGS, "annotations": own}, RunConfig, where="demo.toml")
     return Run(config, RunFolder(root), root).with_masks(root.parent / "shipped" / "masks")
 
 
@@ -109,3 +116,44 @@ def test_a_build_without_the_shipped_files_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(shipped.resources, "files", lambda _package: tmp_path)
     with pytest.raises(BadInput, match="not in this build; install hdgan from its repository"):
         shipped.shipped_folder()
+
+
+@pytest.fixture
+def looked_at(small_run, tmp_path):
+    """The small run's samples with three drawn at random, and its masks with one corrected and one left as it was."""
+    samples = tmp_path / "3-samples"
+    settings = SamplesConfig(num=16, psi=1.0, shortlist=4, random=3)
+    run_samples(settings, generator=small_run.generator, out=samples, seed=0)
+    ring = [[0, 0], [8, 0], [8, 8], [0, 8], [0, 0]]
+    region = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"classification": "never seen"}}
+    for name, features in (("000001", [region]), ("000002", [])):
+        write_json(tmp_path / "corrections" / f"{name}.geojson", {"type": "FeatureCollection", "features": features})
+    config = AnnotationsConfig(
+        **{**SIZES, "test": 3, "random_test": 3},
+        class_map=small_run.masks / "classes.json",
+        corrections=tmp_path / "corrections",
+        corrector="B. Eye",
+    )
+    out = tmp_path / "4-annotations"
+    run_annotations(config, samples=samples, masks=small_run.masks, at_random=read_random(samples), out=out, seed=5)
+    return SimpleNamespace(samples=samples, annotations=out)
+
+
+def test_proposals_corrections_and_the_random_part_survive_packing(small_run, looked_at, tmp_path):
+    shipped.pack(generator=small_run.generator, samples=looked_at.samples, annotations=looked_at.annotations, out=tmp_path / "shipped")
+    config = parse_settings({**SETTINGS, "annotations": {**SIZES, "test": 3, "random_test": 3}}, RunConfig, where="demo.toml")
+    run = Run(config, RunFolder(tmp_path / "demo"), tmp_path / "demo").with_masks(tmp_path / "shipped" / "masks")
+    shipped.unpack(tmp_path / "shipped", run)
+    was, now = AnnotationSet(looked_at.annotations), AnnotationSet(run.stage("annotations"))
+    assert now.rows == was.rows
+    assert now.row("000001").annotator == "painted rule; corrected by B. Eye"
+    assert now.split == was.split
+    assert len(now.split["random"]) == 3
+    assert read_random(run.stage("samples")) == read_random(looked_at.samples)
+    assert read_shortlist(run.stage("samples")) == read_shortlist(looked_at.samples)
+    for name in now.names:
+        np.testing.assert_array_equal(now.mask(name), was.mask(name))
+        np.testing.assert_array_equal(now.proposal(name), was.proposal(name))
+    assert (now.proposal("000001") != now.mask("000001")).any()
+    for name in ("corrections.json", "corrections/000001.geojson", "corrections/000002.geojson", "corrections/corrections.json"):
+        assert (run.stage("annotations") / name).read_bytes() == (looked_at.annotations / name).read_bytes()

@@ -3,6 +3,8 @@
     generator.safetensors   weights, rounded to float16 before anything was drawn from them
     z.npy w.npy samples.json   latents and hashes of every sample
     images/ masks/          the annotated ones only; `masks/` is a folder as `import-masks` reads it
+    corrections/            where somebody looked at the masks: a folder as `import-masks --corrections` reads it, and `masks/` are the proposals
+    shortlist.json          which samples were proposed for annotation, and which were drawn at random
     demo.toml               settings of the run that goes on from here
     MODEL_CARD.md           what it was made from, who annotated, terms
 
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hdgan.annotations.reader import CLASSES, MASKS, AnnotationSet
+from hdgan.annotations.reader import CLASSES, CORRECTIONS, MASKS, AnnotationSet
 from hdgan.annotations.stage import run_annotations
 from hdgan.errors import BadInput
 from hdgan.generator.protocol import LatentGenerator
@@ -28,6 +30,7 @@ from hdgan.pipeline.steps import Run
 from hdgan.plots.sheets import contact_sheet
 from hdgan.progress import SILENT, Progress, track
 from hdgan.samples.draw import render_pixels
+from hdgan.samples.stage import SHORTLIST, read_random
 from hdgan.store.arrays import open_array
 from hdgan.store.atomic import read_image, write_bytes, write_json, write_png
 from hdgan.store.bank import IMAGES, INDEX, SampleBank, SampleRow, write_index, write_latents
@@ -68,9 +71,14 @@ def pack(*, generator: Path, samples: Path, annotations: Path, out: Path) -> int
         write_bytes(out / name, (samples / name).read_bytes())
     for row in annotated.rows:
         write_png(out / IMAGES / f"{row.name}.png", bank.image(bank.by_name(row.name).index))
-        write_png(out / MASKS / f"{row.name}.png", annotated.mask(row.name))
-    about = {row.name: {"image_hash": row.image_hash, "annotator": row.annotator} for row in annotated.rows}
+        write_png(out / MASKS / f"{row.name}.png", annotated.proposal(row.name))
+    about = {row.name: {"image_hash": row.image_hash, "annotator": row.proposer or row.annotator} for row in annotated.rows}
     write_json(out / MASKS / SIDECAR, about)
+    if (annotations / CORRECTIONS).exists():
+        for path in sorted((annotations / CORRECTIONS).iterdir()):
+            write_bytes(out / CORRECTIONS / path.name, path.read_bytes())
+    if (samples / SHORTLIST).exists():
+        write_bytes(out / SHORTLIST, (samples / SHORTLIST).read_bytes())
     write_json(out / MASKS / CLASSES, annotated.classes.to_json())
     return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
 
@@ -89,12 +97,28 @@ def unpack(shipped: Path, run: Run, *, progress: Progress = SILENT) -> None:
             write_bytes(stage.path / FILE, (shipped / FILE).read_bytes())
             stage.seal(counts={})
     inputs = {"generator": manifest_hash(generator), "shipped": hash_file(shipped / INDEX)}
+    if (shipped / SHORTLIST).exists():
+        inputs["shortlist"] = hash_file(shipped / SHORTLIST)
     with open_stage(samples, stage="samples", config={}, seed=seed, inputs=inputs, redo=True) as stage:
         if not stage.is_current:
             rows = _fill_bank(shipped, load_generator(generator / FILE), out=stage.path, progress=progress)
+            if (shipped / SHORTLIST).exists():
+                write_bytes(stage.path / SHORTLIST, (shipped / SHORTLIST).read_bytes())
             stage.seal(counts={"samples": len(rows)})
+    settings = run.annotations()
+    own = {"class_map": settings.class_map or shipped / MASKS / CLASSES}
+    if (shipped / CORRECTIONS).exists():
+        own["corrections"] = shipped / CORRECTIONS
+    settings = settings.model_copy(update=own)
     run_annotations(
-        run.config.annotations, samples=samples, masks=shipped / MASKS, out=annotations, seed=seed, redo=True, progress=progress
+        settings,
+        samples=samples,
+        masks=shipped / MASKS,
+        at_random=read_random(samples) if settings.random_test else (),
+        out=annotations,
+        seed=seed,
+        redo=True,
+        progress=progress,
     )
 
 
