@@ -64,7 +64,8 @@ def test_sheets_to_correct_by_lie_beside_the_outlines_and_do_not_come_back_as_ma
     code, out, error = hdgan("export-masks", root, tmp_path / "outlines", "--sheets", "5")
     assert (code, error) == (0, "")
     assert "4 pages to correct by" in out
-    assert sorted(path.name for path in (tmp_path / "outlines" / "sheets").iterdir()) == [f"page-0{i}.png" for i in range(1, 5)]
+    found = sorted(path.name for path in (tmp_path / "outlines" / "sheets").iterdir())
+    assert found == ["corrections.json", *(f"page-0{i}.png" for i in range(1, 5))]
     config = AnnotationsConfig(train=8, validate=2, test=6, class_map=small_run.masks / "classes.json")
     manifest = run_annotations(config, samples=small_run.samples, out=tmp_path / "again", seed=0, masks=tmp_path / "outlines")
     assert manifest.counts["masks"] == 16

@@ -26,6 +26,7 @@ SIDECAR = "corrections.json"
 IGNORED = "ignored"
 """What the tables call pixels of value 255."""
 
+_MOST_NAMED = 6
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy")
 _KEYS = ("image_hash", "annotator", "proposal_hash")
 
@@ -166,8 +167,10 @@ def told(data: Mapping[str, Any]) -> list[str]:
         f"corrections: {total['changed']:,} of {total['pixels']:,} px changed ({100 * total['share']:.1f} %), "
         f"in {total['images_changed']} of {total['images']} images that were looked at{_listed(total['changes'])}"
     )
-    if data["not_looked_at"]:
-        lines.append(f"corrections: nobody has looked at {len(data['not_looked_at'])} of the proposals: {', '.join(data['not_looked_at'])}")
+    left = data["not_looked_at"]
+    if left:
+        more = ", ..." if len(left) > _MOST_NAMED else ""
+        lines.append(f"corrections: nobody has looked at {len(left)} of the proposals: {', '.join(left[:_MOST_NAMED])}{more}")
     return lines
 
 

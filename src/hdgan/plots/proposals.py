@@ -6,6 +6,7 @@ at 8 is the left (or upper) edge of pixel 8.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ _GRID_PX = 8
 _LEAST_GRID_PX = 32
 """On the sheet."""
 _MARGIN_PX, _TITLE_PX, _GAP_PX, _LEGEND_PX = 28, 24, 10, 34
+_LETTER_PX = 9
+"""Width of a letter in a title, amply."""
 _PAPER, _INK = (255, 255, 255), (20, 20, 20)
 _LINE_SHARE = 0.35
 _BRIGHT = 170
@@ -68,7 +71,7 @@ def proposal_row(proposal: Proposal, classes: ClassMap) -> NDArray[np.uint8]:
     row = contact_sheet(cells, columns=len(cells), gap_px=_GAP_PX, background=_PAPER)
     title = np.full((_TITLE_PX, row.shape[1], 3), _PAPER, np.uint8)
     sheet = Image.fromarray(_stacked([title, row]))
-    words = f"{proposal.name}   {proposal.remark}".rstrip()
+    words = textwrap.shorten(f"{proposal.name}: {proposal.remark}".rstrip(": "), width=row.shape[1] // _LETTER_PX, placeholder=" ...")
     ImageDraw.Draw(sheet).text((_GAP_PX, 5), words, fill=_INK, font=ImageFont.load_default(16))
     return np.asarray(sheet)
 
