@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from hdgan.pipeline.run import open_run
+from hdgan.tiles.code import code_hash
 from tests.slides.jpeg_painting import write_jpeg_slide
 from tests.slides.painting import paint, write_slide
 
@@ -83,6 +84,20 @@ def test_strict_tiles_are_asked_for_silent_damage(hdgan, tmp_path):
     readers = json.loads((tmp_path / "plain" / "1-tiles" / "provenance.json").read_text())["readers"]
     assert readers["a"]["reader"] == "direct"
     assert "pixels equal to OpenSlide's" in readers["a"]["reason"]
+
+
+def test_what_other_code_cut_is_cut_anew_where_that_is_asked(hdgan, run):
+    assert hdgan("tile", str(run), "--config", str(run.parent / "x.toml"))[0] == 0
+    path = run / "1-tiles" / "provenance.json"
+    path.write_text(path.read_text().replace(code_hash(), "feed"))
+    manifest = (run / "1-tiles" / "manifest.json").read_bytes()
+    assert "current, nothing to do" in hdgan("tile", str(run))[1]
+    assert "done in" in hdgan("tile", str(run), "--recut-changed-code")[1]
+    assert code_hash() in path.read_text()
+    assert (run / "1-tiles" / "manifest.json").read_bytes() == manifest
+    code, _, said = hdgan("tile", str(run), "--rebuild", "--recut-changed-code")
+    assert code == 2
+    assert "is for cutting" in " ".join(said.split())
 
 
 def test_strict_is_for_cutting(hdgan, run):

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from hdgan.errors import BadInput, OutOfSpace
 from hdgan.progress import beat
 from hdgan.slides.reader import open_slide
-from hdgan.tiles import image_taking, inspection, live, plan, qc, rebuild, work
+from hdgan.tiles import apart, image_taking, inspection, live, plan, qc, rebuild, work
 
 cut_part = work.cut_part
 plan_entry = plan.plan_entry
@@ -23,7 +23,8 @@ thumbs_of = qc.thumbs_of
 take_part = rebuild.take_part
 report_slide, portray_slide = inspection.report_slide, inspection.portray_slide
 take_image, count_values = image_taking.take_image, image_taking.count_values
-read_tile = live.read_tile
+read_tile, read_region = live.read_tile, live.read_region
+describe_slide = apart.describe_slide
 
 
 def double(number, *, progress):
@@ -180,6 +181,11 @@ def cut_as_another_version(plan, config, out, content, *, progress):
     return replace(cut_part(plan, config, out, content, progress=progress), key="another", version="0.0.9")
 
 
+def cut_by_other_code(plan, config, out, content, *, progress):
+    """Cuts; the status is that of a worker with other source files of this version."""
+    return replace(cut_part(plan, config, out, content, progress=progress), code="feed")
+
+
 def take_part_but_for_bad(plan, rows, config, form, out, *, progress):
     """Stores again; the reader crashes at the second region of slides called bad..."""
     with crashing("hdgan.tiles.rebuild.open_slide", after=1):
@@ -217,6 +223,20 @@ def read_tile_but_for_bad(path, mpp, row, *, progress):
         mark.touch()
         os.kill(os.getpid(), signal.SIGSEGV)
     return read_tile(path, mpp, row, progress=progress)
+
+
+def read_region_but_for_bad(path, *arguments, progress):
+    """Reads a region; the reader crashes on slides called bad..."""
+    if path.name.startswith("bad"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read_region(path, *arguments, progress=progress)
+
+
+def describe_but_for_hung(path, *arguments, progress):
+    """Opens a slide; the reader hangs on those called hung..."""
+    if path.name.startswith("hung"):
+        time.sleep(60)
+    return describe_slide(path, *arguments, progress=progress)
 
 
 def _crash_on(entry):

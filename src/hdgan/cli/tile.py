@@ -31,6 +31,10 @@ Format = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Read every tile by both readers and ask the decoder what it finds wrong (tiles.strict).")
 ]
+Recut = Annotated[
+    bool,
+    typer.Option("--recut-changed-code", help="Cut anew what other source code of this version cut (tiles.recut_changed_code)."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -69,13 +73,18 @@ def tile(
     shard: Share = None,
     sbatch: Sbatch = None,
     shards: Shards = None,
+    recut_changed_code: Recut = False,
 ) -> None:
     """Cut the slides into tiles of one size and scale."""
     _refuse(what_if, at, rebuild, format)
     _refuse_mixed(what_if or rebuild, shard, sbatch, shards, scheduler)
     if strict and (what_if or rebuild or sbatch is not None):
         raise typer.BadParameter("is for cutting: put strict = true into the settings instead (section tiles)", param_hint="--strict")
-    said = (("workers", workers), ("scheduler", scheduler), ("strict", strict or None))
+    if recut_changed_code and (what_if or rebuild or sbatch is not None):
+        remedy = "is for cutting: put recut_changed_code = true into the settings instead (section tiles)"
+        raise typer.BadParameter(remedy, param_hint="--recut-changed-code")
+    flags = (("strict", strict or None), ("recut_changed_code", recut_changed_code or None))
+    said = (("workers", workers), ("scheduler", scheduler), *flags)
     changes = {name: value for name, value in said if value is not None}
     if what_if:
         _tell(run, at)

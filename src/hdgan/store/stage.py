@@ -109,13 +109,15 @@ def open_stage(
     redo: bool = False,
     goes_on: Mapping[str, str] | None = None,
     vouched: tuple[str, ...] = (),
+    is_afresh: bool = False,
 ) -> Iterator[StageFolder]:
     """The folder, locked: current, resumed, or begun.
 
     With `redo` a folder that was made from something else, or whose outputs are damaged, is cleared (all but `keep/`) and begun anew;
     one that is current and whole stays, and one that was begun from the same is resumed. `goes_on` names entries that such clearing
     spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was. `vouched` names entries whose
-    content says itself what it was made from: they may be there before the stage is begun, and are never cleared.
+    content says itself what it was made from: they may be there before the stage is begun, and are never cleared. With `is_afresh` a folder that
+    is finished and current is cleared, too.
 
     Raises:
         Busy: another process works in it.
@@ -140,6 +142,8 @@ def open_stage(
             if not redo:
                 raise StaleStage(f"{folder}: made from other settings or inputs ({', '.join(differing)}); add --redo to make it again")
             _clear(folder, begun, spared=(goes_on or {}).get(differing[0]) if len(differing) == 1 else None, vouched=vouched)
+        elif is_afresh and (folder / MANIFEST).exists():
+            _clear(folder, begun, vouched=vouched)
         manifest = read_manifest(folder) if (folder / MANIFEST).exists() else None
         if manifest is not None:
             (folder / INPROGRESS).unlink(missing_ok=True)  # of a kill just after the manifest was written

@@ -22,6 +22,7 @@ from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
 from hdgan.store.stage import MANIFEST, PROVENANCE, REBUILT, read_manifest, sharing, verify
 from hdgan.tiles import parts
+from hdgan.tiles.code import UNKNOWN
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import KEPT, LEFT_OUT, UNASSIGNED, Cell, CutTile
 from hdgan.tiles.encode import ASKED_FOR
@@ -163,5 +164,6 @@ def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
             store=reader.get("store", ""),
             store_reason=reader.get("store_reason", ""),
             stored=dict(Counter(format_of(row.name) for row in found.rows.values())),
+            code=reader.get("code", UNKNOWN),
         )
         parts.write_status(folder, status)

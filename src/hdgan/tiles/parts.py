@@ -17,6 +17,7 @@ from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.store.archive import TileArchive, TileRow, write_archive
 from hdgan.store.atomic import read_json, remove_leftovers, write_json, write_text
 from hdgan.store.tables import csv_text
+from hdgan.tiles.code import UNKNOWN
 from hdgan.tiles.cut import Cell, CutTile
 from hdgan.tiles.unread import UNREAD, Unread, write_unread
 
@@ -59,6 +60,8 @@ class Status:
     """Why so."""
     stored: dict[str, int] = field(default_factory=dict)
     """Number of tiles by their formats; those with a part that was never scanned are not copied."""
+    code: str = UNKNOWN
+    """Hash of the source files that cut it (`hdgan.tiles.code`)."""
 
 
 def whole_part(part: Path, key: str) -> Status | None:

@@ -21,6 +21,7 @@ from hdgan.store.atomic import remove_leftover_folders
 from hdgan.store.hashing import hash_bytes
 from hdgan.store.stage import MANIFEST, begun_with, holding, is_held, sharing
 from hdgan.tiles import parts
+from hdgan.tiles.code import is_of_other_code
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.keys import find_entries, stage_pseudonyms
@@ -133,7 +134,7 @@ def _is_finished(out: Path, config: TilesConfig, seed: int, inputs: dict[str, st
     now = {"config": json.loads(json.dumps(config.recorded())), "seed": seed, "inputs": inputs}
     before = {"config": begun["config"], "seed": begun["seed"], "inputs": known}
     if now == before:
-        return (out / MANIFEST).exists()
+        return (out / MANIFEST).exists() and not (config.recut_changed_code and is_of_other_code(out))
     if not redo:
         fields = ", ".join(name for name in now if now[name] != before[name])
         raise StaleStage(f"{out}: made from other settings or inputs ({fields}); add --redo, to each shard and to the joining")

@@ -22,6 +22,7 @@ from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.store.tables import csv_text
 from hdgan.tiles import parts
 from hdgan.tiles.cases import CASES
+from hdgan.tiles.code import is_of_other_code
 from hdgan.tiles.completing import is_completed, record, split
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew
@@ -67,7 +68,9 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
             progress.say("only slides that were left out have changed: the others are not cut again")
             split(out, sources)
             redo = True
-        with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, redo=redo, vouched=vouched) as stage:
+        afresh = config.recut_changed_code and is_of_other_code(out)
+        how: dict[str, Any] = {"redo": redo, "vouched": vouched, "is_afresh": afresh}
+        with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, **how) as stage:
             if stage.manifest is None:
                 with parts.without_leftovers(out):
                     failed = cut_all(sources.plans, sources.config, out=out, contents=sources.inputs, crew=crew, progress=progress)
@@ -131,10 +134,12 @@ def _finish(
 
 
 def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What read each slide, how its tiles were stored, and why. Another machine may read with another library and get the same pixels: no manifest says it."""
+    """What read each slide, how its tiles were stored, why, and what code cut it. Another machine may read with another library, and other code differ by
+    a comment, and give the same pixels: no manifest says it, or later stages would be stale for it.
+    """
     found = {slide: parts.read_status(parts.part_folder(out, slide)) for slide in slides}
     return {
-        slide: {"reader": status.reader, "reason": status.reason, "store": status.store, "store_reason": status.store_reason}
+        slide: {name: getattr(status, name) for name in ("reader", "reason", "store", "store_reason", "code")}
         for slide, status in found.items()
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from importlib import metadata
@@ -24,6 +24,7 @@ from hdgan.store.atomic import replacing_folder, write_bytes
 from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
 from hdgan.tiles import parts
+from hdgan.tiles.code import code_hash, shown
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew, Job, in_order
 from hdgan.tiles.cut import cut_slide, score_cells
@@ -50,6 +51,7 @@ _NOT_IN_PARTS = {
     "workers",
     "scheduler",
     "max_silence_s",
+    "recut_changed_code",
 }
 """Settings that change no byte of a part: which slides there are, what placed the cells, what is decided after cutting, and who cuts."""
 _NOT_OF_THE_SLIDE = ("path", "called", "areas", "regions", "mpp", "diagnosis")
@@ -66,7 +68,7 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
         OutOfSpace: the disk is full.
     """
     part, key = parts.part_folder(out, plan.entry.name), part_key(plan, config, content)
-    found = parts.whole_part(part, key)
+    found = _reusable(part, key, config)
     if found is not None:
         return found
     since = time.monotonic()
@@ -92,9 +94,16 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
             store=source.storing.store,
             store_reason=source.storing.reason,
             stored=dict(Counter(format_of(row.name) for row in read_rows(folder / INDEX))),
+            code=code_hash(),
         )
         parts.write_status(folder, status)
     return status
+
+
+def _reusable(part: Path, key: str, config: TilesConfig) -> Status | None:
+    """The status of the part if it need not be cut: it is whole, made from what `key` says, and by this code where the settings ask for that."""
+    found = parts.whole_part(part, key)
+    return None if found is not None and config.recut_changed_code and found.code != code_hash() else found
 
 
 def part_key(plan: SlidePlan, config: TilesConfig, content: str) -> str:
@@ -118,7 +127,9 @@ def cut_all(
         HdganError: the disk is full, or a worker runs another version of this code.
     """
     keys = {plan.entry.name: part_key(plan, config, contents[f"slide {plan.entry.name}"]) for plan in plans}
-    missing = [plan for plan in plans if parts.whole_part(parts.part_folder(out, plan.entry.name), keys[plan.entry.name]) is None]
+    reused = {name: _reusable(parts.part_folder(out, name), key, config) for name, key in keys.items()}
+    missing = [plan for plan in plans if reused[plan.entry.name] is None]
+    tell_codes((status.code for status in reused.values() if status is not None), progress)
     if not missing:
         return {}
     (out / parts.PARTS).mkdir(exist_ok=True)
@@ -138,6 +149,7 @@ def cut_all(
         for plan in missing
     ]
     problems: dict[str, BadInput] = {}
+    codes: list[str] = []
     progress.start("tiles", total=total, done=total - sum(job.steps for job in jobs))
     try:
         for outcome in crew.run(jobs, progress=progress):
@@ -151,9 +163,21 @@ def cut_all(
             elif outcome.value is not None and outcome.value.key != keys[name]:
                 ours = metadata.version("hdgan")
                 raise HdganError(f"a worker cut {name} with hdgan {outcome.value.version}, this is {ours}: install one version everywhere")
+            elif outcome.value is not None:
+                codes.append(outcome.value.code)
     finally:
         progress.finish()
+    tell_codes(codes, progress)
     return {plan.entry.name: problems[plan.entry.name] for plan in plans if plan.entry.name in problems}
+
+
+def tell_codes(codes: Iterable[str], progress: Progress) -> None:
+    """Says how many slides were cut by code with other hashes than ours: before an edit, or by a worker elsewhere."""
+    others = Counter(code for code in codes if code != code_hash())
+    for code, num in sorted(others.items()):
+        progress.say(
+            f"{num} slide{'s' if num > 1 else ''} cut by other code: {shown(code)}, kept (this is {shown(code_hash())}; --recut-changed-code cuts anew)"
+        )
 
 
 def contents_of(
