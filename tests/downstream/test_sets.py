@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from hdgan.downstream.config import RealSet
+from hdgan.downstream.real import cut_real, open_regions
 from hdgan.downstream.sets import INDEX, PairSets, run_real
 from hdgan.errors import BadInput, DamagedArtifact, StaleStage
+from hdgan.slides.reader import open_slide
 from hdgan.store.stage import read_manifest, verify
+from hdgan.tiles import apart
+from tests.tiles import faults
 
 from .conftest import CLASSES
 
@@ -45,6 +52,27 @@ def test_a_set_that_stays_empty_is_refused(slide, real_config, tmp_path):
         run_real(
             narrow, slide=slide / "slide.png", regions={"ring": slide / "rings.png"}, classes=CLASSES, out=tmp_path / "r", slide_mpp=1.0
         )
+
+
+def test_pairs_are_those_of_a_slide_that_is_opened_here(real_folder, real_config, slide):
+    with closing(open_slide(slide / "slide.png", mpp_override=1.0)) as opened:
+        regions = {"ring": open_regions(slide / "rings.png", size_px=opened.size_px)}
+        tiles = list(cut_real(opened, regions, real_config, classes=CLASSES))
+    sets = PairSets(real_folder)
+    assert len(tiles) == sum(len(sets.part(name)) for name in sets.names)
+    for tile in tiles:
+        np.testing.assert_array_equal(sets.part(tile.part).image(tile.stem), tile.image)
+        np.testing.assert_array_equal(sets.part(tile.part).mask(tile.stem), tile.mask)
+
+
+def test_a_reader_that_crashes_is_one_line_and_leaves_no_sets(slide, real_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(apart, "read_region", faults.read_region_but_for_bad)
+    bad, out = tmp_path / "bad.png", tmp_path / "r"
+    shutil.copy(slide / "slide.png", bad)
+    with pytest.raises(BadInput, match=r"bad\.png: the process that read it was ended by signal 11 .*convert the slide"):
+        run_real(real_config, slide=bad, regions={"ring": slide / "rings.png"}, classes=CLASSES, out=out, slide_mpp=1.0)
+    assert not (out / INDEX).exists()
+    assert not (out / "manifest.json").exists()
 
 
 def test_missing_regions_are_refused_before_anything_is_written(slide, real_config, tmp_path):

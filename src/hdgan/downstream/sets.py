@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.labels import ClassMap
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.content import content_hash
-from hdgan.slides.reader import open_slide
 from hdgan.store.atomic import read_json, write_json
 from hdgan.store.hashing import hash_file, hash_json
 from hdgan.store.pairs import PairFolder, write_classes, write_pair
 from hdgan.store.stage import Manifest, open_stage
+from hdgan.tiles.apart import ApartSlide
 
 INDEX = "sets.json"
 SCHEMA = 1
@@ -117,7 +118,7 @@ def run_real(
     """The manifest of the real pairs in `out`, cut from `slide` with the `regions` (class name -> mask image or GeoJSON) of its annotator.
 
     Raises:
-        BadInput: slide or regions cannot be read or do not fit.
+        BadInput: slide or regions cannot be read or do not fit, or the slide's reader crashes or hangs.
         StaleStage: `out` holds pairs of other inputs or settings, and `redo` is not set.
     """
     inputs = {"slide": content_hash(slide), "classes": hash_json(classes.to_json())}
@@ -126,16 +127,13 @@ def run_real(
     with open_stage(out, stage=STAGE, config=settings, seed=0, inputs=inputs, redo=redo) as folder:
         if folder.manifest is not None:
             return folder.manifest
-        opened = open_slide(slide, mpp_override=slide_mpp)
-        try:
+        with closing(ApartSlide(slide, mpp_override=slide_mpp)) as opened:  # its decoders must not end a run that trains
             outlined = {name: open_regions(path, size_px=opened.size_px) for name, path in regions.items()}
             tiles = cut_real(opened, outlined, config, classes=classes, progress=progress)
             note = SetsNote(config.mpp, config.tile_px, f"slide {slide.name}, blocks along y", is_same_patient=True)
             margins = {name: part.margin_px for name, part in config.sets.items()}
             pairs = ((tile.part, tile.stem, tile.image, tile.mask) for tile in tiles)
             counts = write_sets(out, pairs, note=note, margins=margins, classes=classes)
-        finally:
-            opened.close()
         return folder.seal(counts=dict(counts))
 
 

@@ -148,5 +148,31 @@ def read_tile(path: Path, mpp: float | None, row: TileRow, *, progress: Progress
     Raises:
         BadInput: the slide cannot be opened, or is damaged there.
     """
+    return read_region(path, mpp, (row.x_px, row.y_px), row.level0_px, row.size_px, progress=progress)
+
+
+def read_region(
+    path: Path,
+    mpp: float | None,
+    xy: tuple[int, int],
+    level0_size: int | tuple[int, int],
+    out_px: int | tuple[int, int],
+    *,
+    progress: Progress = SILENT,
+) -> np.ndarray:
+    """The region that `SlideReader.read` takes, of the slide at `path`; slides stay open for the next one.
+
+    Raises:
+        BadInput: the slide cannot be opened, or is damaged there.
+    """
     del progress
-    return _open_slides.get(path, mpp).read((row.x_px, row.y_px), level0_size=row.level0_px, out_px=row.size_px)
+    return opened_slide(path, mpp).read(xy, level0_size=level0_size, out_px=out_px)
+
+
+def opened_slide(path: Path, mpp: float | None) -> SlideReader:
+    """The slide at `path`, which this thread holds open; `mpp` (um/px of level 0) goes before what the file states.
+
+    Raises:
+        BadInput: it cannot be opened.
+    """
+    return _open_slides.get(path, mpp)
