@@ -31,6 +31,14 @@ def test_a_light_package_imports_neither_torch_nor_scipy(package):
     assert done.returncode == 0, done.stderr
 
 
+def test_cutting_slides_without_outlines_imports_no_shapely():
+    """Starting is half of what a small slide takes."""
+    code = "import sys, hdgan.cli.main, hdgan.pipeline.run, hdgan.tiles.stage, hdgan.tiles.hiring\n"
+    code += "brought = {'shapely', 'hdgan.tiles.images', 'hdgan.tiles.cluster'} & sys.modules.keys()\nassert not brought, brought"
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_is_answered_in_half_a_second_without_torch():
     code = "import sys; sys.argv = ['hdgan', '--help']\nfrom hdgan.cli.main import main\n"
     code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\nassert 'torch' not in sys.modules"

@@ -62,6 +62,28 @@ def test_every_verb_is_in_the_reference():
             assert not flag.startswith("--") or flag in page
 
 
+def test_a_verb_alone_is_what_it_is_beside_the_others():
+    group = typer.main.get_command(command.app)
+    for name in FLAGS:
+        alone = typer.main.get_command(command.command_of(name))
+        assert list(alone.commands) == [name]
+        assert alone.help == group.help
+        told = [[(p.name, p.opts, p.default, getattr(p, "help", "")) for p in of.commands[name].params] for of in (alone, group)]
+        assert told[0] == told[1]
+
+
+def test_a_verb_that_is_called_builds_no_other(hdgan, monkeypatch):
+    built = []
+    plain = command.command_of
+    monkeypatch.setattr(command, "command_of", lambda *names: built.append(names) or plain(*names))
+    assert hdgan("tile", "--help")[0] == 0
+    assert built == [("tile",)]
+    code, out, _ = hdgan("--help")
+    assert code == 0
+    assert all(name in out for name in FLAGS)
+    assert built == [("tile",)], "help and misspelt verbs know all, built once"
+
+
 def test_an_unknown_verb_or_flag_ends_with_code_2(hdgan):
     assert hdgan("tyle")[0] == 2
     assert hdgan("tile", "somewhere", "--colour")[0] == 2

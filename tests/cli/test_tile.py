@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import zipfile
 from contextlib import closing
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from hdgan.cli.tile import NEW_CONTAINERS, collect_rarely
 from hdgan.pipeline.run import open_run
 from hdgan.tiles.code import code_hash
 from tests.slides.jpeg_painting import write_jpeg_slide
@@ -98,6 +100,17 @@ def test_what_other_code_cut_is_cut_anew_where_that_is_asked(hdgan, run):
     code, _, said = hdgan("tile", str(run), "--rebuild", "--recut-changed-code")
     assert code == 2
     assert "is for cutting" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(("before", "after"), [(700, NEW_CONTAINERS), (NEW_CONTAINERS + 1, NEW_CONTAINERS + 1), (0, 0)])
+def test_cycles_are_looked_for_rarely_and_never_more_often_than_asked(before, after):
+    found = gc.get_threshold()
+    try:
+        gc.set_threshold(before, 7, 9)
+        collect_rarely()
+        assert gc.get_threshold() == (after, 7, 9)
+    finally:
+        gc.set_threshold(*found)
 
 
 def test_strict_is_for_cutting(hdgan, run):

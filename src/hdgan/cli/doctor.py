@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import typer
@@ -33,10 +32,9 @@ def doctor() -> None:
 
 
 def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    from hdgan.store.versions import installed_version
+
+    return installed_version(name)
 
 
 def _devices() -> list[str]:

@@ -65,16 +65,23 @@ VERBS: dict[str, tuple[str, Callable[..., None]]] = {
 }
 """Verb to its panel in the help and its function; the order is that of the help."""
 
-app = typer.Typer(
-    name="hdgan",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def command_of(*names: str) -> typer.Typer:
+    """The command with these verbs."""
+    command = typer.Typer(
+        name="hdgan",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    command.callback()(_root)
+    for name in names:
+        panel, verb = VERBS[name]
+        command.command(name, rich_help_panel=panel)(mendable(verb))
+    return command
 
 
-@app.callback()
 def _root() -> None:
     """An unlimited, pixel-labelled histology dataset from a few annotated generated images."""
 
@@ -83,8 +90,10 @@ def main() -> None:
     """Runs the command line; what a user can mend ends in one line on standard error and the error's exit code."""
     # torch's threads wait for each other by spinning: beside any other busy process they then make next to no progress. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    is_verb = len(sys.argv) > 1 and sys.argv[1] in VERBS
     try:
-        app()
+        # To build the options of all verbs takes as long as the pages of a small slide.
+        (command_of(sys.argv[1]) if is_verb else app)()
     except HdganError as error:
         typer.echo("hdgan: " + " ".join(str(error).split()), err=True)
         sys.exit(error.exit_code)
@@ -109,5 +118,4 @@ def mendable(verb: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-for _name, (_panel, _verb) in VERBS.items():
-    app.command(_name, rich_help_panel=_panel)(mendable(_verb))
+app = command_of(*VERBS)

@@ -11,7 +11,7 @@ from hdgan.labels import ClassMap
 class RefinementConfig(BaseModel):
     """What is done to the ensemble's mean probabilities before a pixel gets its label, and to the labels after it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     radius_px: int = Field(default=2, ge=0, le=256)
     """Half the edge of the windows in which probabilities follow the image (guided filter); 0: not filtered."""

@@ -35,7 +35,7 @@ def sampled_blocks(pixels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray
     Of each block at least 32 x 32 px, or all there are, are looked at. `num` is at most the shorter edge.
     """
     stride = max(1, min(pixels.shape[:2]) // (num * _SAMPLED_PX))
-    sample = np.ascontiguousarray(pixels[::stride, ::stride])
+    sample = _every(pixels, stride)
     if not (sample.shape[0] % num or sample.shape[1] % num):
         return _even_blocks(sample, num)
     rows, columns = (np.arange(num) * edge // num for edge in sample.shape[:2])
@@ -43,6 +43,17 @@ def sampled_blocks(pixels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray
     sums = np.add.reduceat(np.add.reduceat(sample, rows, axis=0, dtype=np.int64), columns, axis=1)
     highest, lowest = (of.reduceat(of.reduceat(sample, rows, axis=0), columns, axis=1).astype(np.int16) for of in (np.maximum, np.minimum))
     return sums / (heights[:, None, None] * widths[None, :, None]), highest - lowest
+
+
+def _every(pixels: np.ndarray, stride: int) -> np.ndarray:
+    """Every pixel of every row that is a multiple of `stride`, in memory of their own."""
+    picked = pixels[::stride, ::stride]
+    if stride == 1:
+        return np.ascontiguousarray(picked)
+    found = np.empty(picked.shape, np.uint8)
+    for channel in range(3):  # one after the other: numpy is slow along an axis of three
+        found[..., channel] = picked[..., channel]
+    return found
 
 
 def _even_blocks(sample: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +91,7 @@ def _pool(pixels: np.ndarray, *, start: float, step: float, num: int) -> np.ndar
 def _block_means(pixels: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
     """Means of blocks of `factors` (width, height) px, rounded half up once. In integers: Pillow's `reduce` is off by one at some ratios.
 
-    In bands of rows that stay in the processor's caches, and in numbers no wider than the sums need: a sixth of the time of whole arrays.
+    In bands of rows that stay in the processor's caches, and in numbers no wider than the sums need: a sixth of the time of whole arrays, or less.
     """
     across, down = factors
     num = across * down
@@ -91,13 +102,15 @@ def _block_means(pixels: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
         rows: np.ndarray = band[::down].astype(kind)
         for k in range(1, down):
             np.add(rows, band[k::down], out=rows)
-        sums: np.ndarray = rows[:, ::across].copy()
-        for k in range(1, across):
-            sums += rows[:, k::across]
-        sums += kind(num // 2)
-        if num & (num - 1):
-            sums //= kind(num)
-        else:
-            sums >>= kind(num.bit_length() - 1)
-        means[top : top + _BAND_PX] = sums
+        flat = rows.reshape(len(rows), -1)
+        for channel in range(3):  # one after the other: numpy is slow along an axis of three
+            sums: np.ndarray = flat[:, channel :: 3 * across].copy()
+            for k in range(1, across):
+                sums += flat[:, 3 * k + channel :: 3 * across]
+            sums += kind(num // 2)
+            if num & (num - 1):
+                sums //= kind(num)
+            else:
+                sums >>= kind(num.bit_length() - 1)
+            means[top : top + _BAND_PX, :, channel] = sums
     return means

@@ -15,7 +15,8 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +167,10 @@ def plain_member(name: str) -> zipfile.ZipInfo:
 def write_rows(path: Path, rows: Iterable[TileRow]) -> None:
     """Writes the index."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [field.name for field in fields(TileRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    names = [field.name for field in fields(TileRow)]
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(map(attrgetter(*names), rows))
     write_text(path, buffer.getvalue())
 
 

@@ -13,13 +13,15 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 
 from hdgan.errors import BadInput
 from hdgan.types import Polygon, Ring
+
+if TYPE_CHECKING:
+    import shapely
 
 MOST_BYTES = 1 << 30
 """Larger files are refused, before and after unpacking."""
@@ -120,6 +122,8 @@ def shape_of(polygon: Polygon) -> tuple[shapely.Geometry, bool]:
 
     GEOS's own repair is another: it fills what a ring runs around twice, and fails on some shells without area that have holes.
     """
+    import shapely  # here and below: whoever reads no outlines does without
+
     shape = shapely.Polygon(polygon[0], polygon[1:])
     if shape.is_valid:
         return shape, False
@@ -129,6 +133,8 @@ def shape_of(polygon: Polygon) -> tuple[shapely.Geometry, bool]:
 
 def _enclosed(ring: Ring) -> shapely.Geometry:
     """The area inside of a ring by the even-odd rule: the faces between its lines from which a ray crosses it an odd number of times."""
+    import shapely
+
     closed = np.concatenate([ring, ring[:1]])
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(shapely.union_all([shapely.LineString(closed)]))))
     inner = [face for face in faces if _num_crossings(closed, shapely.point_on_surface(face)) % 2]

@@ -16,13 +16,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hdgan.errors import BadInput, Busy, DamagedArtifact, StaleStage
 from hdgan.store.atomic import json_text, read_json, remove_leftovers, write_json
 from hdgan.store.hashing import hash_bytes, hash_file
+from hdgan.store.versions import installed_version
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -347,12 +347,8 @@ def _take_lock(handle: int, folder: Path, *, is_shared: bool) -> None:
 
 
 def _provenance(since: float) -> dict[str, Any]:
-    versions = {}
-    for name in ("hdgan", "numpy", "torch", "monai", "pillow", "openslide-python"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    names = ("hdgan", "numpy", "torch", "monai", "pillow", "openslide-python")
+    versions = {name: version for name in names if (version := installed_version(name)) is not None}
     return {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.time() - since, 3),

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +20,7 @@ from hdgan.store.atomic import read_json, replacing_folder, write_bytes
 from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
 from hdgan.store.stage import MANIFEST, PROVENANCE, REBUILT, read_manifest, sharing, verify
+from hdgan.store.versions import own_version
 from hdgan.tiles import parts
 from hdgan.tiles.code import UNKNOWN
 from hdgan.tiles.config import TilesConfig
@@ -62,7 +62,7 @@ def is_completed(out: Path, sources: Sources, config: TilesConfig, *, seed: int)
         version, left = provenance["versions"]["hdgan"], manifest.counts.get(RECORD)
     except (BadInput, KeyError, TypeError):  # whoever opens the stage says so
         return False
-    if left is None or manifest.inputs == sources.inputs or version != metadata.version("hdgan") or REBUILT in manifest.counts:
+    if left is None or manifest.inputs == sources.inputs or version != own_version() or REBUILT in manifest.counts:
         return False
     is_same = (manifest.config, manifest.seed) == (json.loads(json.dumps(config.recorded())), seed)
     is_same &= manifest.inputs.get(KEY_INPUT) == sources.inputs.get(KEY_INPUT)
@@ -160,7 +160,7 @@ def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
             verdicts=verdicts,
             sizes=sizes,
             seconds=0.0,
-            version=metadata.version("hdgan"),
+            version=own_version(),
             store=reader.get("store", ""),
             store_reason=reader.get("store_reason", ""),
             stored=dict(Counter(format_of(row.name) for row in found.rows.values())),

@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-
-import shapely
+from typing import TYPE_CHECKING
 
 from hdgan.errors import DamagedArtifact
 from hdgan.slides.regions.read import Outline
 from hdgan.store.atomic import write_text
 from hdgan.store.tables import csv_text
 from hdgan.tiles.placement import Corners, area_of_union, pieces_in
+
+if TYPE_CHECKING:
+    import shapely
 
 REGIONS = "regions.csv"
 UNNAMED = "(none)"

@@ -7,9 +7,9 @@ object's class and shape alone, so that neither another slide nor another object
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from hdgan.errors import BadConfig
@@ -17,6 +17,9 @@ from hdgan.randomness import stream
 from hdgan.slides.regions.read import Outline, is_of_class
 from hdgan.store.hashing import hash_bytes
 from hdgan.tiles.placement_config import PlacementConfig
+
+if TYPE_CHECKING:
+    import shapely
 
 Corners = tuple[tuple[int, int], ...]
 
@@ -51,6 +54,8 @@ def pieces_in(cells: Corners, shapes: Sequence[shapely.Geometry], *, edge_px: in
     found: list[list[tuple[int, shapely.Geometry]]] = [[] for _ in cells]
     if not cells or not shapes:
         return found
+    import shapely  # most slides have no outlines
+
     corners = np.array(cells, np.float64).reshape(-1, 2)
     boxes = shapely.box(corners[:, 0], corners[:, 1], corners[:, 0] + edge_px, corners[:, 1] + edge_px)
     held = np.asarray(shapes, dtype=object)
@@ -73,6 +78,8 @@ def area_of_union(shapes: Sequence[shapely.Geometry]) -> float:
     """The area that the shapes cover; where they overlap it counts once."""
     if not shapes:
         return 0.0
+    import shapely
+
     return float(shapes[0].area if len(shapes) == 1 else shapely.union_all(list(shapes)).area)
 
 
@@ -114,5 +121,7 @@ def centred(
 
 def _draw(outline: Outline, *, slide: str, seed: int, number: int) -> NDArray[np.float64]:
     """Two numbers from -1 to 1."""
+    import shapely
+
     identity = hash_bytes(outline.class_name.encode() + b"\0" + shapely.normalize(outline.shape).wkb)
     return stream(seed, f"tiles.placement.{slide}.{identity}", number).uniform(-1, 1, 2)

@@ -12,7 +12,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import shapely
 from pydantic import ValidationError
 
 from hdgan.errors import BadInput
@@ -304,6 +303,8 @@ def _positions(length_px: int, edge_px: int, step: float) -> list[int]:
 
 def _inside(cells: Sequence[tuple[int, int]], edge_px: int, areas: Sequence[Area]) -> tuple[tuple[int, int], ...]:
     """The cells that the union of the areas covers whole."""
+    import shapely  # most slides have no areas
+
     union = shapely.union_all([shapely.box(a.x_px, a.y_px, a.x_px + a.width_px, a.y_px + a.height_px) for a in areas])
     shapely.prepare(union)
     return tuple((x, y) for x, y in cells if union.covers(shapely.box(x, y, x + edge_px, y + edge_px)))

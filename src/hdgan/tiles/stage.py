@@ -31,7 +31,6 @@ from hdgan.tiles.dealing import Dealt, deal_tiles, told
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.hits import REGIONS, write_hits
-from hdgan.tiles.images import run_images
 from hdgan.tiles.keys import stage_pseudonyms
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.qc import draw_sheet
@@ -55,6 +54,8 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
         BadInput: a slide is missing, damaged, without scale or there twice, or no tile stays.
     """
     if config.images is not None:
+        from hdgan.tiles.images import run_images  # slides do without it
+
         return run_images(config, config.images, out=out, seed=seed, base=base, redo=redo, progress=progress)
     if config.scheduler is not None:  # its workers may stand in other folders
         out, base = out.absolute(), base.absolute()

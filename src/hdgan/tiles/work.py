@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 
 from hdgan.errors import BadInput, HdganError
@@ -23,6 +22,7 @@ from hdgan.store.archive import INDEX, read_rows
 from hdgan.store.atomic import replacing_folder, write_bytes
 from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
+from hdgan.store.versions import own_version
 from hdgan.tiles import parts
 from hdgan.tiles.code import code_hash, shown
 from hdgan.tiles.config import TilesConfig
@@ -90,7 +90,7 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
             verdicts=dict(Counter(cell.verdict for cell in cells)),
             sizes={file.name: file.stat().st_size for file in sorted(folder.iterdir())},
             seconds=round(time.monotonic() - since, 3),
-            version=metadata.version("hdgan"),
+            version=own_version(),
             store=source.storing.store,
             store_reason=source.storing.reason,
             stored=dict(Counter(format_of(row.name) for row in read_rows(folder / INDEX))),
@@ -111,9 +111,7 @@ def part_key(plan: SlidePlan, config: TilesConfig, content: str) -> str:
     planned = asdict(replace(plan, regions=None))
     planned["entry"] = {name: value for name, value in planned["entry"].items() if name not in _NOT_OF_THE_SLIDE}
     settings = config.model_dump(mode="json", exclude=_NOT_IN_PARTS)
-    return hash_json(
-        {"format": PART_FORMAT, "version": metadata.version("hdgan"), "settings": settings, "plan": planned, "content": content}
-    )
+    return hash_json({"format": PART_FORMAT, "version": own_version(), "settings": settings, "plan": planned, "content": content})
 
 
 def cut_all(
@@ -161,7 +159,7 @@ def cut_all(
                 is_secret = config.pseudonym_key is not None  # what is kept of it goes into tables
                 problems[name] = hidden_error(outcome.problem, [missing[outcome.index].entry]) if is_secret else outcome.problem
             elif outcome.value is not None and outcome.value.key != keys[name]:
-                ours = metadata.version("hdgan")
+                ours = own_version()
                 raise HdganError(f"a worker cut {name} with hdgan {outcome.value.version}, this is {ours}: install one version everywhere")
             elif outcome.value is not None:
                 codes.append(outcome.value.code)

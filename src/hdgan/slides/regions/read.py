@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import shapely
+from typing import TYPE_CHECKING
 
 from hdgan.errors import BadInput
 from hdgan.slides.regions import geojson
@@ -18,6 +17,9 @@ from hdgan.slides.regions.drawn import Drawing, Drawings
 from hdgan.store.geojson import read_bounded, shape_of
 from hdgan.store.hashing import hash_bytes
 from hdgan.types import Polygon
+
+if TYPE_CHECKING:
+    import shapely
 
 SUFFIXES = (".geojson", ".geojson.gz", ".json", ".xml")
 """Endings of files that lie beside slides."""
@@ -122,6 +124,8 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int]) -> tuple[tuple[Outline, ...], tuple[str, ...]]:
+    import shapely
+
     notes = _Notes(empty=list(found.without_area))
     slide = shapely.box(0, 0, *size_px)
     beyond = BEYOND_SHARE * max(size_px)
@@ -150,6 +154,8 @@ def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int]) -> tuple[
 
 def _area(polygons: Sequence[Polygon]) -> tuple[shapely.Geometry, bool]:
     """The union of the polygons, and whether one had to be repaired."""
+    import shapely
+
     found = [shape_of(polygon) for polygon in polygons]
     shapes = [shape for shape, _ in found]
     return (shapes[0] if len(shapes) == 1 else shapely.union_all(shapes)), any(is_repaired for _, is_repaired in found)
@@ -157,6 +163,8 @@ def _area(polygons: Sequence[Polygon]) -> tuple[shapely.Geometry, bool]:
 
 def _pieces(shape: shapely.Geometry) -> list[shapely.Polygon]:
     """The polygons with an area that a shape is made of."""
+    import shapely
+
     parts = shapely.get_parts(shape)
     while any(part.geom_type.startswith(("Multi", "GeometryC")) for part in parts):
         parts = shapely.get_parts(parts)
