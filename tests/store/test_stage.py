@@ -65,6 +65,28 @@ def test_other_settings_are_refused_with_the_field_and_redone_when_asked(tmp_pat
     assert (tmp_path / "a" / "keep" / "drawn.txt").read_text() == "by a person"
 
 
+def test_afresh_a_current_stage_is_cleared_but_for_what_vouches_for_itself_and_a_stale_one_refused(tmp_path):
+    folder = tmp_path / "a"
+    finish(folder)
+    before = (folder / "manifest.json").read_bytes()
+    write_text(folder / "parts" / "own.txt", "says what it is of")
+    with pytest.raises(StaleStage, match="seed"), open_stage(folder, **BEGUN | {"seed": 2}, vouched=("parts",), is_afresh=True):
+        pass
+    assert verify(folder) == []
+    with pytest.raises(RuntimeError), open_stage(folder, **BEGUN, vouched=("parts",), is_afresh=True) as stage:
+        assert not stage.is_current
+        assert {path.name for path in folder.iterdir()} == {".lock", "inprogress.json", "parts"}
+        write_text(folder / "half.txt", "half of the work")
+        raise RuntimeError
+    with open_stage(folder, **BEGUN, vouched=("parts",), is_afresh=True) as stage:
+        assert not stage.is_current
+        assert (folder / "half.txt").exists(), "one that is unfinished is resumed"
+        (folder / "half.txt").unlink()
+    (folder / "parts" / "own.txt").unlink()
+    finish(folder)
+    assert (folder / "manifest.json").read_bytes() == before
+
+
 def test_a_stage_that_was_cut_off_is_resumed_by_the_same_command_only(tmp_path):
     with pytest.raises(RuntimeError), open_stage(tmp_path / "a", **BEGUN):
         write_text(tmp_path / "a" / "part.txt", "half of the work")

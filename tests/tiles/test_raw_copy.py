@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hdgan.errors import BadInput
 from hdgan.slides.reader import open_slide
 from hdgan.slides.table import SlideEntry
 from hdgan.store.codec import decode
-from hdgan.tiles import encode
+from hdgan.tiles import encode, raw_copy
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import UNREADABLE, cut_slide
 from hdgan.tiles.plan import plan_slide
@@ -54,6 +55,21 @@ def test_a_copied_tile_has_the_pixels_that_openslide_gives_in_every_reader(tmp_p
             assert np.array_equal(decode(made.encoded, "raw"), expected)
             with Image.open(io.BytesIO(made.encoded)) as image:
                 assert np.array_equal(np.asarray(image.convert("RGB")), expected)
+
+
+def test_short_streams_that_come_again_are_looked_through_once_and_long_ones_are_not_kept(tmp_path):
+    pixels = np.full((256, 256, 3), 255, np.uint8)
+    pixels[:64, :64] = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
+    path = write_jpeg_slide(tmp_path / "a.tif", pixels, levels=1)
+    raw_copy._bare_again.cache_clear()
+    with JpegTiles(path, size_px=(256, 256)) as tiles:
+        copies = [tiles.copy((x, y), size_px=64) for y in range(0, 256, 64) for x in range(0, 256, 64)]
+    assert len(copies[0].encoded) > raw_copy._SHORT_BYTES > len(copies[1].encoded)
+    assert all(copy.is_verbatim for copy in copies)
+    assert (raw_copy._bare_again.cache_info().misses, raw_copy._bare_again.cache_info().hits) == (1, 14)
+    with closing(open_slide(path)) as slide:
+        expected = slide.read((64, 64), level0_size=64, out_px=64)
+    assert all(np.array_equal(decode(copy.encoded, "raw"), expected) for copy in copies[1:])
 
 
 def test_copies_hold_the_very_streams_of_the_slide_and_less_than_png(tmp_path):

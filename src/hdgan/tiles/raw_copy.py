@@ -6,6 +6,7 @@ that do not overlap, and the corner of a tile lies on that page's grid. Everythi
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ MOST_PX = 2
 _REMEDY = 'cut it with format = "jxl" or "png"'
 _VENDORS = ("aperio", "generic-tiff", "philips-tiff")
 """Formats whose levels are single tiled pages without overlap, as OpenSlide names them."""
+_SHORT_BYTES = 4096
+"""Streams of so few bytes hold no tissue; where nothing was scanned they are the same again and again."""
+_bare_again = functools.lru_cache(maxsize=16)(bare)
 _JPEG = 7
 _COLOURS = (2, 6)
 
@@ -175,7 +179,7 @@ class JpegTiles:
         if len(data) != num:
             raise BadInput(self.path, f"ends inside JPEG tile {index}", "the file is cut off: copy it again from its source")
         try:
-            return bare(data)
+            return _bare_again(data) if num <= _SHORT_BYTES else bare(data)
         except ValueError as error:
             raise BadInput(self.path, f"JPEG tile {index} {error}", "the file is damaged there: copy it again from its source") from error
 
