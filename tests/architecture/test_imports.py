@@ -32,7 +32,7 @@ def test_a_light_package_imports_neither_torch_nor_scipy(package):
 
 
 def test_cutting_slides_without_outlines_imports_no_shapely():
-    """Starting is half of what a small slide takes."""
+    """Starting is much of what a small slide takes."""
     code = "import sys, hdgan.cli.main, hdgan.pipeline.run, hdgan.tiles.stage, hdgan.tiles.hiring\n"
     code += "brought = {'shapely', 'hdgan.tiles.images', 'hdgan.tiles.cluster'} & sys.modules.keys()\nassert not brought, brought"
     done = run(sys.executable, "-c", code)

@@ -100,8 +100,8 @@ def tile(
 
 
 def collect_rarely() -> None:
-    """Has Python look for cycles less often: with its 700 new containers that is a sixth of starting, since modules are many and hold none. Not for verbs
-    that train, whose cycles may hold large tensors.
+    """Has Python look for cycles less often: every 700 new containers it would do so again and again while modules are imported, which are many and
+    hold none. Not for verbs that train, whose cycles may hold large tensors.
     """
     first, *others = gc.get_threshold()
     gc.set_threshold(max(first, NEW_CONTAINERS) if first else 0, *others)

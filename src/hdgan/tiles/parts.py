@@ -30,7 +30,7 @@ THUMBNAIL = "thumbnail.jpg"
 STATUS = "status.json"
 
 _VALUES = attrgetter(*(field.name for field in fields(Cell)))
-"""A cell's line. `astuple` copies every value and takes ten times as long, of all cells of a slide."""
+"""A cell's line; `astuple` would copy every value, of all cells of a slide."""
 
 _OPTIONAL = ("pen", "black", "blur", "compartment")
 
