@@ -10,7 +10,9 @@ from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.generator.weights import FILE, save_generator
 from hdgan.measures.frechet import frechet_distance
 from hdgan.pipeline import quality
+from hdgan.pipeline import subject as subject_module
 from hdgan.pipeline.quality import measure_quality
+from hdgan.pipeline.subject import open_subject
 from hdgan.store.archive import TileArchive, TileRow, write_archive
 from hdgan.store.atomic import encode_png
 from hdgan.store.layout import RunFolder
@@ -57,7 +59,7 @@ def test_an_untrained_generator_is_far_from_tissue_and_real_crops_are_not(measur
 
 
 def test_the_held_out_fold_is_compared_and_not_taken_for_training_tiles(measured):
-    assert measured.about["tiles"] == {"trained": 8, "held_out": 4}
+    assert measured.about["tiles"] == {"trained": 8, "compared": 8, "held_out": 4}
     assert measured.held_out.frechet < measured.samples_to_held_out.frechet
 
 
@@ -99,7 +101,7 @@ class Copier:
 
 def test_a_generator_that_copies_its_tiles_is_found_out(run, monkeypatch, tmp_path):
     root = write_run(tmp_path, config={})
-    monkeypatch.setattr(quality, "load_generator", lambda _path: Copier(TileArchive(root / "1-tiles")))
+    monkeypatch.setattr(subject_module, "load_generator", lambda _path: Copier(TileArchive(root / "1-tiles")))
     found = measure_quality(root, num=30, psi=1.0)
     assert found.copies.share == 1
     assert found.held_out is None
@@ -140,19 +142,19 @@ def test_another_embedder_is_written_beside_ours_and_compares_features_as_they_a
     found = measure_quality(run, num=40, psi=1.0, embedder=Means())
     assert found.path.name == "psi-1.00.mean-colours-test.json"
     assert measured.path.read_bytes() == before
-    subject, _ = quality._open(RunFolder(run), seed=0)
+    subject = open_subject(RunFolder(run), seed=0)
     real = Means().embed(subject.crops(subject.trained).pictures(quality._REAL, 40))
-    drawn = Means().embed(quality._drawing(subject.generator, psi=1.0, seed=0)(0, 40))
+    drawn = Means().embed(subject.drawing(psi=1.0)(0, 40))
     assert found.samples.frechet == pytest.approx(frechet_distance(drawn, real), rel=1e-6)
 
 
 def test_crops_are_mirrored_and_turned_as_in_the_training(tmp_path):
     write_run(tmp_path, config={"is_turned": False, "flips": "both", "is_quarter_turned": True}, tile_px=SIZE_PX)
-    subject, _ = quality._open(RunFolder(tmp_path), seed=0)
+    subject = open_subject(RunFolder(tmp_path), seed=0)
     tile = subject.tiles.read(subject.trained[0]).tobytes()
     views = {crop.tobytes() for crop in subject.crops(subject.trained[:1]).pictures(0, 60)}
     assert len(views) == 8
     assert tile in views
     write_run(tmp_path / "plain", config={"is_turned": False}, tile_px=SIZE_PX)
-    subject, _ = quality._open(RunFolder(tmp_path / "plain"), seed=0)
+    subject = open_subject(RunFolder(tmp_path / "plain"), seed=0)
     assert {crop.tobytes() for crop in subject.crops(subject.trained[:1]).pictures(0, 9)} == {tile}

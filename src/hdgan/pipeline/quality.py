@@ -7,42 +7,43 @@ docs/concepts/image-quality.md; the file: docs/formats/quality.md.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from hdgan.generator.crops import Crops
-from hdgan.generator.protocol import to_uint8
-from hdgan.generator.weights import FILE, TrainedGenerator, load_generator
+from hdgan.errors import BadConfig
+from hdgan.generator.weights import TrainedGenerator
 from hdgan.generator.yardstick import Yardstick
 from hdgan.measures.copies import CopyReport, CropSearch, Nearest, copies
 from hdgan.measures.embedder import Embedder, scale_of
 from hdgan.measures.resemblance import Resemblance, resemblance
 from hdgan.measures.scattering import Scattering
-from hdgan.pipeline.run import SETTINGS, open_run
-from hdgan.plots.sheets import contact_sheet
-from hdgan.progress import SILENT, Progress, track
+from hdgan.pipeline.held_out import HeldOut, HeldOutReport, compare_held_out, open_held_out
+from hdgan.pipeline.run import open_run
+from hdgan.pipeline.subject import FOLDER, Images, Subject, numbered, open_subject, parts, slug
+from hdgan.plots.sheets import contact_sheet, numbered_sheet, scaled
+from hdgan.progress import SILENT, Progress
 from hdgan.randomness import stream
 from hdgan.store.archive import TileArchive
 from hdgan.store.atomic import write_json, write_png
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import MANIFEST, manifest_hash, read_manifest
 
-FOLDER = "quality"
 SCHEMA = 1
 MAX_SEARCHED = 500
 """Samples that are compared with every training crop: the search takes most of the time."""
+SHEET_IMAGES = 36
+"""Samples on the sheet of all, number 0 and on."""
 _REAL, _AGAIN, _HELD_OUT, _OTHERS = (k * 10**12 for k in (2, 3, 4, 5))
 """Numbers of the first crop of each set; no training gets there."""
-_PIXELS_AT_ONCE = 1 << 20
 _SHOWN = 8
 _TURN_STEP = 15
+_SHEET_PX = 128
+_HIDDEN = 236
+"""Grey of a crop that may not be shown."""
 
 
 @dataclass(frozen=True)
@@ -56,83 +57,100 @@ class Quality:
     held_out: Resemblance | None
     """Crops of the held-out fold against training crops: how far apart real patients are."""
     samples_to_held_out: Resemblance | None
+    held_out_set: HeldOutReport | None
+    """The same questions for a named set of held-out pairs, with as many images on every side."""
     copies: CopyReport | None
-    """None where no tile can be left out: all overlap."""
+    """Judged by training crops searched without their own tiles; None where no tile can be left out: all overlap."""
+    copies_by_set: CopyReport | None
+    """Judged by crops of the named set instead."""
     about: dict[str, Any]
     """Of what, with what."""
     path: Path
 
 
+_Compared = tuple[Resemblance, Resemblance, Resemblance | None, Resemblance | None]
+
+
 @dataclass(frozen=True)
-class _Subject:
-    """A run's generator and tiles, opened."""
+class _Searched:
+    """The nearest training crops of samples, of training crops without their own tiles, and of a held-out set; tiles by their number in the archive."""
 
-    generator: TrainedGenerator
-    tiles: TileArchive
-    trained: list[int]
-    held_out: list[int]
-    config: dict[str, Any]
-    """The generator's settings, as far as its manifest says."""
-    seed: int
-
-    @property
-    def is_turned(self) -> bool:
-        """Whether training crops are turned by any angle, where tiles have a margin."""
-        return bool(self.config.get("is_turned", True))
-
-    def crops(self, chosen: Sequence[int]) -> Crops:
-        """Crops as the training takes them."""
-        flips, quarters = self.config.get("flips", "none"), self.config.get("is_quarter_turned", False)
-        size_px = self.generator.resolution
-        return Crops(
-            self.tiles, chosen=chosen, size_px=size_px, seed=self.seed, is_turned=self.is_turned, flips=flips, is_quarter_turned=quarters
-        )
+    samples: Nearest
+    others: Nearest | None
+    held_out: Nearest | None
 
 
 def measure_quality(
-    root: Path, *, num: int, psi: float, seed: int = 0, embedder: Embedder | None = None, progress: Progress = SILENT
+    root: Path,
+    *,
+    num: int,
+    psi: float,
+    seed: int = 0,
+    condition: str | None = None,
+    held_out_set: str | None = None,
+    may_show: Collection[str] = (),
+    embedder: Embedder | None = None,
+    progress: Progress = SILENT,
 ) -> Quality:
     """The quality of the generator of the run in `root`, by `num` samples at truncation `psi`, and as many real crops.
 
-    The samples belong to `seed` and are none of those that the samples stage draws.
+    The samples belong to `seed` and are none of those that the samples stage draws. With a `condition`, samples and training crops are of that label
+    alone. `held_out_set` names real pairs of the run on which nothing was trained. Of the slides `may_show` (none named: of all) real crops are shown.
 
     Raises:
-        BadInput: the tiles were not cut, or there are no weights.
+        BadConfig: there is no such label, no labelled pairs, or no such slide.
+        BadInput: the tiles were not cut, there are no weights, or the set is not held out or does not fit.
         DamagedArtifact: the weights or a tile cannot be read.
     """
-    subject, inputs = _open(RunFolder(root), seed=seed)
-    size_px = subject.generator.resolution
-    path = root / FOLDER / (f"psi-{psi:.2f}.json" if embedder is None else f"psi-{psi:.2f}.{_slug(embedder.name)}.json")
+    subject = open_subject(RunFolder(root), seed=seed, condition=condition)
+    known_slides(subject.tiles, may_show)
+    held = None if held_out_set is None else open_held_out(open_run(root), held_out_set, subject, num=num, progress=progress)
+    draw, size_px = subject.drawing(psi=psi), subject.generator.resolution
+    stem = subject.file_name(f"psi-{psi:.2f}")
+    path = root / FOLDER / (f"{stem}.json" if embedder is None else f"{stem}.{slug(embedder.name)}.json")
     embedder = embedder or Scattering(size_px)
-    crops, draw = subject.crops(subject.trained), _drawing(subject.generator, psi=psi, seed=seed)
-
-    def embedded(images: Callable[[int, int], np.ndarray], label: str) -> np.ndarray:
-        return np.concatenate([embedder.embed(part) for part in _parts(images, num, size_px, label, progress)])
-
-    real, again = (embedded(_numbered(crops, first), "embed real crops") for first in (_REAL, _AGAIN))
-    samples, scale = embedded(draw, "draw and embed samples"), scale_of(embedder, real)
-    held_out = embedded(_numbered(subject.crops(subject.held_out), _HELD_OUT), "embed held-out crops") if subject.held_out else None
-    searched = _search(subject, draw, num=min(num, MAX_SEARCHED), progress=progress)
+    compared = _compared(subject, draw, embedder, num=num, progress=progress)
+    held_report = None if held is None else compare_held_out(subject, held, draw, embedder, num=num, progress=progress)
+    searched = _search(subject, draw, held, num=min(num, MAX_SEARCHED), progress=progress)
     quality = Quality(
-        samples=resemblance(samples, real=real, scale=scale),
-        floor=resemblance(again, real=real, scale=scale),
-        held_out=None if held_out is None else resemblance(held_out, real=real, scale=scale),
-        samples_to_held_out=None if held_out is None else resemblance(samples, real=held_out, scale=scale),
-        copies=copies(searched[0].distance, searched[1].distance) if searched else None,
+        *compared,
+        held_out_set=held_report,
+        copies=_report(searched, "others"),
+        copies_by_set=_report(searched, "held_out"),
         about={
             "num": num,
             "psi": psi,
             "seed": seed,
-            "inputs": inputs,
+            "condition": condition,
+            "inputs": subject.inputs,
             "embedder": {"name": embedder.name, "hash": embedder.content_hash, "features": embedder.num_features},
-            "tiles": {"trained": len(subject.trained), "held_out": len(subject.held_out)},
+            "tiles": {"trained": len(subject.trained), "compared": len(subject.compared), "held_out": len(subject.held_out)},
         },
         path=path,
     )
     write_json(quality.path, _to_json(quality, searched, subject))
     if searched:
-        write_png(quality.path.with_suffix(".closest.png"), _closest_sheet(searched[0], draw, subject))
+        write_png(quality.path.with_suffix(".closest.png"), _closest_sheet(searched.samples, draw, subject, may_show))
+    write_sheet(subject, draw, root / FOLDER / f"{subject.file_name(f'samples-psi-{psi:.2f}')}.png")
     return quality
+
+
+def write_sheet(subject: Subject, draw: Images, path: Path) -> None:
+    """Samples number 0 to 35, none left out, each under its number."""
+    drawn = (image for part in parts(draw, SHEET_IMAGES, subject.generator.resolution, "") for image in part)
+    write_png(path, numbered_sheet([scaled(image, least_px=_SHEET_PX) for image in drawn], first=0))
+
+
+def known_slides(tiles: TileArchive, names: Collection[str]) -> None:
+    """Lets pass the names of slides that tiles are from.
+
+    Raises:
+        BadConfig: no tile is from one of them.
+    """
+    known = {row.slide for row in tiles.rows}
+    if unknown := sorted(set(names) - known):
+        some = ", ".join(sorted(known)[:8]) + (", ..." if len(known) > 8 else "")
+        raise BadConfig("slide", f"no tile is from a slide {unknown[0]!r}", f"slides are {some}")
 
 
 def yardstick_of(root: Path, *, num: int) -> Callable[[TrainedGenerator], float]:
@@ -141,7 +159,7 @@ def yardstick_of(root: Path, *, num: int) -> Callable[[TrainedGenerator], float]
     Raises:
         BadInput: the tiles were not cut, or there are no weights.
     """
-    subject, _ = _open(RunFolder(root), seed=0)
+    subject = open_subject(RunFolder(root), seed=0)
     yardstick = Yardstick(subject.crops(subject.trained), num=num)
 
     def distance(generator: TrainedGenerator) -> float:
@@ -153,64 +171,58 @@ def yardstick_of(root: Path, *, num: int) -> Callable[[TrainedGenerator], float]
     return distance
 
 
-def _open(run: RunFolder, *, seed: int) -> tuple[_Subject, dict[str, str]]:
-    """The run's generator and tiles, and what they are known by."""
-    folder = run.folder("generator")
-    tiles_hash = manifest_hash(run.folder("tiles"))
-    has_settings = (run.root / SETTINGS).exists()
-    tiles = open_run(run.root).open_tiles() if has_settings else TileArchive(run.folder("tiles"))
-    generator = load_generator(folder / FILE)
-    config = read_manifest(folder).config if (folder / MANIFEST).exists() else {}
-    fold = config.get("held_out_fold")
-    trained = [i for i, row in enumerate(tiles.rows) if row.fold != fold]
-    held_out = [i for i, row in enumerate(tiles.rows) if row.fold == fold]
-    subject = _Subject(generator, tiles, trained, held_out, config, seed)
-    return subject, {"generator": generator.content_hash, "tiles": tiles_hash}
+def _compared(subject: Subject, draw: Images, embedder: Embedder, *, num: int, progress: Progress) -> _Compared:
+    """Samples, other training crops and crops of the held-out fold against training crops, `num` of each."""
+    size_px, crops = subject.generator.resolution, subject.crops(subject.compared)
+
+    def embedded(images: Images, label: str) -> np.ndarray:
+        return np.concatenate([embedder.embed(part) for part in parts(images, num, size_px, label, progress)])
+
+    real, again = (embedded(numbered(crops, first), "embed real crops") for first in (_REAL, _AGAIN))
+    samples, scale = embedded(draw, "draw and embed samples"), scale_of(embedder, real)
+    held_out = embedded(numbered(subject.crops(subject.held_out), _HELD_OUT), "embed held-out crops") if subject.held_out else None
+    return (
+        resemblance(samples, real=real, scale=scale),
+        resemblance(again, real=real, scale=scale),
+        None if held_out is None else resemblance(held_out, real=real, scale=scale),
+        None if held_out is None else resemblance(samples, real=held_out, scale=scale),
+    )
 
 
-def _drawing(generator: TrainedGenerator, *, psi: float, seed: int) -> Callable[[int, int], np.ndarray]:
-    """Samples by first number and count, `[n, R, R, 3]` uint8; sample i is a function of (seed, i)."""
+def _search(subject: Subject, draw: Images, held: HeldOut | None, *, num: int, progress: Progress) -> _Searched | None:
+    """What the nearest training crops are, of any label; None where every tile overlaps every other and nothing was held out.
 
-    def draw(first: int, num: int) -> np.ndarray:
-        z = np.stack([stream(seed, "quality.z", i).standard_normal(generator.z_dim, dtype=np.float32) for i in range(first, first + num)])
-        return to_uint8(generator.render(generator.map(torch.from_numpy(z), psi=psi)))
-
-    return draw
-
-
-def _numbered(crops: Crops, start: int) -> Callable[[int, int], np.ndarray]:
-    """Crops from number `start` on by first number and count, `[n, R, R, 3]` uint8."""
-    return lambda first, num: crops.pictures(start + first, num)
-
-
-def _parts(images: Callable[[int, int], np.ndarray], num: int, size_px: int, label: str, progress: Progress) -> Iterator[np.ndarray]:
-    """`num` images, some at a time."""
-    step = max(1, _PIXELS_AT_ONCE // size_px**2)
-    firsts = range(0, num, step)
-    return (images(i, min(step, num - i)) for i in track(firsts, total=len(firsts), label=label, progress=progress))
-
-
-def _search(subject: _Subject, draw: Callable[[int, int], np.ndarray], *, num: int, progress: Progress) -> tuple[Nearest, Nearest] | None:
-    """The nearest training crops of samples, and of real crops without the tiles that show the same place; tiles by their number in the archive.
-
-    Real crops come from the training tiles themselves, so the donors are the same. None where every tile overlaps every other.
+    Real crops come from the training tiles themselves, so the donors are the same, and are searched without the tiles that show the same place.
     """
     size_px, tiles, chosen = subject.generator.resolution, subject.tiles, subject.trained
-    overlapping = [_overlapping(tiles, chosen, i) for i in chosen]
-    usable = [k for k, others in enumerate(overlapping) if len(others) < len(chosen)]
-    if not usable:
+    overlapping = {i: _overlapping(tiles, chosen, i) for i in subject.compared}
+    usable = [i for i, others in overlapping.items() if len(others) < len(chosen)]
+    if not usable and held is None:
         return None
     edge = tiles.rows[chosen[0]].size_px
     step = _TURN_STEP if subject.is_turned and edge >= math.ceil(size_px * math.sqrt(2)) else 90
     search = CropSearch((tiles.read(i) for i in chosen), size_px=size_px, step_degrees=step)
-    picks = stream(subject.seed, "quality.held_out").choice(usable, size=num)
-    real = [search.prepared(subject.crops([chosen[k]]).crop(_OTHERS + i)[None]) for i, k in enumerate(picks)]
-    drawn = [search.prepared(part) for part in _parts(draw, num, size_px, "draw samples to compare", progress)]
-    left_out = [frozenset[int]()] * num + [overlapping[k] for k in picks]
-    found = search.nearest(np.concatenate([*drawn, *real]), left_out=left_out, progress=progress)
-    numbers = np.array(chosen)[found.tile]
-    drawn_part, real_part = (Nearest(found.distance[p], numbers[p], found.xy_px[p]) for p in (slice(None, num), slice(num, None)))
-    return drawn_part, real_part
+    picks = stream(subject.seed, "quality.held_out").choice(usable, size=num) if usable else []
+    drawn = [search.prepared(part) for part in parts(draw, num, size_px, "draw samples to compare", progress)]
+    real = [search.prepared(subject.crops([i]).crop(_OTHERS + k)[None]) for k, i in enumerate(picks)]
+    new = [] if held is None else [search.prepared(image[None]) for image in held.images[:MAX_SEARCHED]]
+    left_out = [frozenset[int]()] * num + [overlapping[i] for i in picks] + [frozenset[int]()] * len(new)
+    found = search.nearest(np.concatenate([*drawn, *real, *new]), left_out=left_out, progress=progress)
+    numbers, end = np.array(chosen)[found.tile], num + len(real)
+
+    def part(first: int, stop: int) -> Nearest | None:
+        p = slice(first, stop)
+        return Nearest(found.distance[p], numbers[p], found.xy_px[p]) if stop > first else None
+
+    samples = part(0, num)
+    assert samples is not None, "num is at least 1"
+    return _Searched(samples, part(num, end), part(end, end + len(new)))
+
+
+def _report(searched: _Searched | None, by: str) -> CopyReport | None:
+    """The samples judged by the distances of real crops `by` ("others", "held_out"); None where there are none."""
+    real: Nearest | None = None if searched is None else getattr(searched, by)
+    return None if searched is None or real is None else copies(searched.samples.distance, real.distance)
 
 
 def _overlapping(tiles: TileArchive, chosen: Sequence[int], number: int) -> frozenset[int]:
@@ -223,37 +235,39 @@ def _overlapping(tiles: TileArchive, chosen: Sequence[int], number: int) -> froz
     )
 
 
-def _to_json(quality: Quality, searched: tuple[Nearest, Nearest] | None, subject: _Subject) -> dict[str, Any]:
-    names = ("samples", "floor", "held_out", "samples_to_held_out")
+def _to_json(quality: Quality, searched: _Searched | None, subject: Subject) -> dict[str, Any]:
+    names = ("samples", "floor", "held_out", "samples_to_held_out", "held_out_set")
     told = {name: found.to_json() for name in names if (found := getattr(quality, name)) is not None}
     data = {"schema": SCHEMA, **quality.about, **told}
-    if searched and quality.copies:
-        data["copies"] = asdict(quality.copies) | {"searched": len(searched[0].distance)}
-        data["copies"]["held_out_median"] = float(np.median(searched[1].distance))
-        data["copies"]["median"] = float(np.median(searched[0].distance))
-        data["closest"] = [_neighbour(searched[0], i, subject) for i in _closest(searched[0])]
+    if searched is None:
+        return data
+    distance = searched.samples.distance
+    common = {"searched": len(distance), "median": float(np.median(distance))}
+    for key, report, real in (("copies", quality.copies, searched.others), ("copies_by_set", quality.copies_by_set, searched.held_out)):
+        if report is not None and real is not None:
+            data[key] = asdict(report) | common | {"held_out": len(real.distance), "held_out_median": float(np.median(real.distance))}
+    if quality.copies is not None and searched.held_out is not None:
+        data["copies_by_set"]["held_out_below_others"] = float((searched.held_out.distance < quality.copies.threshold).mean())
+    data["closest"] = [_neighbour(searched.samples, i, subject) for i in _closest(searched.samples)]
     return data
-
-
-def _slug(name: str) -> str:
-    """The name as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()
 
 
 def _closest(found: Nearest) -> list[int]:
     return [int(i) for i in np.argsort(found.distance, kind="stable")[:_SHOWN]]
 
 
-def _neighbour(found: Nearest, sample: int, subject: _Subject) -> dict[str, Any]:
+def _neighbour(found: Nearest, sample: int, subject: Subject) -> dict[str, Any]:
     x_px, y_px = (int(v) for v in found.xy_px[sample])
     tile = subject.tiles.rows[found.tile[sample]].name
     return {"sample": sample, "distance": float(found.distance[sample]), "tile": tile, "x_px": x_px, "y_px": y_px}
 
 
-def _closest_sheet(found: Nearest, draw: Callable[[int, int], np.ndarray], subject: _Subject) -> np.ndarray:
-    """The samples that are nearest to a training crop, each followed by that crop as it lies in its tile."""
+def _closest_sheet(found: Nearest, draw: Images, subject: Subject, may_show: Collection[str]) -> np.ndarray:
+    """The samples that are nearest to a training crop, each followed by that crop as it lies in its tile; grey where its slide may not be shown."""
     size_px, pictures = subject.generator.resolution, []
     for i in _closest(found):
-        x, y = found.xy_px[i]
-        pictures += [draw(i, 1)[0], subject.tiles.read(int(found.tile[i]))[y : y + size_px, x : x + size_px]]
+        number, (x, y) = int(found.tile[i]), found.xy_px[i]
+        crop = subject.tiles.read(number)[y : y + size_px, x : x + size_px]
+        is_shown = not may_show or subject.tiles.rows[number].slide in may_show
+        pictures += [draw(i, 1)[0], crop if is_shown else np.full_like(crop, _HIDDEN)]
     return contact_sheet(pictures, columns=4)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+_STRIP_PX, _LETTERS_PX = 18, 14
 
 
 def contact_sheet(
@@ -33,3 +36,35 @@ def contact_sheet(
         left = gap_px + column * (cell_w + gap_px) + (cell_w - image.shape[1]) // 2
         sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
     return sheet
+
+
+def numbered_sheet(images: Sequence[NDArray[np.uint8]], *, first: int, columns: int | None = None) -> NDArray[np.uint8]:
+    """The `images` in reading order on a `contact_sheet`, each under its number, which counts from `first`.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    cells = [np.concatenate([_strip(str(number), image.shape[1]), image]) for number, image in enumerate(images, start=first)]
+    return contact_sheet(cells, columns=columns)
+
+
+def scaled(image: NDArray[np.uint8], *, least_px: int, most_px: int = 512) -> NDArray[np.uint8]:
+    """The square `image [S, S, 3]` uint8 with every pixel repeated until its edge is `least_px`, or averaged down to at most `most_px`.
+
+    By whole factors: pixels stay squares. A rest that does not fill a cell is cut off.
+    """
+    edge = image.shape[0]
+    if edge > most_px:
+        step = -(-edge // most_px)
+        rest = edge // step * step
+        cells = image[:rest, :rest].reshape(rest // step, step, rest // step, step, -1)
+        return np.asarray(cells.mean(axis=(1, 3)).round(), np.uint8)
+    factor = -(-least_px // edge)
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _strip(text: str, width: int) -> NDArray[np.uint8]:
+    """Dark letters on white, `[18, width, 3]`."""
+    strip = Image.new("RGB", (width, _STRIP_PX), (255, 255, 255))
+    ImageDraw.Draw(strip).text((2, 0), text, fill=(40, 40, 40), font=ImageFont.load_default(_LETTERS_PX))
+    return np.array(strip)
