@@ -10,7 +10,7 @@ import pytest
 from hdgan.store.atomic import read_image
 from hdgan.testing.degradations import WAYS
 
-from .scripts import numbers, painted_tiles, printed
+from .scripts import loaded, numbers, painted_tiles, printed
 
 
 def test_learning_is_told_for_each_resolution_and_seed_with_its_first_and_last_grid(tmp_path):
@@ -76,3 +76,35 @@ def test_every_way_of_going_wrong_has_a_row_for_each_strength_and_the_strongest_
     assert all(distances[-1] > distances[0] for distances in by_strength)
     is_ranked = all(distances == sorted(distances) for distances in by_strength)
     assert verdict == ("every way is ranked by strength" if is_ranked else "NOT every way is ranked by strength")
+
+
+def test_planted_copies_are_found_and_false_alarms_counted():
+    toy = ("--painted", "--tiles", 6, "--size", 32, "--num", 20, "--planted", 2)
+    head, limit, alarms, _, _, *rows, verdict, promise = printed("planted_copies.py", *toy)
+    assert head == "6 tiles of 64 px, painted; crops of 32 px"
+    threshold = float(re.match(r"limit ([\d.]+): 1 % of 20 real crops", limit).group(1))
+    false, share, low, high = (
+        float(x) for x in re.match(r"false alarms: (\d+) of 20 .*, ([\d.]+)% \(.* ([\d.]+)% to ([\d.]+)%\)", alarms).groups()
+    )
+    assert low <= share == false / 20 * 100 <= high
+    told = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert len(told) == 8
+    for _, found, right, median, largest in told:
+        assert found == "2 of 2"
+        assert right == "2"
+        assert float(median) <= float(largest) < threshold
+    assert verdict == "every planted copy is found"
+    assert promise == ("false alarms are as many as promised, or fewer" if low <= 1 else "there are MORE false alarms than promised")
+
+
+def test_a_copy_that_is_not_found_is_said_so(capsys):
+    script = loaded("planted_copies.py")
+    tiles = script.painted(6, size_px=64)
+    away = {"new": lambda x: script.paint(900, size_px=32, mpp=2.0, outline="full", stain="pas").image[None].repeat(len(x), axis=0)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "PLAIN", away)
+        patch.setattr(script, "TURNED", {})
+        script.tell(tiles, size_px=32, num=20, num_planted=2)
+    *_, row, verdict, _ = capsys.readouterr().out.splitlines()
+    assert row.startswith("| new | 0 of 2 |")
+    assert verdict == "NOT every planted copy is found"

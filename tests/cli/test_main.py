@@ -37,7 +37,10 @@ FLAGS = {
     "import-weights": ["file", "out", "--mpp", "--generator-only", "--config", "-c"],
     "export-masks": ["run", "folder", "--sheets"],
     "export-tiles": ["run", "--out", "-o", "--size", "--format", "--folds", "--labels", "--native"],
-    "quality": ["run", "--num", "--psi", "--seed", "--encoder", "--encoder-input"],
+    "quality": [
+        *("run", "--num", "--psi", "--seed", "--condition", "--held-out", "--may-show", "--encoder", "--encoder-input"),
+        *("--curve", "--blind", "--attribution", "--score-blind"),
+    ],
     "ablate": ["run", "--what", "--repeats", "--members"],
     "latent": ["run"],
     "verify": ["run"],

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from hdgan.measures.copies import CropSearch, copies, disc, standardised, turned
+from hdgan.testing.degradations import blur, jpeg, noise
 from hdgan.testing.painter import paint
 
 SIZE_PX = 32
@@ -60,7 +61,11 @@ PLANTED = {
     "turned by 270 degrees and mirrored": lambda x: np.rot90(x, 3, (1, 2))[:, ::-1],
     "recoloured": recoloured,
     "slightly shifted": slightly_shifted,
-    "all of these": lambda x: slightly_shifted(recoloured(np.rot90(x, 1, (1, 2))[:, :, ::-1])),
+    "blurred": lambda x: blur(x, 0.7),
+    "noisy": lambda x: noise(x, 6),
+    "through JPEG": lambda x: jpeg(x, 50),
+    "turned, recoloured, blurred, noisy and through JPEG": lambda x: jpeg(noise(blur(recoloured(np.rot90(x, 1, (1, 2))), 0.5), 3), 75),
+    "mirrored, turned, recoloured and shifted": lambda x: slightly_shifted(recoloured(np.rot90(x, 1, (1, 2))[:, :, ::-1])),
 }
 
 
@@ -83,6 +88,17 @@ def test_a_copy_at_any_angle_is_found_where_all_angles_are_searched(tiles, thres
     assert (found.distance < threshold).all()
     quarter = CropSearch(tiles, size_px=SIZE_PX)
     assert (quarter.nearest(quarter.prepared(planted)).distance > found.distance).all()
+
+
+def test_copies_planted_among_new_tissue_are_found_and_the_rest_is_not_blamed(search, real, new, threshold):
+    images, _ = real
+    planted = list(PLANTED.values())
+    mixed = np.concatenate([new[50:], *(way(images[i : i + 1]) for i, way in enumerate(planted))])
+    order = np.random.default_rng(1).permutation(len(mixed))
+    is_copy = np.empty(len(mixed), bool)
+    is_copy[order] = search.nearest(search.prepared(mixed[order])).distance < threshold
+    assert is_copy[30:].all()
+    assert is_copy[:30].mean() <= 0.1
 
 
 def test_new_tissue_is_no_copy(search, new, threshold):

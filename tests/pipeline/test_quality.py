@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.errors import BadConfig, BadInput, DamagedArtifact
+from hdgan.generator.networks import Generator
+from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.weights import FILE, save_generator
 from hdgan.measures.frechet import frechet_distance
 from hdgan.pipeline import quality
@@ -14,13 +16,19 @@ from hdgan.pipeline import subject as subject_module
 from hdgan.pipeline.quality import measure_quality
 from hdgan.pipeline.subject import open_subject
 from hdgan.store.archive import TileArchive, TileRow, write_archive
-from hdgan.store.atomic import encode_png
+from hdgan.store.atomic import encode_png, read_image
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import open_stage, verify
 from hdgan.testing.painter import paint
 from hdgan.testing.tiny import tiny_network
 
 SIZE_PX = 32
+
+
+def labelled_network(num):
+    """An untrained network that knows `num` labels."""
+    torch.manual_seed(0)
+    return Generator(NetworkSpec(resolution=SIZE_PX, z_dim=16, w_dim=16, channel_base=128, channel_max=16, label_dim=num))
 
 
 def write_run(root, *, config, num_tiles=12, step_px=100, tile_px=48):
@@ -117,6 +125,32 @@ def test_where_all_tiles_overlap_no_copies_are_looked_for(tmp_path):
     found = measure_quality(single, num=16, psi=1.0)
     assert found.copies is None
     assert "copies" not in json.loads(found.path.read_text())
+
+
+def test_the_first_samples_are_shown_under_their_numbers_and_none_is_left_out(run, measured):
+    sheet = read_image(run / "quality" / "samples-psi-1.00.png")
+    assert sheet.shape == (6 * (128 + 18 + 4) + 4, 6 * (128 + 4) + 4, 3)
+    drawn = open_subject(RunFolder(run), seed=0).drawing(psi=1.0)(0, 36)
+    for number, image in enumerate(drawn):
+        row, column = divmod(number, 6)
+        top, left = 4 + 18 + row * 150, 4 + column * 132
+        np.testing.assert_allclose(sheet[top : top + 128 : 4, left : left + 128 : 4].astype(int), image, atol=1)
+
+
+def test_crops_of_slides_that_may_not_be_shown_stay_grey(run, tmp_path):
+    root = write_run(tmp_path, config={"is_turned": False})
+    everything = read_image(measure_quality(root, num=16, psi=1.0).path.with_suffix(".closest.png"))
+    found = measure_quality(root, num=16, psi=1.0, may_show=["p1"])
+    some = read_image(found.path.with_suffix(".closest.png"))
+    for i, row in enumerate(json.loads(found.path.read_text())["closest"]):
+        top, left = 4 + (i // 2) * (SIZE_PX + 4), 4 + (2 * (i % 2) + 1) * (SIZE_PX + 4)
+        cell = some[top : top + SIZE_PX, left : left + SIZE_PX]
+        if int(row["tile"][:4]) % 3 == 1:
+            assert np.array_equal(cell, everything[top : top + SIZE_PX, left : left + SIZE_PX])
+        else:
+            assert np.ptp(cell) == 0
+    with pytest.raises(BadConfig, match="no tile is from a slide 'p9'"):
+        measure_quality(root, num=16, psi=1.0, may_show=["p9"])
 
 
 def test_a_run_without_tiles_or_weights_is_refused(run, tmp_path):

@@ -30,6 +30,13 @@ def test_what_is_drawn_depends_on_the_values():
     assert not np.array_equal(one, other)
 
 
+def test_heights_by_their_logarithm_set_small_ones_apart():
+    panel = {"title": "t", "across": "x", "places": ["1", "2"], "lines": [Line("l", [400.0, 4.0], [0, 0])]}
+    plain, by_log = (charts([Chart(**panel, is_log=is_log)]) for is_log in (False, True))
+    assert plain.shape == by_log.shape
+    assert not np.array_equal(plain, by_log)
+
+
 def test_no_panel_is_refused():
     with pytest.raises(ValueError, match="no panel"):
         charts([])

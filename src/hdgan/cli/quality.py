@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,10 @@ from hdgan.cli.options import Run
 
 if TYPE_CHECKING:
     from hdgan.measures.resemblance import Resemblance
+    from hdgan.pipeline.held_out import HeldOutReport
+    from hdgan.pipeline.quality import Quality
+
+_HEAD = f"{'':29} {'frechet':>9} {'kernel x 1000':>22} {'precision':>10} {'recall':>7} {'density':>8} {'coverage':>9}"
 
 Num = Annotated[int, typer.Option("--num", help="Samples to draw, and real crops to compare them with.", min=16)]
 Psi = Annotated[float, typer.Option("--psi", help="Truncation of the samples; 1: none.", min=0, max=1)]
@@ -22,33 +26,151 @@ Takes = Annotated[
     typer.Option("--encoder-input", help="Pixels that the network takes: imagenet (standardised), half (-1 to 1), unit (0 to 1)."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of the samples and crops.")]
+Condition = Annotated[
+    str | None,
+    typer.Option("--condition", help="Samples and training crops of this label alone (stain, centre or patient).", show_default=False),
+]
+HeldOutSet = Annotated[
+    str | None,
+    typer.Option(
+        "--held-out", help="Set of the run's labelled real pairs on which nothing was trained, to compare with.", show_default=False
+    ),
+]
+MayShow = Annotated[
+    list[str] | None,
+    typer.Option("--may-show", help="Slide whose real crops pictures may show; may be repeated. Without it: all.", show_default=False),
+]
+Blind = Annotated[
+    bool, typer.Option("--blind", help="Only write a sheet of drawn and real crops, and its key; the slides are those of --may-show.")
+]
+Attribution = Annotated[
+    str | None,
+    typer.Option("--attribution", help="With --blind: whose the real crops are; else dataset.attribution.", show_default=False),
+]
+Answers = Annotated[
+    Path | None,
+    typer.Option("--score-blind", help="Only score the answers to the sheet: a CSV of number and real or drawn.", show_default=False),
+]
+Curve = Annotated[bool, typer.Option("--curve", help="Only draw the curve of the training, finished or going on.")]
 
 
-def quality(run: Run, num: Num = 1000, psi: Psi = 1.0, seed: Seed = 0, encoder: Encoder = None, encoder_input: Takes = "imagenet") -> None:
+def quality(
+    run: Run,
+    num: Num = 1000,
+    psi: Psi = 1.0,
+    seed: Seed = 0,
+    condition: Condition = None,
+    held_out: HeldOutSet = None,
+    may_show: MayShow = None,
+    encoder: Encoder = None,
+    encoder_input: Takes = "imagenet",
+    curve: Curve = False,
+    blind: Blind = False,
+    attribution: Attribution = None,
+    score_blind: Answers = None,
+) -> None:
     """Measure the generator's images beside real ones, and look for copies of training tiles."""
+    from hdgan.errors import BadInput
+
+    if curve + blind + (score_blind is not None) > 1:
+        raise BadInput("quality", "--curve, --blind and --score-blind are three things", "give one of them")
+    if attribution is not None and not blind:
+        raise BadInput("--attribution", "needs --blind", "the attribution of a dataset stands in the settings (`dataset.attribution`)")
+    if score_blind is not None:
+        _score(run, score_blind)
+    elif curve:
+        _curve(run)
+    elif blind:
+        _blind(run, slides=may_show or [], psi=psi, seed=seed, condition=condition, attribution=attribution)
+    else:
+        takes = None if encoder is None else (encoder, encoder_input)
+        _measure(
+            run, takes=takes, num=num, psi=psi, seed=seed, condition=condition, held_out_set=held_out, may_show=frozenset(may_show or ())
+        )
+
+
+def _measure(run: Path, *, takes: tuple[Path, Literal["imagenet", "half", "unit"]] | None, **settings: Any) -> None:
     from hdgan.cli.progress import showing
-    from hdgan.measures.copies import CLOSEST_PERCENT
+    from hdgan.errors import BadInput
     from hdgan.measures.encoder import OnnxEncoder
+    from hdgan.pipeline.curve import stats_of
     from hdgan.pipeline.quality import measure_quality
     from hdgan.pipeline.run import refuse_stale
 
     refuse_stale(run, "generator")
-    given = None if encoder is None else OnnxEncoder(encoder, takes=encoder_input)
+    given = None if takes is None else OnnxEncoder(takes[0], takes=takes[1])
     with showing() as progress:
-        found = measure_quality(run, num=num, psi=psi, seed=seed, embedder=given, progress=progress)
-    by, tiles = found.about["embedder"]["name"], found.about["tiles"]
-    typer.echo(f"{num:,} samples at psi {psi:g} and {num:,} crops of {tiles['trained']:,} training tiles, by {by}")
-    typer.echo(f"{'':29} {'frechet':>9} {'kernel x 1000':>22} {'precision':>10} {'recall':>7} {'density':>8} {'coverage':>9}")
+        found = measure_quality(run, **settings, embedder=given, progress=progress)
+    num, of, tiles = found.about["num"], found.about["condition"], found.about["tiles"]
+    label, by = "" if of is None else f" of {of}", found.about["embedder"]["name"]
+    typer.echo(f"{num:,} samples{label} at psi {found.about['psi']:g} and {num:,} crops of {tiles['compared']:,} training tiles, by {by}")
+    typer.echo(_HEAD)
     _tell("samples", found.samples)
     _tell("other crops of the same tiles", found.floor)
     _tell("held-out crops", found.held_out)
     _tell("samples to held-out crops", found.samples_to_held_out)
-    if found.copies is None:
+    if found.held_out_set is not None:
+        _tell_set(found.held_out_set)
+    _tell_copies(found)
+    typer.echo(f"written: {found.path}")
+    if stats_of(run).exists():
+        try:
+            _curve(run)
+        except BadInput as error:  # an old or very short training kept no such numbers
+            typer.echo(f"no curve of the training: {error}")
+
+
+def _curve(run: Path) -> None:
+    from hdgan.pipeline.curve import write_curve
+
+    for path in write_curve(run):
+        typer.echo(f"written: {path}")
+
+
+def _blind(run: Path, **settings: Any) -> None:
+    from hdgan.pipeline.blind import write_blind
+    from hdgan.pipeline.run import refuse_stale
+
+    refuse_stale(run, "generator")
+    sheet, key = write_blind(run, **settings)
+    typer.echo(f"written: {sheet}")
+    typer.echo(f"written: {key} (not to be opened before the answers are in)")
+
+
+def _score(run: Path, answers: Path) -> None:
+    from hdgan.pipeline.blind import score_blind
+
+    found = score_blind(run, answers)
+    typer.echo(
+        f"{found.right} of {found.answered} right: {found.share:.0%} (95 % interval {found.low:.0%} to {found.high:.0%}; guessing: 50%)"
+    )
+    wrong = f"{found.real_taken_for_drawn} real crops were taken for drawn, {found.drawn_taken_for_real} drawn ones for real"
+    typer.echo(f"{wrong}; {found.left_out} without an answer")
+
+
+def _tell_copies(found: Quality) -> None:
+    from hdgan.measures.copies import CLOSEST_PERCENT
+
+    if found.copies is None and found.copies_by_set is None:
         typer.echo("copies: not looked for, because every training tile overlaps every other")
-    else:
+    if found.copies is not None:
         limit = f"{found.copies.threshold:.3f}, the nearest {CLOSEST_PERCENT:g} % of real crops to tiles that they are not from"
         typer.echo(f"copies: {found.copies.share:.1%} of the samples are nearer to a training crop than {limit}")
-    typer.echo(f"written: {found.path}")
+    if found.copies_by_set is not None:
+        limit = f"{found.copies_by_set.threshold:.3f}, the nearest {CLOSEST_PERCENT:g} % of the held-out set"
+        typer.echo(f"copies: {found.copies_by_set.share:.1%} of the samples are nearer to a training crop than {limit}")
+
+
+def _tell_set(found: HeldOutReport) -> None:
+    white = "" if found.max_white >= 1 else f", none more than {found.max_white:.0%} white"
+    typer.echo(
+        f"{found.num} of the {found.pairs} pairs of the held-out set {found.name}, and as many of all others, {found.rounds} times{white}"
+    )
+    typer.echo(_HEAD)
+    _tell("samples", found.samples.mean)
+    _tell("other crops of the same tiles", found.floor.mean)
+    _tell("held-out set", found.held_out.mean)
+    _tell("samples to held-out set", found.samples_to_held_out.mean)
 
 
 def _tell(name: str, found: Resemblance | None) -> None:

@@ -1,7 +1,8 @@
-"""How far a score would move with other images: percentile bootstrap over images (Efron 1979)."""
+"""How far a score would move with other images: percentile bootstrap (Efron 1979); and a share with other draws: exact (Clopper and Pearson 1934)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,3 +25,31 @@ def bootstrap(
     tail = (1 - level) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail]) if np.isfinite(values).any() else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def binomial_interval(num_hits: int, num: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Lower and upper end of the share behind `num_hits` hits in `num` draws: shares outside make so few, or so many, hits too unlikely.
+
+    Raises:
+        ValueError: there is no draw, or more hits than draws.
+    """
+    if not 0 <= num_hits <= num or num == 0:
+        raise ValueError(f"{num_hits} hits in {num} draws")
+    tail = (1 - level) / 2
+
+    def at_most(hits: int, share: float) -> float:
+        ways = (math.lgamma(num + 1) - math.lgamma(k + 1) - math.lgamma(num - k + 1) for k in range(hits + 1))
+        return math.fsum(math.exp(way + k * math.log(share) + (num - k) * math.log1p(-share)) for k, way in enumerate(ways))
+
+    low = 0.0 if num_hits == 0 else _crossing(lambda share: at_most(num_hits - 1, share), 1 - tail)
+    high = 1.0 if num_hits == num else _crossing(lambda share: at_most(num_hits, share), tail)
+    return low, high
+
+
+def _crossing(falling: Callable[[float], float], value: float) -> float:
+    """Where a falling function of 0 to 1 has the value, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > value else (low, middle)
+    return (low + high) / 2

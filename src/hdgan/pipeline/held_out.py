@@ -121,10 +121,10 @@ def open_held_out(run: Run, name: str, subject: Subject, *, num: int, progress: 
         BadConfig: the run has no labelled pairs.
         BadInput: there is no such set, it does not fit the generator, or training tiles reach into it.
     """
+    _refuse_trained(run, name, subject)
     folder = real_pairs(run, redo=False, progress=progress)
     sets, size_px = PairSets(folder), subject.generator.resolution
     pairs = sets.part(name)
-    _refuse_trained(run, name, subject)
     mpp = subject.tiles.mpp
     if not math.isclose(sets.note.mpp, mpp, rel_tol=0.02):
         raise BadInput(folder, f"has pairs at {sets.note.mpp:g} um/px, the tiles at {mpp:g}", "cut them at the scale of the tiles")
@@ -223,7 +223,7 @@ def _mean(found: Sequence[Resemblance]) -> Rounds:
 def _refuse_trained(run: Run, name: str, subject: Subject) -> None:
     """Of sets cut from a slide that tiles are from as well: no training tile may reach into the set's blocks."""
     real = run.config.real
-    if real is None or real.slide is None or real.cut is None:
+    if real is None or real.slide is None or real.cut is None or name not in real.cut.sets:
         return  # pairs that are given as a folder do not say where they lie
     slide = Path(real.slide).stem
     blocks = real.cut.sets[name].rows

@@ -202,7 +202,7 @@ def _search(subject: Subject, draw: Images, held: HeldOut | None, *, num: int, p
     edge = tiles.rows[chosen[0]].size_px
     step = _TURN_STEP if subject.is_turned and edge >= math.ceil(size_px * math.sqrt(2)) else 90
     search = CropSearch((tiles.read(i) for i in chosen), size_px=size_px, step_degrees=step)
-    picks = stream(subject.seed, "quality.held_out").choice(usable, size=num) if usable else []
+    picks: list[int] = stream(subject.seed, "quality.held_out").choice(usable, size=num).tolist() if usable else []
     drawn = [search.prepared(part) for part in parts(draw, num, size_px, "draw samples to compare", progress)]
     real = [search.prepared(subject.crops([i]).crop(_OTHERS + k)[None]) for k, i in enumerate(picks)]
     new = [] if held is None else [search.prepared(image[None]) for image in held.images[:MAX_SEARCHED]]

@@ -35,6 +35,8 @@ class Chart:
     is_ordered: bool = True
     at: Sequence[float] | None = None
     """Where the places lie, where their distances mean something; else they are evenly spaced."""
+    is_log: bool = False
+    """Heights by their logarithm: what halves again and again is seen to the end."""
 
 
 def charts(panels: Sequence[Chart], *, columns: int = 2) -> NDArray[np.uint8]:
@@ -84,7 +86,10 @@ def _draw(axes: object, panel: Chart) -> None:
             label=line.name,
         )
     highest = max((value for line in panel.lines for value in line.middle if math.isfinite(value)), default=1.0)
-    axes.set_ylim(0, max(1.0, highest * 1.05))
+    if panel.is_log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, max(1.0, highest * 1.05))
     axes.set_title(panel.title, fontsize=10, loc="left")
     axes.set_xlabel(panel.across, fontsize=9)
     if panel.at is None:
