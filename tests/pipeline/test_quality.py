@@ -137,20 +137,47 @@ def test_the_first_samples_are_shown_under_their_numbers_and_none_is_left_out(ru
         np.testing.assert_allclose(sheet[top : top + 128 : 4, left : left + 128 : 4].astype(int), image, atol=1)
 
 
-def test_crops_of_slides_that_may_not_be_shown_stay_grey(run, tmp_path):
+def test_only_crops_of_slides_that_may_be_shown_are_shown(tmp_path):
     root = write_run(tmp_path, config={"is_turned": False})
-    everything = read_image(measure_quality(root, num=16, psi=1.0).path.with_suffix(".closest.png"))
-    found = measure_quality(root, num=16, psi=1.0, may_show=["p1"])
-    some = read_image(found.path.with_suffix(".closest.png"))
-    for i, row in enumerate(json.loads(found.path.read_text())["closest"]):
+    found = measure_quality(root, num=30, psi=1.0, may_show=["p1"])
+    data, sheet = json.loads(found.path.read_text()), read_image(found.path.with_suffix(".closest.png"))
+    tiles, shown = TileArchive(root / "1-tiles"), data["shown"]["closest"]
+    assert data["shown"]["slides"] == ["p1"]
+    assert shown
+    assert len(data["closest"]) == 8
+    names = [row.name for row in tiles.rows]
+    for i, row in enumerate(shown):
+        assert tiles.rows[names.index(row["tile"])].slide == "p1"
         top, left = 4 + (i // 2) * (SIZE_PX + 4), 4 + (2 * (i % 2) + 1) * (SIZE_PX + 4)
-        cell = some[top : top + SIZE_PX, left : left + SIZE_PX]
-        if int(row["tile"][:4]) % 3 == 1:
-            assert np.array_equal(cell, everything[top : top + SIZE_PX, left : left + SIZE_PX])
-        else:
-            assert np.ptp(cell) == 0
+        crop = tiles.read(names.index(row["tile"]))[row["y_px"] : row["y_px"] + SIZE_PX, row["x_px"] : row["x_px"] + SIZE_PX]
+        assert np.array_equal(sheet[top : top + SIZE_PX, left : left + SIZE_PX], crop)
     with pytest.raises(BadConfig, match="no tile is from a slide 'p9'"):
         measure_quality(root, num=16, psi=1.0, may_show=["p9"])
+
+
+def test_a_sheet_of_what_may_not_be_shown_does_not_stay(tmp_path, monkeypatch):
+    root = write_run(tmp_path, config={"is_turned": False})
+    found = measure_quality(root, num=16, psi=1.0)
+    sheet, data = found.path.with_suffix(".closest.png"), json.loads(found.path.read_text())
+    assert sheet.exists()
+    assert "shown" not in data
+    monkeypatch.setattr(subject_module, "load_generator", lambda _path: Copier(FirstOnly(TileArchive(root / "1-tiles"))))
+    again = measure_quality(root, num=16, psi=1.0, may_show=["p1"])
+    assert json.loads(again.path.read_text())["shown"]["closest"] == []
+    assert not sheet.exists()
+
+
+class FirstOnly:
+    """The first tile of an archive, which is of p0."""
+
+    def __init__(self, tiles):
+        self.tiles = tiles
+
+    def __len__(self):
+        return 1
+
+    def read(self, index):
+        return self.tiles.read(index)
 
 
 def test_a_run_without_tiles_or_weights_is_refused(run, tmp_path):

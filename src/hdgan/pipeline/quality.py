@@ -42,8 +42,6 @@ _REAL, _AGAIN, _HELD_OUT, _OTHERS = (k * 10**12 for k in (2, 3, 4, 5))
 _SHOWN = 8
 _TURN_STEP = 15
 _SHEET_PX = 128
-_HIDDEN = 236
-"""Grey of a crop that may not be shown."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,9 @@ def measure_quality(
         },
         path=path,
     )
-    write_json(quality.path, _to_json(quality, searched, subject))
+    write_json(quality.path, _to_json(quality, searched, subject, may_show))
     if searched:
-        write_png(quality.path.with_suffix(".closest.png"), _closest_sheet(searched.samples, draw, subject, may_show))
+        _write_closest(searched.samples, draw, subject, may_show, quality.path.with_suffix(".closest.png"))
     write_sheet(subject, draw, root / FOLDER / f"{subject.file_name(f'samples-psi-{psi:.2f}')}.png")
     return quality
 
@@ -235,7 +233,7 @@ def _overlapping(tiles: TileArchive, chosen: Sequence[int], number: int) -> froz
     )
 
 
-def _to_json(quality: Quality, searched: _Searched | None, subject: Subject) -> dict[str, Any]:
+def _to_json(quality: Quality, searched: _Searched | None, subject: Subject, may_show: Collection[str]) -> dict[str, Any]:
     names = ("samples", "floor", "held_out", "samples_to_held_out", "held_out_set")
     told = {name: found.to_json() for name in names if (found := getattr(quality, name)) is not None}
     data = {"schema": SCHEMA, **quality.about, **told}
@@ -248,12 +246,17 @@ def _to_json(quality: Quality, searched: _Searched | None, subject: Subject) -> 
             data[key] = asdict(report) | common | {"held_out": len(real.distance), "held_out_median": float(np.median(real.distance))}
     if quality.copies is not None and searched.held_out is not None:
         data["copies_by_set"]["held_out_below_others"] = float((searched.held_out.distance < quality.copies.threshold).mean())
-    data["closest"] = [_neighbour(searched.samples, i, subject) for i in _closest(searched.samples)]
+    data["closest"] = [_neighbour(searched.samples, i, subject) for i in _closest(searched.samples, subject)]
+    if may_show:
+        shown = _closest(searched.samples, subject, may_show)
+        data["shown"] = {"slides": sorted(may_show), "closest": [_neighbour(searched.samples, i, subject) for i in shown]}
     return data
 
 
-def _closest(found: Nearest) -> list[int]:
-    return [int(i) for i in np.argsort(found.distance, kind="stable")[:_SHOWN]]
+def _closest(found: Nearest, subject: Subject, may_show: Collection[str] = ()) -> list[int]:
+    """The samples nearest to a training crop; where slides are named, of those whose nearest crop is of one of them."""
+    order = [int(i) for i in np.argsort(found.distance, kind="stable")]
+    return [i for i in order if not may_show or subject.tiles.rows[found.tile[i]].slide in may_show][:_SHOWN]
 
 
 def _neighbour(found: Nearest, sample: int, subject: Subject) -> dict[str, Any]:
@@ -262,12 +265,13 @@ def _neighbour(found: Nearest, sample: int, subject: Subject) -> dict[str, Any]:
     return {"sample": sample, "distance": float(found.distance[sample]), "tile": tile, "x_px": x_px, "y_px": y_px}
 
 
-def _closest_sheet(found: Nearest, draw: Images, subject: Subject, may_show: Collection[str]) -> np.ndarray:
-    """The samples that are nearest to a training crop, each followed by that crop as it lies in its tile; grey where its slide may not be shown."""
+def _write_closest(found: Nearest, draw: Images, subject: Subject, may_show: Collection[str], path: Path) -> None:
+    """The samples that are nearest to a training crop that may be shown, each followed by that crop as it lies in its tile; no sheet if there is none."""
     size_px, pictures = subject.generator.resolution, []
-    for i in _closest(found):
-        number, (x, y) = int(found.tile[i]), found.xy_px[i]
-        crop = subject.tiles.read(number)[y : y + size_px, x : x + size_px]
-        is_shown = not may_show or subject.tiles.rows[number].slide in may_show
-        pictures += [draw(i, 1)[0], crop if is_shown else np.full_like(crop, _HIDDEN)]
-    return contact_sheet(pictures, columns=4)
+    for i in _closest(found, subject, may_show):
+        x, y = found.xy_px[i]
+        pictures += [draw(i, 1)[0], subject.tiles.read(int(found.tile[i]))[y : y + size_px, x : x + size_px]]
+    if pictures:
+        write_png(path, contact_sheet(pictures, columns=4))
+    else:
+        path.unlink(missing_ok=True)  # an earlier one may show what may not be shown
