@@ -2,7 +2,8 @@
 
 Crops of training tiles, each way of hiding them on its own and all at once, lie among real crops of the same donors that are searched without the tiles that
 show their place. The limit comes from other such crops, as in `hdgan quality`. Tiles: the donors' of `$HDGAN_DATA/kidney/tiles`, averaged to
-2 um/px; without HDGAN_DATA, or with `--painted`, painted ones. Crops are searched over turns of 15 degrees and both mirrorings.
+2 um/px, but those that are more than half white; without HDGAN_DATA, or with `--painted`, painted ones. Crops are searched over turns of 15 degrees and
+both mirrorings. Crops that are more than half white are not planted: empty glass holds nothing that could be copied, and is like any other glass.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hdgan.downstream.real import is_white
 from hdgan.generator.crops import ArrayTiles, Crops
 from hdgan.measures.copies import CLOSEST_PERCENT, CropSearch, Nearest, copies
 from hdgan.measures.intervals import binomial_interval
@@ -23,7 +25,7 @@ from hdgan.store.atomic import read_image
 from hdgan.testing.degradations import blur, colour, jpeg, noise
 from hdgan.testing.painter import paint
 
-TILE_PX, SHRINK = 512, 4
+TILE_PX, SHRINK, MAX_WHITE = 512, 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,12 @@ def donors(folder: Path, num: int) -> Tiles:
     """The donors' tiles at 2 um/px, in the order of their table."""
     with (folder / "tiles.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))[:num]
-    light = np.stack([read_image(folder / row["file"])[:TILE_PX, :TILE_PX].astype(np.float32) for row in rows])
-    edge = TILE_PX // SHRINK
-    pixels = light.reshape(len(rows), edge, SHRINK, edge, SHRINK, 3).mean(axis=(2, 4)).round().astype(np.uint8)
+    edge, shrunk = TILE_PX // SHRINK, []
+    for row in rows:
+        light = read_image(folder / row["file"])[:TILE_PX, :TILE_PX].astype(np.float32)
+        shrunk.append(light.reshape(edge, SHRINK, edge, SHRINK, 3).mean(axis=(1, 3)).round().astype(np.uint8))
+    is_kept = [bool(is_white(tile).mean() <= MAX_WHITE) for tile in shrunk]
+    rows, pixels = [row for row, kept in zip(rows, is_kept, strict=True) if kept], np.stack(shrunk)[is_kept]
     places = [(row["donor"], int(row["i_px"]), int(row["j_px"])) for row in rows]
     overlapping = [
         frozenset(k for k, (donor, i, j) in enumerate(places) if donor == own and max(abs(i - row), abs(j - column)) < TILE_PX)
@@ -117,10 +122,17 @@ def plant(tiles: Tiles, *, size_px: int, num: int, draw: np.random.Generator) ->
         for name, hide in ways.items():
             tiles_of[name] = draw.integers(len(tiles.pixels), size=num)
             first = 10_000 * (len(hidden) + 1)
-            hidden[name] = hide(
-                np.stack([cropped(tiles, i, size_px, first + k, is_turned=is_turned) for k, i in enumerate(tiles_of[name])])
-            )
+            numbers = range(first, first + num)
+            crops = [tissue(tiles, i, size_px, number, is_turned=is_turned) for i, number in zip(tiles_of[name], numbers, strict=True)]
+            hidden[name] = hide(np.stack(crops))
     return hidden, tiles_of
+
+
+def tissue(tiles: Tiles, tile: int, size_px: int, number: int, *, is_turned: bool) -> np.ndarray:
+    """The first crop of one tile that is not mostly white: number `number`, or others that no other copy takes."""
+    numbers = (number + k * 10**6 for k in range(1000))
+    crops = (cropped(tiles, tile, size_px, other, is_turned=is_turned) for other in numbers)
+    return next(crop for crop in crops if is_white(crop).mean() <= MAX_WHITE)
 
 
 def cropped(tiles: Tiles, tile: int, size_px: int, number: int, *, is_turned: bool) -> np.ndarray:

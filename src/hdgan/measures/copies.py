@@ -83,7 +83,8 @@ class CropSearch:
     def nearest(self, densities: np.ndarray, *, left_out: Sequence[frozenset[int]] | None = None, progress: Progress = SILENT) -> Nearest:
         """The nearest crop of each of the images that were `prepared [Q, 3, F, F]`; `left_out` names for each the tiles that do not count.
 
-        All places two pixels apart (at an edge of 32) are compared at 8 px, and the best 24 of each image finely around their place and turn.
+        All places two pixels apart (at an edge of 32) are compared at 8 px, and the best 24 of each image finely around their place and turn;
+        at the best of those, half a pixel to every side as well.
 
         Raises:
             ValueError: an image is left without a tile.
@@ -138,7 +139,7 @@ class CropSearch:
         """Distance, tile, column, row of the best of some places, each compared finely around its place and, between turns, its angle."""
         reach = max(1, self.edge // 16)  # as far as the places compared before lie apart
         nearer = (0.0,) if self._step_degrees == 90 else (-self._step_degrees / 3, 0.0, self._step_degrees / 3)
-        best = (np.inf, 0, 0, 0)
+        best, best_view = (np.inf, 0, 0, 0), (False, 0.0)
         for number, row, column, view in places:
             is_mirrored, turn = divmod(view, len(self._turns))
             views = self._views(densities[None], [self._turns[turn] + degrees for degrees in nearer], (bool(is_mirrored),))[0]
@@ -146,11 +147,24 @@ class CropSearch:
             top, left = max(row - reach, 0), max(column - reach, 0)
             around = _crops(tile[:, top : row + reach + self.edge, left : column + reach + self.edge], self.edge)
             crops = standardised(around.reshape(-1, *around.shape[2:]))
-            squared = np.square(views[:, None] - crops[None]).sum(axis=(-3, -2, -1)).min(axis=0) / (3 * disc(self.edge).sum())
-            at = int(squared.argmin())
-            found = (float(np.sqrt(squared[at])), number, left + at % around.shape[1], top + at // around.shape[1])
-            best = min(best, found)
-        return best
+            squared = np.square(views[:, None] - crops[None]).sum(axis=(-3, -2, -1)) / (3 * disc(self.edge).sum())
+            angle, at = (int(i) for i in np.unravel_index(squared.argmin(), squared.shape))
+            found = (float(np.sqrt(squared[angle, at])), number, left + at % around.shape[1], top + at // around.shape[1])
+            if found < best:
+                best, best_view = found, (bool(is_mirrored), self._turns[turn] + nearer[angle])
+        distance, number, left, top = best
+        return min(distance, self._between(densities, best_view, self._tiles[number][:, top:, left:])), number, left, top
+
+    def _between(self, densities: np.ndarray, view: tuple[bool, float], tile: np.ndarray) -> float:
+        """The distance of an image, moved by half a pixel in the best of eight directions, to the crop in the corner of `tile`.
+
+        Places lie a pixel of the comparison apart. A copy from halfway between two would be as far from both as new tissue is, where texture is fine.
+        """
+        is_mirrored, degrees = view
+        seen = turned((densities[..., ::-1] if is_mirrored else densities)[None], degrees)
+        moved = standardised(np.concatenate([moved_by_half(seen, down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]))
+        crop = standardised(tile[:, : self.edge, : self.edge])
+        return float(np.sqrt(np.square(moved - crop).sum(axis=(-3, -2, -1)).min() / (3 * disc(self.edge).sum())))
 
 
 @dataclass(frozen=True)
@@ -199,6 +213,15 @@ def turned(images: np.ndarray, degrees: float) -> np.ndarray:
     upper = images[..., top, left] * (1 - right) + images[..., top, left + 1] * right
     lower = images[..., top + 1, left] * (1 - right) + images[..., top + 1, left + 1] * right
     return np.asarray(upper * (1 - down) + lower * down)
+
+
+def moved_by_half(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Images `[N, C, F, F]` moved by half a pixel along each axis whose argument is 1 or -1 (0: not): means of neighbours, edges repeated."""
+    for axis, way in ((-2, down), (-1, right)):
+        if way:
+            edge = images.shape[axis]
+            images = (images + np.take(images, np.clip(np.arange(edge) - way, 0, edge - 1), axis)) / 2
+    return images
 
 
 def _best_places(
