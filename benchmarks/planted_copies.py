@@ -12,8 +12,8 @@ import argparse
 import csv
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ from hdgan.testing.painter import paint
 TILE_PX, SHRINK, MAX_WHITE = 512, 4, 0.5
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(NamedTuple):
     """Tiles `[N, S, S, 3]` uint8, and for each those that show some of the same place, itself among them."""
 
     pixels: np.ndarray
