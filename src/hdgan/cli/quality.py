@@ -162,10 +162,9 @@ def _tell_copies(found: Quality) -> None:
 
 
 def _tell_set(found: HeldOutReport) -> None:
+    times = "once" if found.rounds == 1 else f"{found.rounds} times"
     white = "" if found.max_white >= 1 else f", none more than {found.max_white:.0%} white"
-    typer.echo(
-        f"{found.num} of the {found.pairs} pairs of the held-out set {found.name}, and as many of all others, {found.rounds} times{white}"
-    )
+    typer.echo(f"{found.num} of the {found.pairs} pairs of the held-out set {found.name}, and as many of all others, {times}{white}")
     typer.echo(_HEAD)
     _tell("samples", found.samples.mean)
     _tell("other crops of the same tiles", found.floor.mean)
