@@ -36,5 +36,6 @@ def test_what_states_its_version_otherwise_is_asked_of_importlib(tmp_path, monke
     (tmp_path / "painted_two-1.0.dist-info").mkdir()
     (tmp_path / "painted_two-1.0.dist-info" / "METADATA").write_text("Name: painted-two\nVersion :1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(metadata.Distribution, "version", property(lambda _: "from importlib"))
+    kind = type(metadata.distribution("painted-two"))  # importlib_metadata, where something imported it, finds in importlib's place
+    monkeypatch.setattr(kind, "version", property(lambda _: "from importlib"))
     assert installed_version("painted-two") == "from importlib"
