@@ -117,8 +117,7 @@ def unpack(shipped: Path, run: Run, *, progress: Progress = SILENT) -> None:
         at_random=read_random(samples) if settings.random_test else (),
         out=annotations,
         seed=seed,
-        redo=True,
-        progress=progress,
+        redo=True,  # and without a word: whoever packed it was told what was corrected
     )
 
 
