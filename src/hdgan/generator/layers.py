@@ -25,14 +25,6 @@ def leaky(x: Tensor, *, gain: float = ROOT2, clamp: float | None = None) -> Tens
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def may_overwrite() -> bool:
-    """Whether a layer may write over maps that it made itself: nothing will be differentiated, and no compiler is watching.
-
-    A large image's peak of memory is two or three copies of its finest maps; the numbers are the same.
-    """
-    return not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing())
-
-
 class Linear(nn.Module):
     """`x [N, I]` to `[N, O]`, with a learning-rate multiplier and an optional leaky ReLU."""
 
@@ -118,7 +110,7 @@ class SynthesisLayer(nn.Module):
         `noise`: `const` (the stored map), `random` (fresh), `none`, or maps `[N, 1, H, W]`.
         """
         x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up, gain=ROOT2, bias=self.bias * ROOT2)
-        is_own = may_overwrite()
+        is_own = bands.is_drawing()
         if self.has_noise and not (isinstance(noise, str) and noise == "none"):
             added = (self._noise_map(x, noise) * (self.noise_strength * ROOT2)).to(x.dtype)
             x = x.add_(added) if is_own else x + added
@@ -151,7 +143,7 @@ class ToRgb(nn.Module):
         styles = self.affine(w) * self.gain
         y = bands.conv2d(x, self.weight.to(x.dtype), padding=0, scale=styles.to(x.dtype)[:, :, None, None])
         bias = self.bias.to(x.dtype).view(1, -1, 1, 1)
-        y = y.add_(bias) if may_overwrite() else y + bias
+        y = y.add_(bias) if bands.is_drawing() else y + bias
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -175,4 +167,4 @@ def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool, ga
     if bias is None:
         return y * scale
     offset = bias.to(x.dtype).view(1, -1, 1, 1)
-    return torch.addcmul(offset, y, scale, out=y) if may_overwrite() else torch.addcmul(offset, y, scale)
+    return torch.addcmul(offset, y, scale, out=y) if bands.is_drawing() else torch.addcmul(offset, y, scale)

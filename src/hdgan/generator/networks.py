@@ -12,9 +12,9 @@ from collections.abc import Mapping as Named
 import torch
 from torch import Tensor, nn
 
-from hdgan.generator.layers import Conv, Linear, SynthesisLayer, ToRgb, may_overwrite
+from hdgan.generator.layers import Conv, Linear, SynthesisLayer, ToRgb
 from hdgan.generator.noise import own_maps, seeds_of
-from hdgan.generator.ops import fir
+from hdgan.generator.ops import bands, fir
 from hdgan.generator.recompute import run_block
 from hdgan.generator.spec import NetworkSpec
 
@@ -103,7 +103,7 @@ class SynthesisBlock(nn.Module):
         share = self.torgb(x, ws[:, -1]).float()
         if image is None:
             return x, share
-        return x, fir.add_upsampled(share, image) if may_overwrite() else fir.upsample2_binomial(image) + share
+        return x, fir.add_upsampled(share, image) if bands.is_drawing() else fir.upsample2_binomial(image) + share
 
     def _noise_of(self, layer: str, noise: Noise) -> str | Tensor:
         return noise if isinstance(noise, str) else noise.get(f"b{self.resolution}.{layer}", "none")

@@ -40,8 +40,15 @@ def conv2d(x: Tensor, weight: Tensor, *, padding: int, groups: int = 1, scale: T
 
 def is_large(x: Tensor, *, num_out: int) -> bool:
     """Whether a convolution of `x [N, C, H, W]` to `num_out` channels is for bands: on a CPU, and no gradient is wanted."""
-    is_drawing = not (x.is_cuda or torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing())
-    return is_drawing and x.numel() * max(1, num_out // x.shape[1]) > _LARGE_VALUES
+    return is_drawing() and not x.is_cuda and x.numel() * max(1, num_out // x.shape[1]) > _LARGE_VALUES
+
+
+def is_drawing() -> bool:
+    """Whether nothing will be differentiated, and no compiler is watching: layers may then write over the maps that they made themselves.
+
+    A large image's peak of memory is two or three copies of its finest maps; the numbers are the same.
+    """
+    return not (torch.is_grad_enabled() or torch.compiler.is_compiling())
 
 
 def rows_at_once(num_rows: int, *, num_values: int) -> int:
