@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -39,14 +38,15 @@ def test_cutting_slides_without_outlines_imports_no_shapely():
     assert done.returncode == 0, done.stderr
 
 
-def test_help_is_answered_in_half_a_second_without_torch():
+def test_help_takes_half_a_second_of_a_processor_and_no_torch():
     code = "import sys; sys.argv = ['hdgan', '--help']\nfrom hdgan.cli.main import main\n"
     code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\nassert 'torch' not in sys.modules"
     fastest = 10.0
     for _ in range(5):
-        begun = time.perf_counter()
+        before = os.times()
         done = run(sys.executable, "-c", code)
-        fastest = min(fastest, time.perf_counter() - begun)
+        after = os.times()  # processor time: a clock on the wall would count whatever else the machine does
+        fastest = min(fastest, after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0, done.stderr
     assert "tile" in done.stdout
     assert fastest < 0.5
