@@ -185,8 +185,9 @@ class Begun(Silent):
         self.done = done
 
 
-def test_a_longer_training_goes_on_from_the_last_state_and_ends_as_if_it_had_been_one(tiles, tmp_path):
-    short, long = (CONFIG.model_copy(update={"kimg": kimg}) for kimg in (0.05, 0.08))
+@pytest.mark.parametrize("lengths", [{"kimg": (0.05, 0.08)}, {"kimg": ((0.05,), (0.05, 0.03)), "lr_decay_from": (0.4, 0.4)}])
+def test_a_longer_training_goes_on_from_the_last_state_and_ends_as_if_it_had_been_one(tiles, tmp_path, lengths):
+    short, long = (CONFIG.model_copy(update={name: values[i] for name, values in lengths.items()}) for i in (0, 1))
     run_generator(short, tiles=tiles, out=tmp_path / "grown", seed=0)
     with pytest.raises(StaleStage, match="kimg"):
         run_generator(long, tiles=tiles, out=tmp_path / "grown", seed=0)

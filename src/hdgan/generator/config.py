@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -50,6 +50,9 @@ _CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from
 """Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
 
 
+_Kimg = Annotated[float, Field(gt=0)]
+
+
 class GeneratorConfig(BaseModel):
     """What to train, and how long. A field left out takes the preset's value."""
 
@@ -59,8 +62,8 @@ class GeneratorConfig(BaseModel):
     """Edge of the generated images, px; a power of two."""
     preset: Literal["small", "auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "large"] = "small"
     """`small` learns on a CPU, `large` is for 2048 px and more, the others are the published settings (`auto`: at most 1024 px)."""
-    kimg: float | None = Field(None, gt=0)
-    """Length of the training in thousands of real images."""
+    kimg: _Kimg | Annotated[tuple[_Kimg, ...], Field(min_length=1)] | None = None
+    """Length of the training in thousands of real images; several numbers are cycles, each of which begins with the full step again."""
     batch: int | None = Field(None, ge=1)
     """Images per step."""
     microbatch: int | None = Field(None, ge=1)
@@ -152,6 +155,8 @@ class GeneratorConfig(BaseModel):
             BadConfig: a value is impossible, or the set of augmentations unknown.
         """
         fields = presets.training(self.preset, self.resolution, batch=self.batch) | self._given(_TRAINING_OVERRIDES)
+        if isinstance(self.kimg, tuple):
+            fields |= {"kimg": sum(self.kimg), "cycles_kimg": self.kimg}
         if self.microbatch is None and fields.get("microbatch"):
             fields["microbatch"] = math.gcd(fields["batch"], fields["microbatch"])  # another batch than the preset's
         if self.init_from is not None:

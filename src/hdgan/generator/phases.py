@@ -254,12 +254,8 @@ def _apply(network: nn.Module, optimiser: torch.optim.Adam, state: TrainingState
 
 
 def _set_rate(state: TrainingState, settings: TrainSettings) -> None:
-    """Lets both steps fall along a cosine to a fifth in the last part of the run."""
-    progress = state.num_images / (settings.kimg * 1000)
-    factor = 1.0
-    if progress > settings.lr_decay_from:
-        phase = min((progress - settings.lr_decay_from) / max(1 - settings.lr_decay_from, 1e-8), 1.0)
-        factor = 0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * phase))
+    """Gives both optimisers the step of this moment."""
+    factor = settings.step_share(state.num_images)
     for optimiser in (state.G_optimiser, state.D_optimiser):
         for group in optimiser.param_groups:
             group.setdefault("full_lr", group["lr"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,9 @@ class TrainSettings:
     freeze_d: int = 0
     """Layers of the discriminator, from the image on, that keep the weights they began with (arXiv 2002.10964)."""
     lr_decay_from: float = 1.0
-    """Share of the run after which the step falls along a cosine to a fifth; 1: never."""
+    """Share of the run, or of each of its `cycles_kimg`, after which the step falls along a cosine to a fifth; 1: never."""
+    cycles_kimg: tuple[float, ...] = ()
+    """Thousands of images after each of which the step is full again (warm restarts, arXiv 1608.03983); none: the run is one cycle."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,6 +65,8 @@ class TrainSettings:
         """
         if self.batch < 1 or self.batch % (self.microbatch or self.batch):
             raise BadConfig("generator.microbatch", f"{self.microbatch} does not divide the batch of {self.batch}")
+        if self.cycles_kimg and not math.isclose(sum(self.cycles_kimg), self.kimg):
+            raise BadConfig("generator.kimg", f"cycles of {sum(self.cycles_kimg):g} thousand images in a run of {self.kimg:g}")
         if self.freeze_d < 0:
             raise BadConfig("generator.freeze_d", f"{self.freeze_d}", "use a number of layers, 0 for none")
         if self.r1_interval < 0 or self.path_interval < 1 or self.ada_interval < 1:
@@ -71,6 +76,17 @@ class TrainSettings:
     def num_held(self) -> int:
         """Images that a step holds from its first pass to its last: the real ones, and generated ones that are seen again."""
         return self.batch * (2 if self.reuses_fakes else 1)
+
+    def step_share(self, num_images: int) -> float:
+        """The share of Adam's step that is taken after `num_images`: 1, or less where it falls towards the end of a cycle."""
+        cycles, begun = list(self.cycles_kimg or (self.kimg,)), 0.0
+        while len(cycles) > 1 and num_images >= (begun + cycles[0]) * 1000:
+            begun += cycles.pop(0)
+        progress = (num_images - begun * 1000) / (cycles[0] * 1000)
+        if progress <= self.lr_decay_from:
+            return 1.0
+        phase = min((progress - self.lr_decay_from) / max(1 - self.lr_decay_from, 1e-8), 1.0)
+        return 0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * phase))
 
     def spans_passes(self, *, group: int) -> bool:
         """Whether a `group` of minibatch statistics has more images than a pass (`accumulate`)."""

@@ -42,7 +42,7 @@ def run_generator(
 ) -> Manifest:
     """Trains a generator on the tile archive in `tiles`, opened by `open_tiles`, and writes its averaged weights to `out`.
 
-    With `redo`, a run of which only the length was raised goes on from its last state.
+    With `redo`, a run of which only the length was raised goes on from its last state; by further cycles, to what one run would have given.
 
     Started by torchrun as several processes, they train together: the first one owns the folder, the others only read the tiles.
 
