@@ -170,6 +170,7 @@ def configured(preset: str, options: argparse.Namespace) -> ClassifierConfig:
     """The preset's settings, and what the command line changes."""
     fields: dict[str, Any] = {"preset": "default" if preset == _FILTERS else preset}
     fields |= {"epochs": options.epochs} if options.epochs else {}
+    fields |= {"tap_weights": options.tap_weights} if options.tap_weights else {}
     return ClassifierConfig(**fields | ({"members": options.members} if options.members else {}))
 
 
@@ -177,7 +178,7 @@ def tuned_step(source: Analytic | FromRun, preset: str, config: ClassifierConfig
     """The step of the best macro Dice on images that are never scored, one member."""
     parts, merit = None, {}
     for lr in _STEPS[config.optimiser]:
-        key = f"tune {preset} {lr:g} {config.epochs}"
+        key = f"tune {preset} {lr:g} {config.epochs} {config.tap_weights}"
         if key not in kept.rows:
             parts = parts or source.parts(source.tuning)
         alone = config.model_copy(update={"lr": lr, "members": 1})
@@ -194,7 +195,7 @@ def scored(source: Analytic | FromRun, options: argparse.Namespace, kept: Kept) 
         config = config.model_copy(update={"lr": lr})
         rows = []
         for repeat in range(options.first_repeat, options.first_repeat + options.repeats):
-            key = f"{part} {preset} {lr:g} {config.epochs} {config.members} repeat {repeat}"
+            key = f"{part} {preset} {lr:g} {config.epochs} {config.members} {config.tap_weights} repeat {repeat}"
             rows.append(kept.get(key, lambda c=config, r=repeat, p=preset: measure(source.parts(r), p, c, part=part, seed=r)))
         yield preset, lr, rows
 
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--signal", type=float, default=0.6, help="how much its maps know; 1 is easy")
     parser.add_argument("--contrast", type=float, default=0.3, help="how unlike each other classes look in its pictures; 1 is plain to see")
     parser.add_argument("--validation", action="store_true", help="score the validation images, not the test images")
+    parser.add_argument("--tap-weights", choices=("channels", "maps", "fine"), help="instead of each preset's own")
     parser.add_argument("--epochs", type=int, help="instead of each preset's own: for trying the command out")
     parser.add_argument("--members", type=int, help="likewise")
     parser.add_argument("--threads", type=int, default=1)

@@ -184,11 +184,18 @@ def test_clean_ups_share_one_ensemble_and_off_is_the_ensemble_itself(subject, tm
     assert any(not np.array_equal(off.predict(name), other.predict(name)) for other in others)
 
 
-@pytest.mark.parametrize("what", ["controls", "dropout"])
+@pytest.mark.parametrize("what", ["controls", "dropout", "taps"])
 def test_a_question_is_answered_on_a_whole_run(what, subject, tmp_path):
     rows = run(list(TRIALS[what](subject, 1)), subject, tmp_path)
     values = list(dict.fromkeys(row["value"] for row in rows))
-    assert values == {"controls": ["hdgan", "filters", "untrained", "constant"], "dropout": ["0", "0.1", "0.3", "0.5", "0.7"]}[what]
+    assert (
+        values
+        == {
+            "controls": ["hdgan", "filters", "untrained", "constant"],
+            "dropout": ["0", "0.1", "0.3", "0.5", "0.7"],
+            "taps": ["channels", "maps", "fine"],
+        }[what]
+    )
     assert all(0 < row["macro_dice"] < 1 for row in rows)
 
 

@@ -16,6 +16,7 @@ FEWEST_STEPS = 32
 """Steps in a pass: where the drawn pixels are few, the batch is smaller than asked."""
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
+TapWeights = Literal["channels", "maps", "fine"]
 _Width = Annotated[int, Field(ge=1)]
 
 
@@ -34,6 +35,8 @@ class ClassifierConfig(BaseModel):
     """Whether ReLU comes before normalisation or after it; dropout comes last."""
     dropout: _Share | tuple[_Share, ...] = 0.3
     """Share of hidden values dropped in training, one for all hidden layers or one for each."""
+    tap_weights: TapWeights = "fine"
+    """How much each tapped map counts: by the number of its channels (`channels`, as published), each alike (`maps`), or by its edge (`fine`)."""
     components: int | None = Field(None, ge=1)
     """The features are first shrunk to so many principal components of the training pixels; left out, all channels are learnt from."""
     whitening: float = Field(1.0, ge=0, le=1)

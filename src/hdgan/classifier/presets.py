@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 _PUBLISHED: dict[str, Any] = {
+    "tap_weights": "channels",
     "components": None,
     "input_dropout": 0.0,
     "norm": "batch",

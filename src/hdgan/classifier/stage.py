@@ -18,6 +18,7 @@ from hdgan.classifier.mlp import PixelMlp
 from hdgan.classifier.pixels import AnnotatedImages, Image, masks_of
 from hdgan.classifier.sampling import class_counts
 from hdgan.classifier.shrinkage import principal
+from hdgan.classifier.tap_weights import weighted
 from hdgan.errors import BadInput, MissingExtra
 from hdgan.features import moments
 from hdgan.features.bank import FeatureBank
@@ -120,7 +121,7 @@ def fit_ensemble(
     """
     if not train:
         raise BadInput("annotations", "no image is in the training part of the split", "give train at least 1")
-    standardiser = train.standardiser() if isinstance(train, AnnotatedImages) else _measured(train)
+    standardiser = weighted(train.standardiser() if isinstance(train, AnnotatedImages) else _measured(train), taps, by=config.tap_weights)
     projection = None
     if config.components is not None:
         projection = principal(train, standardiser=standardiser, num=config.components, whitening=config.whitening, seed=seed)

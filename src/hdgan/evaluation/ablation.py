@@ -40,6 +40,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "heads": ("How many heads vote", "members of the ensemble"),
     "dropout": ("How much is dropped in training", "share of hidden values"),
     "head": ("A line or a network", "head"),
+    "taps": ("How much each map counts", "by"),
     "cleanup": ("How contours are cleaned up", "clean-up"),
     "controls": ("The same images, other methods", "method"),
     "snapshots": ("How good the generator is", "Frechet distance of the snapshot (left: better)"),
@@ -131,7 +132,7 @@ def charts_of(rows: Sequence[Row]) -> list[Chart]:
                 ("macro Dice, validation", "macro_dice", "validate"),
             )
         ]
-        is_ordered = what not in ("head", "controls", "cleanup")
+        is_ordered = what not in ("head", "taps", "controls", "cleanup")
         at = [float(qualities[value]) for value in places] if is_placed else None
         found.append(Chart(title, across, places, lines, is_ordered=is_ordered, at=at))
     return found

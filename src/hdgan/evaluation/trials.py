@@ -6,12 +6,14 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from typing import get_args
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.classifier.config import ClassifierConfig
+from hdgan.classifier.config import ClassifierConfig, TapWeights
 from hdgan.classifier.ensemble import Ensemble
 from hdgan.evaluation.ablation import Fitted, Trial, seed_of
 from hdgan.evaluation.controls import (
@@ -141,6 +143,12 @@ def head(subject: Subject, repeats: int) -> Iterator[Trial]:
     yield from _with_settings(subject, repeats, "head", "linear", linear_settings(subject.settings))
 
 
+def taps(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """Maps that count by the number of their channels, alike, or by their edge."""
+    for by in get_args(TapWeights):
+        yield from _with_settings(subject, repeats, "taps", by, subject.settings.model_copy(update={"tap_weights": by}))
+
+
 def controls(subject: Subject, repeats: int) -> Iterator[Trial]:
     """Ours, the same classifier on other features, and no look at the image at all."""
     yield from _with_settings(subject, repeats, "controls", "hdgan", subject.settings)
@@ -194,6 +202,7 @@ TRIALS: Mapping[str, Trials] = {
     "heads": heads,
     "dropout": dropout,
     "head": head,
+    "taps": taps,
     "cleanup": cleanup,
     "controls": controls,
 }
