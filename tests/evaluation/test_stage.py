@@ -224,6 +224,49 @@ def test_images_drawn_at_random_are_measured_apart_by_every_method(at_random):
     )
 
 
+def test_the_clean_up_is_measured_on_images_drawn_at_random_too(at_random):
+    report = json.loads((at_random / "out" / "report.json").read_text())
+    parts = report["cleanup"]["parts"]
+    assert set(parts) == {"validate", "test", "random"}
+    pooled = report["random"]["methods"]["hdgan"]["pooled"]
+    before, after = parts["random"]["before"], parts["random"]["after"]
+    assert (before["macro_dice"], before["pixel_accuracy"]) == (pooled["macro"]["dice"], pooled["pixel_accuracy"])
+    assert before != after
+    assert before != parts["test"]["before"]
+    page = (at_random / "out" / "report.html").read_text()
+    assert "drawn at random, before" in page
+    assert "drawn at random, after" in page
+
+
+def test_certainty_and_probabilities_are_measured_on_images_drawn_at_random_too(at_random):
+    report = json.loads((at_random / "out" / "report.json").read_text())
+    apart, right = report["random"], report["random"]["methods"]["hdgan"]["pooled"]["pixel_accuracy"]
+    assert apart["certainty"].keys() == report["certainty"].keys()
+    assert apart["certainty"]["accuracy_of_all"] == pytest.approx(right)
+    assert apart["certainty"]["accuracy_of_most_certain_90_percent"] > right
+    assert list(apart["image_uncertainty"]) == apart["images"]
+    counts = np.array(apart["reliability"]["counts"])
+    assert counts.sum() == 3 * 32 * 32
+    shares = np.array([0.0 if value is None else value for value in apart["reliability"]["accuracy"]])
+    assert (shares * counts).sum() / counts.sum() == pytest.approx(right)
+    assert sum(report["reliability"]["counts"]) == 3 * 32 * 32
+    assert apart["reliability"]["ece"] != report["reliability"]["ece"]
+
+
+def test_the_page_tells_of_images_drawn_at_random_how_sure_and_how_good_each_is(at_random):
+    report, page = json.loads((at_random / "out" / "report.json").read_text()), (at_random / "out" / "report.html").read_text()
+    ours, apart = (
+        page.index(f"Does {words}") for words in ("the ensemble know where it is wrong?", "it know so on images drawn at random?")
+    )
+    assert ours < apart
+    assert f"{100 * report['random']['certainty']['accuracy_of_most_certain_90_percent']:.1f} %" in page[apart:]
+    assert f"(ECE) {100 * report['random']['reliability']['ece']:.1f} %" in page[apart:]
+    images = page[page.index("Each image drawn at random, %, the worst first") :]
+    places = [images.index(name) for name in compare.worst_first(report["random"]["methods"]["hdgan"])]
+    assert places == sorted(places)
+    assert all(f"{value:.4f}" in images for value in report["random"]["image_uncertainty"].values())
+
+
 def test_the_page_has_a_second_table_that_says_what_it_is(at_random, evaluated):
     page = (at_random / "out" / "report.html").read_text()
     assert "Each class on images drawn at random, %" in page

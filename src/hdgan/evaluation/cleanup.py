@@ -1,4 +1,4 @@
-"""Contour clean-up, measured: the same predictions before and after, on validation images (which decide) and on test images (which do not)."""
+"""Contour clean-up, measured: the same predictions before and after, on validation images (which decide) and on the test sets (which do not)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hdgan.refinement.config import RefinementConfig
 
 
 def cleanup_report(config: RefinementConfig, parts: Mapping[str, tuple[Counts, Counts]]) -> dict[str, Any]:
-    """Scores before and after in each part ("validate", "test"), and `is_better`: whether boundary IoU rises on the validation images.
+    """Scores before and after in each part ("validate", "test", perhaps "random"), and `is_better`: whether boundary IoU rises on the validation images.
 
     `is_better` is None without validation images: nothing else may decide.
     """

@@ -14,6 +14,8 @@ from hdgan.plots.page import Page
 from hdgan.plots.panels import Panel, panel_sheet
 
 _MAX_IMAGE_ROWS = 40
+_PARTS = {"random": "drawn at random"}
+"""What parts of the split are called where their own name does not tell."""
 
 
 def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Panel], *, curves: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -44,10 +46,14 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     _tell_contours(page, report, classes)
     _tell_methods(page, report)
     _tell_cleanup(page, report["cleanup"])
-    _tell_certainty(page, report["certainty"], report["reliability"])
+    _tell_certainty(page, report, heading="Does the ensemble know where it is wrong?")
+    if "random" in report:
+        _tell_certainty(page, report["random"], heading="Does it know so on images drawn at random?")
     _tell_folds(page, report["folds"])
     _tell_curves(page, curves)
-    _tell_images(page, report)
+    _tell_images(page, report, heading="Each image, %, the worst first")
+    if "random" in report:
+        _tell_images(page, report["random"], heading="Each image drawn at random, %, the worst first")
     page.heading("What the words mean")
     for word, meaning in report["definitions"].items():
         page.note(f"{word.replace('_', ' ')}: {meaning}.")
@@ -157,15 +163,20 @@ def _tell_cleanup(page: Page, cleanup: Mapping[str, Any]) -> None:
             row = found[when]
             distance = "–" if row["macro_hd95_px"] is None else f"{row['macro_hd95_px']:.2f}"  # noqa: RUF001 - a dash
             rows.append(
-                [f"{part}, {when}", *(percent(row[key]) for key in ("macro_boundary_iou", "macro_dice", "pixel_accuracy")), distance]
+                [
+                    f"{_PARTS.get(part, part)}, {when}",
+                    *(percent(row[key]) for key in ("macro_boundary_iou", "macro_dice", "pixel_accuracy")),
+                    distance,
+                ]
             )
     page.table(["images", "boundary IoU", "macro Dice", "pixel accuracy", "HD95, px"], rows)
     settings = ", ".join(f"{name} {value}" for name, value in cleanup["settings"].items() if value)
     page.note(f"{verdict(cleanup)} Every other number on this page is without it. Settings: {settings}.")
 
 
-def _tell_certainty(page: Page, certainty: Mapping[str, Any], reliability: Mapping[str, Any]) -> None:
-    page.heading("Does the ensemble know where it is wrong?")
+def _tell_certainty(page: Page, test_set: Mapping[str, Any], *, heading: str) -> None:
+    certainty, reliability = test_set["certainty"], test_set["reliability"]
+    page.heading(heading)
     bins = list(zip(reliability["confidence"], reliability["accuracy"], reliability["counts"], strict=True))
     diagonal, found = [(0.0, 0.0), (1.0, 1.0)], [(sure, right) for sure, right, _ in bins if sure is not None]
     counts = [
@@ -232,15 +243,15 @@ def _tell_curves(page: Page, curves: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _tell_images(page: Page, report: Mapping[str, Any]) -> None:
-    ours = report["methods"]["hdgan"]
+def _tell_images(page: Page, test_set: Mapping[str, Any], *, heading: str) -> None:
+    ours = test_set["methods"]["hdgan"]
     names = worst_first(ours)
-    page.heading("Each image, %, the worst first")
+    page.heading(heading)
     rows = []
     for name in names[:_MAX_IMAGE_ROWS]:
         row = ours["per_image"][name]
         numbers = (row["macro"]["dice"], row["pixel_accuracy"], row["macro_boundary_iou"])
-        rows.append([name, *(percent(value) for value in numbers), f"{report['image_uncertainty'][name]:.4f}"])
+        rows.append([name, *(percent(value) for value in numbers), f"{test_set['image_uncertainty'][name]:.4f}"])
     page.table(["image", "macro Dice", "pixel accuracy", "boundary IoU", "uncertainty, nats"], rows)
     if len(names) > _MAX_IMAGE_ROWS:
         page.note(f"The other {len(names) - _MAX_IMAGE_ROWS} images are in report.json.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def run_evaluation(
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the ensemble says of the validation and test images, by name, before and after the clean-up of contours."""
+    """What the ensemble says of the validation images and of both test sets, by name, before and after the clean-up of contours."""
 
     masks: Mapping[str, np.ndarray]
     refined: Mapping[str, np.ndarray]
@@ -156,45 +156,46 @@ def _report(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    names, distance_px = annotated.split["test"], config.band_px(annotated.resolution)
-    at_random = annotated.split.get(RANDOM, ())
+    split, distance_px = annotated.split, config.band_px(annotated.resolution)
     measured: dict[str, Any] = {"distance_px": distance_px, "mpp": annotated.mpp, "resamples": config.resamples, "seed": seed}
-    counted, methods, methods_at_random = {}, {}, {}
+    test_sets: tuple[Part, ...] = ("test", RANDOM) if RANDOM in split else ("test",)
+    methods: dict[Part, dict[str, Any]] = {part: {} for part in test_sets}
+    ours: dict[Part, Counts] = {}
     for method in track(predictors, total=len(predictors), label="measuring ours and the controls", progress=progress):
         predict = predictors[method]()
-        counted[method] = count(predict, annotated, names, distance_px=distance_px)
-        methods[method] = compare.method_report(counted[method], annotated.classes, **measured)
-        if at_random:
-            apart = count(predict, annotated, at_random, distance_px=distance_px)
-            methods_at_random[method] = compare.method_report(apart, annotated.classes, **measured)
-    parts = {"test": (counted["hdgan"], count(own.refined.__getitem__, annotated, names, distance_px=distance_px))}
-    if annotated.split["validate"]:
-        parts["validate"] = _before_after(own, annotated, "validate", distance_px)
+        for part in test_sets:
+            counted = count(predict, annotated, split[part], distance_px=distance_px)
+            methods[part][method] = compare.method_report(counted, annotated.classes, **measured)
+            if method == "hdgan":
+                ours[part] = counted
+    if split["validate"]:
+        ours["validate"] = count(own.masks.__getitem__, annotated, split["validate"], distance_px=distance_px)
+    cleaned = {part: count(own.refined.__getitem__, annotated, split[part], distance_px=distance_px) for part in ours}
+    apart = {part: {"images": list(split[part]), "methods": methods[part], **_sureness(own, annotated, split[part])} for part in test_sets}
     return {
         "schema": SCHEMA,
         "annotator": annotated.annotator,
         "remark": config.remark,
         "classes": annotated.classes.to_json(),
-        "images": list(names),
-        "num_train": len(annotated.split["train"]),
-        "num_validate": len(annotated.split["validate"]),
+        "num_train": len(split["train"]),
+        "num_validate": len(split["validate"]),
         "has_colour": has_image(maps.taps),
-        "methods": methods,
-        "cleanup": cleanup_report(config.refinement, parts),
-        "certainty": compare.certainty_report({name: own.masks[name] for name in names}, own.uncertainties, annotated),
-        "reliability": functools.reduce(operator.add, (own.reliability[name] for name in names)).to_json(),
+        **apart["test"],
+        "cleanup": cleanup_report(config.refinement, {part: (ours[part], cleaned[part]) for part in ours}),
         "coarsest_cell": {"px": maps.facts.px_per_coarsest_cell, "um": maps.facts.um_per_coarsest_cell},
-        "image_uncertainty": {name: image_score(own.uncertainties[name]) for name in names},
         "folds": _folds(config, settings, annotated, maps, distance_px=distance_px, seed=seed, progress=progress),
         "definitions": compare.DEFINITIONS,
-        **({"random": {"images": list(at_random), "methods": methods_at_random}} if at_random else {}),
+        **({"random": apart[RANDOM]} if RANDOM in apart else {}),
     }
 
 
-def _before_after(own: Predicted, annotated: AnnotationSet, part: Part, distance_px: float) -> tuple[Counts, Counts]:
-    names = annotated.split[part]
-    before, after = (count(masks.__getitem__, annotated, names, distance_px=distance_px) for masks in (own.masks, own.refined))
-    return before, after
+def _sureness(own: Predicted, annotated: AnnotationSet, names: Sequence[str]) -> dict[str, Any]:
+    """Whether the ensemble knows where it is wrong in the images called `names`, how often its probabilities are right, and how unsure each image is."""
+    return {
+        "certainty": compare.certainty_report({name: own.masks[name] for name in names}, own.uncertainties, annotated),
+        "reliability": functools.reduce(operator.add, (own.reliability[name] for name in names)).to_json(),
+        "image_uncertainty": {name: image_score(own.uncertainties[name]) for name in names},
+    }
 
 
 def _folds(
