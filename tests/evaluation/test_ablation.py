@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,9 @@ from hdgan.evaluation.trials import TRIALS, BlockMaps, Subject, first_members
 from hdgan.features.bank import FeatureBank
 from hdgan.generator.weights import FILE, load_generator, untrained_like
 from hdgan.plots.figures import charts
+from hdgan.progress import Silent
 from hdgan.store.bank import SampleBank
+from hdgan.store.hashing import hash_json
 
 SETTINGS = ClassifierConfig(hidden=(8, 8), members=1, epochs=1, batch_pixels=512, pixels_per_image=200)
 
@@ -33,6 +36,14 @@ def subject(small_run):
         settings=SETTINGS,
         seed=0,
     )
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def advance(self, steps=1, *, note=""):
+        self.notes.append(note)
 
 
 class Perfect:
@@ -106,6 +117,53 @@ def test_the_table_has_every_number_and_the_chart_means_and_spreads(perfect, sub
     assert list(chart.lines[0].middle) == [0.5, 1.0]
     assert list(chart.lines[0].spread) == [0.5, 0.0]
     assert charts([chart]).ndim == 3
+
+
+DRAWN = ("000002", "000007", "000015")
+
+
+@pytest.fixture
+def with_random(subject):
+    """A split with a fourth part."""
+    apart = {part: tuple(name for name in names if name not in DRAWN) for part, names in subject.annotated.split.items()}
+    return {**apart, "random": DRAWN}
+
+
+def test_images_drawn_at_random_have_a_third_row_and_a_fourth_line(perfect, subject, with_random, tmp_path):
+    trials = [perfect.trial("images", "1"), perfect.trial("images", "2", is_right=False)]
+    rows = run_trials(trials, with_random, distance_px=1.0, made_from={}, out=tmp_path)
+    assert [(row["value"], row["part"]) for row in rows] == [(value, part) for value in "12" for part in ("validate", "test", "random")]
+    assert [row["images"] for row in rows if row["part"] == "random"] == [3, 3]
+    lines = list(csv.DictReader(io.StringIO(table(rows, subject.annotated.classes))))
+    assert [line["part"] for line in lines] == ["validate", "test", "random"] * 2
+    (chart,) = charts_of(rows)
+    assert [line.name for line in chart.lines][3:] == ["macro Dice, drawn at random"]
+    assert list(chart.lines[3].middle) == [1.0, 0.0]
+
+
+def test_the_row_of_images_drawn_at_random_is_counted_on_them_alone_and_progress_tells_of_the_others(subject, with_random, tmp_path):
+    annotated = subject.annotated
+    wrong_there = lambda name: 1 - annotated.mask(name) if name in DRAWN else annotated.mask(name)  # noqa: E731 - two classes
+    trial, heard = Trial("head", "mlp", 0, lambda: Fitted(wrong_there, annotated)), Heard()
+    rows = run_trials([trial], with_random, distance_px=1.0, made_from={}, out=tmp_path, progress=heard)
+    assert [row["pixel_accuracy"] for row in rows] == [1, 1, 0]
+    assert heard.notes == ["head mlp: macro Dice 1.000"]
+
+
+def test_trials_that_lack_the_row_of_images_drawn_at_random_are_made_again(perfect, subject, with_random, tmp_path):
+    run([perfect.trial("head", "mlp")], subject, tmp_path)
+    for _ in range(2):
+        rows = run_trials([perfect.trial("head", "mlp")], with_random, distance_px=1.0, made_from={}, out=tmp_path)
+        assert [row["part"] for row in rows] == ["validate", "test", "random"]
+    assert len(perfect.made) == 2
+
+
+def test_without_images_drawn_at_random_kept_trials_are_those_that_they_always_were(perfect, subject, tmp_path):
+    rows = run([perfect.trial("head", "mlp")], subject, tmp_path, inputs="a")
+    kept = json.loads((tmp_path / "rows" / "head-mlp-0.json").read_text())
+    assert kept == {"made_from": hash_json({"schema": 1, "distance_px": 1.0, "inputs": "a"}), "rows": rows}
+    (chart,) = charts_of(rows)
+    assert [line.name for line in chart.lines] == ["macro Dice, test", "boundary IoU, test", "macro Dice, validation"]
 
 
 def test_snapshots_lie_at_the_quality_of_their_images(perfect, subject, tmp_path):

@@ -39,10 +39,19 @@ def ablate(run: Folder, what: What = None, repeats: Repeats = 3, members: Member
     with showing() as progress:
         found = work(open_run(run), whats=whats, repeats=repeats, members=members, progress=progress)
     typer.echo(f"{'':30} {'macro Dice':>16} {'boundary IoU':>16}   on the test images, mean and spread of {repeats}")
-    for name in dict.fromkeys((row["what"], row["value"]) for row in found.rows):
-        mine = [row for row in found.rows if (row["what"], row["value"]) == name and row["part"] == "test"]
-        typer.echo(f"{' '.join(name):30} {_told(mine, 'macro_dice'):>16} {_told(mine, 'boundary_iou'):>16}")
+    _tell([row for row in found.rows if row["part"] == "test"])
+    at_random = [row for row in found.rows if row["part"] == "random"]
+    if at_random:
+        typer.echo(f"on the {at_random[0]['images']} images drawn at random:")
+        _tell(at_random)
     typer.echo(f"written: {found.folder / TABLE}, {found.folder / CHART}")
+
+
+def _tell(rows: Sequence[dict[str, Any]]) -> None:
+    """A line for each value that was tried."""
+    for name in dict.fromkeys((row["what"], row["value"]) for row in rows):
+        mine = [row for row in rows if (row["what"], row["value"]) == name]
+        typer.echo(f"{' '.join(name):30} {_told(mine, 'macro_dice'):>16} {_told(mine, 'boundary_iou'):>16}")
 
 
 def _told(rows: Sequence[dict[str, Any]], column: str) -> str:

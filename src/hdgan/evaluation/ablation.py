@@ -1,7 +1,8 @@
 """What is left when a part of the method is taken away: trials, their table and their chart. Finished trials are kept.
 
-A trial fits something and is counted on the validation and on the test images of the same split. Nothing is chosen here by either; the validation images
-have chosen each classifier's epochs, as always, so its numbers on them are the better for it. Format: docs/formats/ablations.md.
+A trial fits something and is counted on the validation and on the test images of the same split, and on those drawn at random where the split has some.
+Nothing is chosen here by any; the validation images have chosen each classifier's epochs, as always, so its numbers on them are the better for it.
+Format: docs/formats/ablations.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hdgan.annotations.split import Part, Split
+from hdgan.annotations.split import RANDOM, Part, Split, parts_of
 from hdgan.evaluation.compare import macro_boundary_iou, macro_hd95
 from hdgan.evaluation.counts import Truth, count
 from hdgan.labels import ClassMap
@@ -28,7 +29,6 @@ from hdgan.store.tables import csv_text
 
 ROWS = "rows"
 SCHEMA = 1
-PARTS: tuple[Part, ...] = ("validate", "test")
 COLUMNS = (
     *("what", "value", "repeat", "part", "images"),
     *("macro_dice", "macro_recall", "pixel_accuracy", "boundary_iou", "hd95_px", "quality"),
@@ -87,8 +87,10 @@ def seed_of(seed: int, repeat: int) -> int:
 def run_trials(
     trials: Sequence[Trial], split: Split, *, distance_px: float, made_from: Mapping[str, Any], out: Path, progress: Progress = SILENT
 ) -> list[Row]:
-    """The rows of all `trials` in their order, two for each (validation, test); those that `out` keeps from the same `made_from` are not made again."""
-    stamp = hash_json({"schema": SCHEMA, "distance_px": distance_px, **made_from})
+    """The rows of all `trials` in their order, one for each of `measured_parts`; those that `out` keeps from the same `made_from` are not made again."""
+    # Rows that were kept before there was a row for images drawn at random lack it; where none were drawn, they stay good.
+    apart = {"parts": list(measured_parts(split))} if RANDOM in split else {}
+    stamp = hash_json({"schema": SCHEMA, "distance_px": distance_px, **apart, **made_from})
     kept = {trial: _kept(out / ROWS / f"{trial.stem}.json", stamp) for trial in trials}
     done = sum(rows is not None for rows in kept.values())
     progress.start("trials", total=len(trials), done=done)
@@ -98,10 +100,16 @@ def run_trials(
         if rows is None:
             rows = _measure(trial, split, distance_px=distance_px)
             write_json(out / ROWS / f"{trial.stem}.json", {"made_from": stamp, "rows": rows})
-            progress.advance(note=f"{trial.what} {trial.value}: macro Dice {rows[-1]['macro_dice'] or math.nan:.3f}")
+            told = [row for row in rows if row["part"] != RANDOM][-1]
+            progress.advance(note=f"{trial.what} {trial.value}: macro Dice {told['macro_dice'] or math.nan:.3f}")
         found += rows
     progress.finish()
     return found
+
+
+def measured_parts(split: Split) -> tuple[Part, ...]:
+    """The parts of a split that no trial is fitted on: validation, test, and where there are any the images drawn at random."""
+    return tuple(part for part in parts_of(split) if part != "train")
 
 
 def table(rows: Iterable[Row], classes: ClassMap) -> str:
@@ -113,6 +121,10 @@ def table(rows: Iterable[Row], classes: ClassMap) -> str:
 
 def charts_of(rows: Sequence[Row]) -> list[Chart]:
     """A chart for each question among `rows`: mean and spread over repetitions of macro Dice and boundary IoU."""
+    shown = [("macro Dice, test", "macro_dice", "test"), ("boundary IoU, test", "boundary_iou", "test")]
+    shown.append(("macro Dice, validation", "macro_dice", "validate"))
+    if any(row["part"] == RANDOM for row in rows):
+        shown.append(("macro Dice, drawn at random", "macro_dice", RANDOM))
     found = []
     for what in dict.fromkeys(row["what"] for row in rows):
         mine = [row for row in rows if row["what"] == what]
@@ -124,14 +136,7 @@ def charts_of(rows: Sequence[Row]) -> list[Chart]:
             places.sort(key=lambda value: qualities[value])
         elif what == "snapshots":
             across = "snapshot, images seen"
-        lines = [
-            _line(mine, places, name, column=column, part=part)
-            for name, column, part in (
-                ("macro Dice, test", "macro_dice", "test"),
-                ("boundary IoU, test", "boundary_iou", "test"),
-                ("macro Dice, validation", "macro_dice", "validate"),
-            )
-        ]
+        lines = [_line(mine, places, name, column=column, part=part) for name, column, part in shown]
         is_ordered = what not in ("head", "taps", "controls", "cleanup")
         at = [float(qualities[value]) for value in places] if is_placed else None
         found.append(Chart(title, across, places, lines, is_ordered=is_ordered, at=at))
@@ -141,7 +146,7 @@ def charts_of(rows: Sequence[Row]) -> list[Chart]:
 def _measure(trial: Trial, split: Split, *, distance_px: float) -> list[Row]:
     fitted = trial.fit()
     rows = []
-    for part in PARTS:
+    for part in measured_parts(split):
         names = split[part]
         if not names:
             continue
