@@ -162,6 +162,39 @@ def test_drawn_names_are_mapped_and_pixels_can_be_taken_back(samples, masks, cor
     assert json.loads((out / "corrections.json").read_text())["totals"]["changes"]["whitespace"] == {"glomerulus": 9, "ignored": 4}
 
 
+def test_corrections_are_found_by_the_names_of_their_samples(tmp_path):
+    for name in ("000000.GeoJSON", "000001.geojson.gz", ".000002.geojson", "notes.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "000002.geojson").mkdir()
+    found = collect_corrections(tmp_path, proposed=("000000", "000001"), known=("000000", "000001", "000002"))
+    assert {name: path.name for name, path in found.drawings.items()} == {"000000": "000000.GeoJSON", "000001": "000001.geojson.gz"}
+
+
+@pytest.mark.parametrize(
+    ("files", "where", "told"),
+    [
+        (
+            ["000000.png"],
+            "000000.png",
+            "corrections are outlines, no pictures; draw them as GeoJSON, or import the whole mask instead of the proposal",
+        ),
+        (["000000.geojson", "000000.geojson.gz"], "000000.geojson.gz", "000000.geojson is of the same sample; keep one of them"),
+        (["000009.geojson"], "000009.geojson", "no sample is called '000009'; samples are called like 000000"),
+        (
+            ["000002.geojson", "000009.geojson", "x.png"],
+            "000002.geojson",
+            "corrects sample 000002, for which no mask is proposed; import it as a mask, or take it out of the folder",
+        ),
+    ],
+)
+def test_the_first_correction_that_does_not_fit_is_told_in_one_line(tmp_path, files, where, told):
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(BadMask) as caught:
+        collect_corrections(tmp_path, proposed=("000000", "000001"), known=("000000", "000001", "000002"))
+    assert str(caught.value) == f"{tmp_path / where}: {told}"
+
+
 def test_what_does_not_fit_is_one_line_and_nothing_is_written(samples, masks, corrections, out):
     def refused(match, kind=BadMask):
         with pytest.raises(kind, match=match) as caught:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hdgan.annotations.drawings import drawings_in
 from hdgan.annotations.geojson import SUFFIXES, read_geojson
 from hdgan.annotations.regions import ClassNames, paint_over
 from hdgan.errors import BadInput, BadMask
@@ -27,7 +28,6 @@ IGNORED = "ignored"
 """What the tables call pixels of value 255."""
 
 _MOST_NAMED = 6
-_PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy")
 _KEYS = ("image_hash", "annotator", "proposal_hash")
 
 
@@ -84,12 +84,7 @@ def collect_corrections(folder: Path, *, proposed: Collection[str], known: Colle
     if not folder.is_dir():
         raise BadInput(folder, "no such folder of corrections", "give the folder that holds <sample name>.geojson files")
     drawings: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        name = _name_of(path)
-        if name is None:
-            continue
-        if name in drawings:
-            raise BadMask(path, f"{drawings[name].name} is of the same sample", "keep one of them")
+    for name, path in drawings_in(folder, suffixes=SUFFIXES, refusal=_no_outlines):
         if name not in known:
             raise BadMask(path, f"no sample is called {name!r}", f"samples are called like {min(known)}")
         if name not in proposed:
@@ -179,23 +174,9 @@ def _listed(changes: Mapping[str, Mapping[str, int]]) -> str:
     return "".join(f"{', ' if number else ': '}{before} -> {after} {count:,}" for number, (count, before, after) in enumerate(rows))
 
 
-def _name_of(path: Path) -> str | None:
-    """The sample that a file is named after; None for what is no correction.
-
-    Raises:
-        BadMask: it is a picture, which would be missed.
-    """
-    if path.name.startswith(".") or path.is_dir():
-        return None
-    lower = path.name.lower()
-    for suffix in SUFFIXES:
-        if lower.endswith(suffix):
-            return path.name[: -len(suffix)]
-    if path.suffix.lower() in _PICTURES:
-        raise BadMask(
-            path, "corrections are outlines, no pictures", "draw them as GeoJSON, or import the whole mask instead of the proposal"
-        )
-    return None
+def _no_outlines(path: Path) -> BadMask:
+    """The error for a picture among the corrections, which would be missed."""
+    return BadMask(path, "corrections are outlines, no pictures", "draw them as GeoJSON, or import the whole mask instead of the proposal")
 
 
 def _notes(path: Path, known: Collection[str]) -> dict[str, dict[str, str]]:

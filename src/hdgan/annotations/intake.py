@@ -19,6 +19,7 @@ from hdgan.annotations.audit import count_pixels
 from hdgan.annotations.blends import collect_blends, drawn_blend, read_blend
 from hdgan.annotations.config import DrawOrder
 from hdgan.annotations.corrections import Correction, CorrectionSource, correct
+from hdgan.annotations.drawings import drawings_in
 from hdgan.annotations.geojson import SUFFIXES, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
 from hdgan.annotations.regions import ClassNames, paint
@@ -31,7 +32,6 @@ from hdgan.store.hashing import hash_array, hash_file, hash_json
 
 SIDECAR = "masks.json"
 CLASSES = "classes.json"
-_IMAGES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".npy")
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,7 @@ def collect(folder: Path, *, known: tuple[str, ...], classes: ClassMap) -> Sourc
     if not folder.is_dir():
         raise BadInput(folder, "no such folder of masks", "give the folder that holds the annotated masks")
     drawings: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        name = _name_of(path)
-        if name is None:
-            continue
-        if name in drawings:
-            raise BadMask(path, f"{drawings[name].name} is of the same sample", "keep one of them")
+    for name, path in drawings_in(folder, suffixes=(".png", *SUFFIXES), refusal=_of_another_type):
         if name not in known:
             raise BadMask(path, f"no sample is called {name!r}", f"they are {known[0]} to {known[-1]}")
         drawings[name] = path
@@ -160,21 +155,9 @@ def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int]) -> NDA
     return read_index_mask(path, classes=reading.names.classes, shape=shape)
 
 
-def _name_of(path: Path) -> str | None:
-    """The sample that a file is named after; None for what is no drawing.
-
-    Raises:
-        BadMask: it looks like a mask, but of a format that is not read.
-    """
-    if path.name.startswith(".") or path.is_dir():
-        return None
-    lower = path.name.lower()
-    for suffix in (".png", *SUFFIXES):
-        if lower.endswith(suffix):
-            return path.name[: -len(suffix)]
-    if path.suffix.lower() in _IMAGES:
-        raise BadMask(path, f"masks of type {path.suffix} are not read", "save it as PNG, 8-bit greyscale, value = class index")
-    return None
+def _of_another_type(path: Path) -> BadMask:
+    """The error for a picture that looks like a mask, but is of a format that is not read."""
+    return BadMask(path, f"masks of type {path.suffix} are not read", "save it as PNG, 8-bit greyscale, value = class index")
 
 
 def _sidecar(path: Path, names: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
