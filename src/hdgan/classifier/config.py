@@ -33,7 +33,7 @@ class ClassifierConfig(BaseModel):
     """Normalisation of hidden values."""
     order: Literal["relu-norm", "norm-relu"] = "relu-norm"
     """Whether ReLU comes before normalisation or after it; dropout comes last."""
-    dropout: _Share | tuple[_Share, ...] = 0.3
+    dropout: _Share | tuple[_Share, ...] = 0.5
     """Share of hidden values dropped in training, one for all hidden layers or one for each."""
     tap_weights: TapWeights = "fine"
     """How much each tapped map counts: by the number of its channels (`channels`, as published), each alike (`maps`), or by its edge (`fine`)."""
@@ -59,7 +59,7 @@ class ClassifierConfig(BaseModel):
     """Whether the step stays, or falls to 0 along half a cosine over all epochs."""
     momentum: float = Field(0.0, ge=0, lt=1)
     """Of sgd."""
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(1.0, ge=0)
     """Pull of the weights towards 0, in units of the step (AdamW; with sgd added to the gradient)."""
     epochs: int = Field(15, ge=1)
     """Passes over the drawn pixels, at most."""
