@@ -29,6 +29,7 @@ from torch import Tensor
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.stage import fit_ensemble
+from hdgan.errors import Diverged
 from hdgan.evaluation.filters import filter_maps
 from hdgan.features.bank import FeatureBank
 from hdgan.generator.protocol import TapSpec, to_uint8
@@ -41,7 +42,7 @@ from hdgan.randomness import stream
 from hdgan.store.bank import SampleBank
 from hdgan.testing.analytic import AnalyticGenerator
 
-_STEPS = {"sgd": (1e-4, 1e-3, 1e-2, 1e-1, 1.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2)}
+_STEPS = {"sgd": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 _FILTERS = "filters"
 _TUNING = -1
 """The repeat that steps are tuned on."""
@@ -182,8 +183,16 @@ def tuned_step(source: Analytic | FromRun, preset: str, config: ClassifierConfig
         if key not in kept.rows:
             parts = parts or source.parts(source.tuning)
         alone = config.model_copy(update={"lr": lr, "members": 1})
-        merit[lr] = kept.get(key, lambda alone=alone, parts=parts: measure(parts, preset, alone, part=source.tuning_part, seed=0))["macro"]
+        merit[lr] = kept.get(key, lambda alone=alone, parts=parts: _tried(parts, preset, alone, part=source.tuning_part))["macro"]
     return max(merit, key=lambda lr: (merit[lr], -lr))
+
+
+def _tried(parts: Parts, preset: str, config: ClassifierConfig, *, part: str) -> dict[str, Any]:
+    """The scores of a step that may be too large to train by at all."""
+    try:
+        return measure(parts, preset, config, part=part, seed=0)
+    except Diverged:
+        return {"macro": 0.0}
 
 
 def scored(source: Analytic | FromRun, options: argparse.Namespace, kept: Kept) -> Iterator[tuple[str, float, list[dict[str, Any]]]]:
