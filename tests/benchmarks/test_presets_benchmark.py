@@ -7,6 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from hdgan.classifier.config import ClassifierConfig
+from hdgan.errors import Diverged
+
 from .scripts import loaded, printed
 
 TOY = ("--sizes", 3, 1, 2, "--repeats", 2, "--epochs", 2, "--members", 1, "--presets", "default", "linear")
@@ -17,7 +20,7 @@ def test_a_row_for_each_preset_and_the_difference_and_nothing_is_fitted_twice(tm
     lines = printed("labels/presets.py", "--resolution", 32, *TOY, "--out", kept)
     rows = [json.loads(line) for line in kept.read_text().splitlines()]
     assert [line.split()[0] for line in lines] == ["preset", "default", "linear", "default"]
-    assert len(rows) == 2 * (4 + 2)  # four steps tried on the validation images, two repeats
+    assert len(rows) == 2 * (5 + 2)  # five steps tried on the validation images, two repeats
     assert {row["key"].split()[0] for row in rows} == {"tune", "test"}
     for name in ("macro", "micro", "rarest", "boundary", "ece"):
         assert all(0 <= row[name] <= 1 for row in rows)
@@ -30,6 +33,19 @@ def test_a_row_for_each_preset_and_the_difference_and_nothing_is_fitted_twice(tm
     before = kept.read_bytes()
     assert printed("labels/presets.py", "--resolution", 32, *TOY, "--out", kept) == lines
     assert kept.read_bytes() == before
+
+
+def test_a_step_too_large_to_train_by_is_not_chosen(monkeypatch):
+    benchmark = loaded("labels/presets.py")
+
+    def measure(parts, preset, config, *, part, seed):
+        if config.lr > 1e-3:
+            raise Diverged("the loss is not finite")
+        return {"macro": config.lr}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    source = benchmark.Analytic(16, signal=1, contrast=1, sizes=(1, 1, 1))
+    assert benchmark.tuned_step(source, "default", ClassifierConfig(), benchmark.Kept(None)) == 1e-3
 
 
 def test_the_annotated_images_of_a_run_are_dealt_anew_for_every_repeat(tmp_path, small_run):
