@@ -17,6 +17,7 @@ from hdgan.classifier.member import Epoch, save_member
 from hdgan.classifier.pixels import pixel_table, validation_table
 from hdgan.classifier.sampling import draw_pixels
 from hdgan.classifier.stage import fit_ensemble, write_curves
+from hdgan.classifier.tap_weights import weighted
 from hdgan.errors import BadInput, DamagedArtifact, Diverged
 from hdgan.features import moments
 from hdgan.features.upsample import upsample_reference
@@ -67,6 +68,24 @@ def test_wrong_pixels_are_less_certain_than_right_ones(fitted):
     assert unsure[wrong].mean() > 2 * unsure[~wrong].mean()
     assert unsure.min() >= 0
     assert unsure.max() <= math.log(3)
+
+
+def test_what_a_map_counts_is_in_the_standardisation_that_is_fitted_with():
+    counted, fine = (
+        fit_ensemble(
+            TRAIN[:1],
+            [],
+            CONFIG.model_copy(update={"tap_weights": by, "epochs": 1, "members": 1, "calibrate": False}),
+            classes=CLASSES,
+            taps=TAPS,
+            facts=FACTS,
+            seed=0,
+        )[0].standardiser
+        for by in ("channels", "fine")
+    )
+    expected = weighted(counted, TAPS, by="fine")
+    assert torch.equal(fine.std, expected.std)
+    assert not torch.equal(fine.std, counted.std)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(fitted, tmp_path):

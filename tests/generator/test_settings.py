@@ -48,7 +48,10 @@ def test_cycles_that_are_not_the_run_are_refused():
         TrainSettings(kimg=20, cycles_kimg=(10, 20), batch=4, lr=0.002, gamma=1)
 
 
-@pytest.mark.parametrize("kimg", [[], [10, 0], [-1]])
-def test_a_cycle_without_length_is_refused(kimg):
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(
+    ("kimg", "where"), [([], "cycle"), ([10, 0], "cycle"), ([-1], "cycle"), ([1, "x"], "cycle"), (0, "number"), ("long", "number")]
+)
+def test_a_cycle_without_length_is_refused_as_what_it_was_meant_for(kimg, where):
+    with pytest.raises(ValidationError) as found:
         GeneratorConfig(kimg=kimg)
+    assert {error["loc"][:2] for error in found.value.errors()} == {("kimg", where)}

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from hdgan.errors import BadConfig
 from hdgan.generator import presets
@@ -50,7 +50,15 @@ _CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from
 """Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
 
 
+def _is_list(value: Any) -> str:
+    return "cycle" if isinstance(value, list | tuple) else "number"
+
+
 _Kimg = Annotated[float, Field(gt=0)]
+_Length = Annotated[
+    Annotated[_Kimg | None, Tag("number")] | Annotated[tuple[_Kimg, ...], Field(min_length=1), Tag("cycle")], Discriminator(_is_list)
+]
+"""One number or several; told apart by hand, so that what is wrong is told of the one that was meant."""
 
 
 class GeneratorConfig(BaseModel):
@@ -62,7 +70,7 @@ class GeneratorConfig(BaseModel):
     """Edge of the generated images, px; a power of two."""
     preset: Literal["small", "auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "large"] = "small"
     """`small` learns on a CPU, `large` is for 2048 px and more, the others are the published settings (`auto`: at most 1024 px)."""
-    kimg: _Kimg | Annotated[tuple[_Kimg, ...], Field(min_length=1)] | None = None
+    kimg: _Length = None
     """Length of the training in thousands of real images; several numbers are cycles, each of which begins with the full step again."""
     batch: int | None = Field(None, ge=1)
     """Images per step."""
