@@ -61,7 +61,10 @@ class Run:
         """The same run, with other values of some settings of a section."""
         if not settings:
             return self
-        changed = getattr(self.config, section).model_copy(update=settings)
+        fields = getattr(self.config, section)
+        unknown = settings.keys() - type(fields).model_fields.keys()  # a copy would take them, and nobody would ever read them
+        assert not unknown, f"[{section}] has no {', '.join(sorted(unknown))}"
+        changed = fields.model_copy(update=settings)
         return replace(self, config=self.config.model_copy(update={section: changed}))
 
     def with_masks(self, masks: Path) -> Run:
