@@ -18,7 +18,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "slurm_train.sbatch"
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done
 last=0
-for n in 0 1; do SLURM_PROCID=$n SLURM_LOCALID=0 SLURM_NTASKS=2 "$@" || last=$?; done
+for n in 0 1; do SLURM_PROCID=$n SLURM_LOCALID=0 SLURM_NTASKS=2 "$@"; code=$?; (( code > last )) && last=$code; done
 exit $last
 """
 SCONTROL = '#!/bin/bash\nif [ "$1" = show ]; then printf "node1\\nnode2\\n"; else echo "$@" >> "$LOG/asked"; fi\n'
@@ -55,7 +55,7 @@ def test_each_process_is_told_its_rank_and_where_the_first_one_is(sbatch):
 
 
 def test_only_the_code_that_says_resume_puts_the_job_back_into_the_queue(sbatch):
-    for code in (0, HdganError.exit_code, 137):
+    for code in (0, 1, HdganError.exit_code):
         assert sbatch(code)[0] == code
     _, log = sbatch(0)
     assert not (log / "asked").exists()
@@ -63,6 +63,13 @@ def test_only_the_code_that_says_resume_puts_the_job_back_into_the_queue(sbatch)
     assert (log / "asked").read_text() == "requeue 41234\n"
     sbatch(Interrupted.exit_code, SLURM_RESTART_COUNT="100")
     assert (log / "asked").read_text().count("requeue") == 1
+
+
+def test_a_killed_process_is_tried_again_three_times(sbatch):
+    for number in range(5):
+        code, log = sbatch(137, SLURM_RESTART_COUNT=str(number))
+        assert code == 137
+    assert (log / "asked").read_text().count("requeue 41234") == 3
 
 
 def test_slurm_is_asked_to_requeue_and_to_send_a_signal_that_saves():

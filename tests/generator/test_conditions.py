@@ -154,7 +154,7 @@ def test_a_generator_that_is_asked_for_a_stain_draws_in_its_colour():
     state = new_state(config.network_spec(label_dim=2), settings)
     for _ in range(200):
         real, labels = (draw(state.num_images, 8) for draw in (crops.batch, crops.batch_labels))
-        phases.train_step(state, training._to_float(real, torch.device("cpu")), settings, one_hot(labels, 2))
+        phases.train_step(state, torch.from_numpy(real), settings, one_hot(labels, 2))
     z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     for label, colour in enumerate(colours):
         with torch.no_grad():

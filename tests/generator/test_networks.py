@@ -12,6 +12,7 @@ from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.ops import bands, conv
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.weights import captured
+from hdgan.testing.tiny import tiny_network
 
 SMALL = {"resolution": 16, "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}
 
@@ -92,6 +93,36 @@ def test_a_large_image_is_drawn_in_bands_as_it_is_at_once(monkeypatch):
         whole = G.synthesis(ws, noise="const")
         monkeypatch.setattr(bands, "_LARGE_VALUES", 100)
         torch.testing.assert_close(G.synthesis(ws, noise="const"), whole, rtol=0, atol=1e-5)
+
+
+def test_truncation_up_to_a_cutoff_leaves_the_finer_latents_alone():
+    network = tiny_network()
+    z = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
+    w = network.mapping(z)
+    ws = network.spread(w, psi=0.5, cutoff=2)
+    assert torch.equal(ws[:, :2], network.mapping.w_avg.lerp(w, 0.5).unsqueeze(1).expand(-1, 2, -1))
+    assert torch.equal(ws[:, 2:], w.unsqueeze(1).expand(-1, network.spec.num_ws - 2, -1))
+    with torch.no_grad():
+        images = [network(z, psi=0.5, cutoff=cutoff) for cutoff in (0, 2, network.spec.num_ws, None)]
+        assert torch.equal(images[0], network(z))
+    assert torch.equal(images[2], images[3])
+    assert not torch.equal(images[1], images[0])
+    assert not torch.equal(images[1], images[2])
+
+
+def test_random_noise_is_fresh_at_each_call_and_another_word_is_refused():
+    network = tiny_network()
+    z = torch.randn(1, 16, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        once, again = (network(z, noise="random") for _ in range(2))
+        torch.manual_seed(3)
+        first = network(z, noise="random")
+        torch.manual_seed(3)
+        assert torch.equal(network(z, noise="random"), first)
+        assert torch.equal(network(z, noise="const"), network(z, noise="const"))
+        with pytest.raises(ValueError, match="not 'konst'"):
+            network(z, noise="konst")
+    assert not torch.equal(once, again)
 
 
 def test_a_spec_is_stored_without_what_files_of_earlier_versions_lack():

@@ -11,18 +11,19 @@ import pytest
 import torch
 
 from hdgan.errors import BadConfig, Diverged, Interrupted, StaleStage
-from hdgan.generator import phases
+from hdgan.generator import phases, stage
 from hdgan.generator import train as training
 from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import Crops
 from hdgan.generator.stage import run_generator
 from hdgan.generator.state import from_tensors, new_state, to_tensors
-from hdgan.generator.train import _to_float
 from hdgan.generator.watch import BEST
 from hdgan.progress import Silent
 from hdgan.store.archive import TileArchive
 from hdgan.store.stage import read_manifest
 from hdgan.training import checkpoint
+from hdgan.training.distributed import ALONE
+from hdgan.training.signals import StopRequest
 
 from .conftest import TINY
 
@@ -48,7 +49,7 @@ def run_steps(tiles, first, last, tensors=None, facts=None):
         from_tensors(state, tensors, facts)
     crops = Crops(TileArchive(tiles), chosen=range(12), size_px=16, seed=0)
     for _ in range(first, last):
-        phases.train_step(state, _to_float(crops.batch(state.num_images, settings.batch), torch.device("cpu")), settings)
+        phases.train_step(state, torch.from_numpy(crops.batch(state.num_images, settings.batch)), settings)
     return to_tensors(state)
 
 
@@ -90,6 +91,54 @@ def test_a_run_stopped_by_a_signal_resumes_to_the_same_bytes(tiles, tmp_path):
     resumed = run_generator(CONFIG, tiles=tiles, out=tmp_path / "stopped", seed=3)
     assert resumed == straight
     assert (tmp_path / "stopped" / "manifest.json").read_bytes() == (tmp_path / "straight" / "manifest.json").read_bytes()
+
+
+def stopping_here(folder):
+    """Opens tiles as usual, and a signal comes while it does."""
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return TileArchive(folder)
+
+
+def test_a_signal_before_the_first_step_saves_and_says_that_the_same_command_resumes(tiles, tmp_path):
+    with pytest.raises(Interrupted, match="SIGUSR1 at 0 images"):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "stopped", seed=3, open_tiles=stopping_here)
+    assert run_generator(CONFIG, tiles=tiles, out=tmp_path / "stopped", seed=3) == run_generator(
+        CONFIG, tiles=tiles, out=tmp_path / "straight", seed=3
+    )
+
+
+class StopAtTheEnd(Silent):
+    """Sends this process a SIGTERM when the last step is done."""
+
+    def finish(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_after_the_last_step_lets_the_weights_be_written(tiles, tmp_path):
+    run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3, progress=StopAtTheEnd())
+    assert (tmp_path / "g" / "manifest.json").exists()
+
+
+def test_what_the_statistics_tell_of_lazy_penalties_survives_a_stop(tiles, tmp_path):
+    config = CONFIG.model_copy(update={"batch": 64, "kimg": 1.2, "snapshot_kimg": 2.0})
+    straight = run_generator(config, tiles=tiles, out=tmp_path / "straight", seed=3)
+    with pytest.raises(Interrupted):
+        run_generator(config, tiles=tiles, out=tmp_path / "stopped", seed=3, progress=StopAfter(13))  # R1 is taken in steps 0 and 16
+    assert run_generator(config, tiles=tiles, out=tmp_path / "stopped", seed=3) == straight
+    rows = [json.loads(line) for line in (tmp_path / "stopped" / "stats.jsonl").read_text().splitlines()]
+    assert {"r1", "path_length"} <= next(row for row in rows if row["images"] == 1024).keys()
+
+
+@pytest.mark.parametrize(("device", "num_threads"), [("cuda", 8), ("cpu", 1)])
+def test_a_gpu_has_its_crops_made_by_several_threads(device, num_threads, tiles, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(stage, "new_state", lambda spec, settings, **_: new_state(spec, settings))
+    monkeypatch.setattr(stage, "train", lambda *given_to, **_: given.update(crops=given_to[1]))
+    stage._work(
+        CONFIG, tiles=tiles, open_tiles=TileArchive, out=tmp_path, seed=0, progress=Silent(), group=ALONE, device=device, stop=StopRequest()
+    )
+    pool = given["crops"]._pool
+    assert (1 if pool is None else pool._max_workers) == num_threads
 
 
 KILLED = """
@@ -144,13 +193,15 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch_without_batch_stat
 
     spec = replace(spec, minibatch_std_group=0, low_precision="float32")
     real = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    weights = []
+    weights, reports = [], []
     for microbatch in (4, 2):
         settings = GeneratorConfig(**TINY, microbatch=microbatch, augment="none", gamma=0.0).train_settings(seed=0)
         state = new_state(spec, settings)
         fakes = [torch.zeros(microbatch, 3, 16, 16)] * (4 // microbatch)
         phases._discriminator_phase(state, real, fakes, settings)
         weights.append(state.D.state_dict())
+        reports.append(state.report["loss_D"])
+    assert reports[0] == pytest.approx(reports[1], rel=1e-4)
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-4)
 
@@ -167,6 +218,29 @@ def test_the_chance_of_augmentation_follows_the_sign_and_stays_below_its_limit()
     state.sign_sum, state.sign_count = -16.0, 16
     phases._adjust_augmentation(state, settings)
     assert state.ada_p < settings.ada_p_max
+
+
+@pytest.mark.parametrize(
+    ("fields", "p"), [({"augment": "none"}, 0.0), ({"ada_target": "fixed", "ada_p": 0.3}, 0.3), ({"ada_p": 0.2, "ada_p_max": 0.2}, 0.2)]
+)
+def test_the_chance_stands_still_where_nothing_is_augmented_or_it_is_fixed_or_at_its_limit(fields, p):
+    settings = GeneratorConfig(**TINY, **fields).train_settings(seed=0)
+    state = new_state(GeneratorConfig(**TINY).network_spec(), settings)
+    state.num_steps, state.sign_sum, state.sign_count = 4, 16.0, 16
+    phases._adjust_augmentation(state, settings)
+    assert state.ada_p == p
+    assert state.report["real_sign"] == 1.0  # still told
+
+
+def test_a_step_on_images_in_eight_bits_is_that_on_their_values(tiles):
+    seen = torch.from_numpy(Crops(TileArchive(tiles), chosen=range(12), size_px=16, seed=0).batch(0, 4))
+    weights = []
+    for real in (seen, (seen.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)):
+        settings = CONFIG.train_settings(seed=0)
+        state = new_state(CONFIG.network_spec(), settings)
+        phases.train_step(state, real, settings)
+        weights.append({**state.G.state_dict(), **{f"D.{name}": value for name, value in state.D.state_dict().items()}})
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def test_a_fold_can_be_held_out_and_an_empty_rest_is_refused(tiles, tmp_path):

@@ -74,11 +74,11 @@ def test_a_trial_runs_the_discriminator_as_often_for_each_image_as_the_training(
 def test_the_images_that_wait_for_their_pass_count_as_memory(clock, monkeypatch, microbatch, tried):
     monkeypatch.setattr(trial, "_most_memory", lambda _device: 0.0)
     spec, settings = GeneratorConfig(**TINY).network_spec(), settings_of(batch=8, microbatch=microbatch)
-    image = 3 * 16 * 16 * 4
-    for reuses_fakes, kept in ((True, 2), (False, 1)):
+    num_values = 3 * 16 * 16
+    for reuses_fakes, kept in ((True, 5), (False, 1)):  # bytes of each: in 8 bits, and what was drawn in 32
         found = trial.try_training(spec, replace(settings, reuses_fakes=reuses_fakes))
         assert found.batch == tried
-        assert found.memory_bytes == (8 - tried) * image * kept
+        assert found.memory_bytes == (8 - tried) * num_values * kept
 
 
 def test_the_disk_for_states_is_what_states_take(tmp_path):

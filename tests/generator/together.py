@@ -17,7 +17,7 @@ from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import ArrayTiles, Crops
 from hdgan.generator.stage import run_generator
 from hdgan.generator.state import from_tensors, new_state, to_tensors
-from hdgan.generator.train import _read, _to_float
+from hdgan.generator.train import _read
 from hdgan.progress import Silent
 from hdgan.training import checkpoint
 from hdgan.training.distributed import joined
@@ -46,8 +46,9 @@ def train_steps(fields, first, last, before, out, real=None):
         seen = []
         for _ in range(first, last):
             seen.append(_read(crops, state.num_images, mine))
-            batch = _to_float(seen[-1], torch.device("cpu"))
+            batch = torch.from_numpy(seen[-1])
             if real is not None and group.rank.number == real:
+                batch = batch.float() / 127.5 - 1
                 batch[0, 0, 0, 0] = torch.nan
             phases.train_step(state, batch, settings)
         tensors, facts = to_tensors(state)

@@ -197,8 +197,8 @@ def test_the_more_blocks_are_recomputed_the_less_is_kept(low_precision):
 def test_the_images_of_a_batch_wait_in_memory_for_their_passes():
     spec = NetworkSpec(resolution=4096, **presets.network("large", 4096))
     settings = TrainSettings(**presets.training("large", 4096))
-    assert estimates.held_bytes(spec, settings) == 32 * 3 * 4096**2 * 4
-    assert estimates.held_bytes(spec, dataclasses.replace(settings, reuses_fakes=True)) == 2 * 32 * 3 * 4096**2 * 4
+    assert estimates.held_bytes(spec, settings) == 32 * 3 * 4096**2
+    assert estimates.held_bytes(spec, dataclasses.replace(settings, reuses_fakes=True)) == 5 * 32 * 3 * 4096**2
 
 
 def test_labelling_costs_grow_with_the_heads():

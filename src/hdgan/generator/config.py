@@ -41,10 +41,11 @@ _TRAINING_OVERRIDES = (
     "augment",
     "ada_target",
     "ada_p",
+    "ada_p_max",
 )
 _TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
 """What the published code changes for a training that begins with trained weights."""
-_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from")
+_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from", "ada_p_max")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 _CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from_px", "is_compiled", "init_from"}
 """Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
@@ -59,6 +60,17 @@ _Length = Annotated[
     Annotated[_Kimg | None, Tag("number")] | Annotated[tuple[_Kimg, ...], Field(min_length=1), Tag("cycle")], Discriminator(_is_list)
 ]
 """One number or several; told apart by hand, so that what is wrong is told of the one that was meant."""
+
+
+def _is_word(value: Any) -> str:
+    return "word" if isinstance(value, str) else "number"
+
+
+_Target = Annotated[
+    Annotated[Annotated[float, Field(ge=-1, le=1)] | None, Tag("number")] | Annotated[Literal["fixed"], Tag("word")],
+    Discriminator(_is_word),
+]
+"""A number or one word, told apart likewise."""
 
 
 class GeneratorConfig(BaseModel):
@@ -94,10 +106,12 @@ class GeneratorConfig(BaseModel):
     """Half-life of the averaged weights, thousands of images."""
     augment: str | None = None
     """Set of augmentations in front of the discriminator: none, blit, bg, bgc, bgcf, bgcfn, bgcfnc, tissue, tissue-blit, histology, histology-blit."""
-    ada_target: float | None = Field(None, ge=-1, le=1)
-    """Wanted mean sign of the logits on real images."""
+    ada_target: _Target = None
+    """Wanted mean sign of the logits on real images; `"fixed"`: the chance stays at `ada_p`."""
     ada_p: float | None = Field(None, ge=0, le=1)
     """Chance of each augmentation at the beginning."""
+    ada_p_max: float | None = Field(None, ge=0, le=1)
+    """The chance rises no further: above about 0.8 augmentations leak into the images."""
     z_dim: int | None = Field(None, ge=1)
     w_dim: int | None = Field(None, ge=1)
     mapping_layers: int | None = Field(None, ge=1)
@@ -130,7 +144,7 @@ class GeneratorConfig(BaseModel):
     """Weights to begin with: a `generator.safetensors`, a resumable state, or a folder that holds one; also of half the resolution or less."""
     freeze_d: int = Field(0, ge=0)
     """Layers of the discriminator, from the image on, that keep the weights of `init_from`; 10 or 13 are usual with few tiles."""
-    snapshot_kimg: float = Field(10.0, gt=0)
+    snapshot_kimg: float = Field(10.0, ge=0.001)
     """Thousands of images between grids of samples."""
     quality_images: int = Field(256, ge=0)
     """Images of a snapshot that are measured against real crops (`quality` in `stats.jsonl`); 0: none. Changes no result but that line."""
@@ -169,6 +183,8 @@ class GeneratorConfig(BaseModel):
             fields["microbatch"] = math.gcd(fields["batch"], fields["microbatch"])  # another batch than the preset's
         if self.init_from is not None:
             fields |= _TRANSFERRED
+        if self.ada_target == "fixed":
+            fields |= {"ada_target": None}
         settings = TrainSettings(seed=seed, freeze_d=self.freeze_d, **fields)
         if settings.augment not in SETS:
             raise BadConfig("generator.augment", f"{settings.augment!r}", f"use one of {', '.join(SETS)}")

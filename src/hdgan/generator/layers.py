@@ -124,6 +124,8 @@ class SynthesisLayer(nn.Module):
             return noise
         if noise == "const":
             return self.noise_const
+        if noise != "random":
+            raise ValueError(f"noise is const, random, none or maps, not {noise!r}")
         return torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
 
 

@@ -28,9 +28,10 @@ _PATH_MEAN_STEP = 0.01
 
 
 def train_step(state: TrainingState, real: Tensor, settings: TrainSettings, labels: Tensor | None = None) -> None:
-    """One step on a batch of images in -1 to 1: all phases due, the average, the augmentation's chance, the counters.
+    """One step on a batch of images: all phases due, the average, the augmentation's chance, the counters.
 
-    `real [B / processes, C, R, R]` are this process's images, pass by pass (`shares.places`). `labels [B, L]` are the conditions of
+    `real [B / processes, C, R, R]` are this process's images, pass by pass (`shares.places`), in -1 to 1; or uint8, a quarter of the
+    memory, turned into numbers pass by pass. `labels [B, L]` are the conditions of
     all real images, in every process; generated ones are given the same, so their shares are those of the tiles.
 
     Raises:
@@ -79,7 +80,7 @@ def _generator_phase(state: TrainingState, settings: TrainSettings, labels: Tens
             (loss * part.weight).backward()  # type: ignore[no-untyped-call]
             if settings.reuses_fakes:
                 fakes.append(image.detach())
-            state.report["loss_G"] = float(loss.detach())
+            _report(state, "loss_G", loss, part)
     set_trainable(state.D, num_frozen=settings.freeze_d)
     _apply(state.G, state.G_optimiser, state)
     return fakes
@@ -98,7 +99,7 @@ def _path_phase(state: TrainingState, settings: TrainSettings, labels: Tensor | 
         state.path_mean = mean.detach()
         penalty = (lengths - mean.detach()).square().mean() * settings.path_weight * settings.path_interval
         (penalty * part.weight).backward()  # type: ignore[no-untyped-call]
-        state.report["path_length"] = float(lengths.detach().mean())
+        _report(state, "path_length", lengths.mean(), part)
     _apply(state.G, state.G_optimiser, state)
 
 
@@ -118,12 +119,12 @@ def _discriminator_phase(
             else:
                 with torch.no_grad():
                     fake = _draw_images(state, part, settings, "D", labels=given)
-            seen = _augmented(real[part.here], state, settings, "R", part), _augmented(fake, state, settings, "F", part)
+            seen = _augmented(_images(real, part), state, settings, "R", part), _augmented(fake, state, settings, "F", part)
             real_logits, fake_logits = (state.D.judge(features, given) for features in state.calls.features_of_both(*seen))
             loss = losses.discriminator_loss(real_logits, fake_logits)
             (loss * part.weight).backward()  # type: ignore[no-untyped-call]
             signs += float(real_logits.detach().sign().sum())
-            state.report["loss_D"] = float(loss.detach())
+            _report(state, "loss_D", loss, part)
     state.sign_sum += state.group.means([signs])[0] * state.group.world
     state.sign_count += settings.batch
     _apply(state.D, state.D_optimiser, state)
@@ -137,7 +138,7 @@ def _discriminate_spanning(
     given = _together(parts, labels)
 
     def see_real(part: Pass) -> Tensor:
-        return state.calls.features(_augmented(real[part.here], state, settings, "R", part))
+        return state.calls.features(_augmented(_images(real, part), state, settings, "R", part))
 
     def see_fake(part: Pass) -> Tensor:
         is_first = not torch.is_grad_enabled()
@@ -171,7 +172,7 @@ def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, label
         def see(number: int, x: Tensor) -> Tensor:
             return state.D.features(_augmented(x, state, settings, "1", parts[number]))
 
-        images = [real[part.here] for part in parts]
+        images = [_images(real, part) for part in parts]
         penalties = accumulate.r1_backward(images, see, lambda features: state.D.judge(features, given), weight=weight)
         state.report["r1"] = float(penalties.mean())
     else:
@@ -182,10 +183,24 @@ def _r1_phase(state: TrainingState, real: Tensor, settings: TrainSettings, label
             def gradient_at(seen: Tensor, part: Pass = part) -> Tensor:
                 return state.calls.image_gradient(seen, part.of(labels))
 
-            penalty = losses.r1_penalty_through(augmented, gradient_at, real[part.here]).mean()
+            penalty = losses.r1_penalty_through(augmented, gradient_at, _images(real, part)).mean()
             (penalty * (weight * part.weight)).backward()  # type: ignore[no-untyped-call]
-            state.report["r1"] = float(penalty.detach())
+            _report(state, "r1", penalty, part)
     _apply(state.D, state.D_optimiser, state)
+
+
+def _images(real: Tensor, part: Pass) -> Tensor:
+    """The real images of a pass in -1 to 1, in the memory order that convolutions are fastest with."""
+    images = real[part.here]
+    if images.dtype != torch.uint8:
+        return images
+    return images.float().div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)
+
+
+def _report(state: TrainingState, name: str, value: Tensor, part: Pass) -> None:
+    """Adds a pass's share to what the step reports under `name`; the first pass begins anew."""
+    so_far = 0.0 if part.number == 0 else state.report[name]
+    state.report[name] = so_far + part.weight * float(value.detach())
 
 
 def _together(parts: Sequence[Pass], labels: Tensor | None) -> Tensor | None:
@@ -283,7 +298,7 @@ def _adjust_augmentation(state: TrainingState, settings: TrainSettings) -> None:
     if state.num_steps % settings.ada_interval:
         return
     mean_sign = state.sign_sum / max(state.sign_count, 1)
-    if settings.ada_target is not None:
+    if settings.ada_target is not None and SETS[settings.augment]:
         direction = math.copysign(1.0, mean_sign - settings.ada_target) if mean_sign != settings.ada_target else 0.0
         step = state.sign_count / (settings.ada_kimg * 1000)
         state.ada_p = min(max(state.ada_p + direction * step, 0.0), settings.ada_p_max)

@@ -99,6 +99,7 @@ def training(preset: str, resolution: int, *, batch: int | None = None) -> dict[
         # `stylegan2` at 1024 px and 32 images: the rule of `auto` goes on to 105 at 4096 px, with which nobody reports a run.
         microbatch = 1 if resolution >= 4096 else 2 if resolution >= 2048 else 4
         fields: dict[str, Any] = {"kimg": 5000.0, "batch": 32, "microbatch": microbatch, "gamma": 10.0, "lr": 0.002}
+        fields |= {"recompute_from_px": 16} if resolution >= 2048 else {}  # with which the memory was measured (benchmarks/RESULTS.md)
         return fields | {"ema_kimg": 10.0, "augment": "tissue"}
     row = _PUBLISHED[preset]
     fields = {"kimg": row.kimg, "batch": row.batch, "microbatch": row.microbatch, "gamma": row.gamma, "lr": row.lr}

@@ -73,9 +73,11 @@ class TrainSettings:
             raise BadConfig("generator", "an interval is below 1")
 
     @property
-    def num_held(self) -> int:
-        """Images that a step holds from its first pass to its last: the real ones, and generated ones that are seen again."""
-        return self.batch * (2 if self.reuses_fakes else 1)
+    def num_bytes_held(self) -> int:
+        """Bytes that a step holds from its first pass to its last for each value of an image: real ones in 8 bits, generated ones that are
+        seen again in 32.
+        """
+        return self.batch * (5 if self.reuses_fakes else 1)
 
     def step_share(self, num_images: int) -> float:
         """The share of Adam's step that is taken after `num_images`: 1, or less where it falls towards the end of a cycle."""

@@ -57,7 +57,10 @@ class NetworkSpec:
     num_low_precision: int = 0
     """How many of the finest blocks use it."""
     clamp: float | None = None
-    """Limit of activations (256 with float16)."""
+    """Limit of activations in the blocks of the low precision (256 with float16).
+
+    The published code limits all blocks of a network once it limits any; in float32, where nothing overflows, we do not.
+    """
 
     def __post_init__(self) -> None:
         """Refuses shapes that cannot be built.

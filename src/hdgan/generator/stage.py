@@ -28,6 +28,10 @@ from hdgan.store.stage import Manifest, manifest_hash, open_stage
 from hdgan.training import checkpoint
 from hdgan.training.distributed import Group, joined
 from hdgan.training.memory import keep_freed_memory
+from hdgan.training.signals import StopRequest
+
+_READERS = 8
+"""Threads that decode and turn crops for a GPU."""
 
 
 def run_generator(
@@ -52,8 +56,8 @@ def run_generator(
         Interrupted, LostProcess, Diverged: see `train`.
     """
     device = chosen_device(config.device)
-    with joined(device) as group:
-        work = partial(_work, config, tiles=tiles, open_tiles=open_tiles, out=out, seed=seed, group=group, device=device)
+    with joined(device) as group, StopRequest() as stop:  # a signal is only noted from here on, to the sealed stage or the saved state
+        work = partial(_work, config, tiles=tiles, open_tiles=open_tiles, out=out, seed=seed, group=group, device=device, stop=stop)
         if group.is_first:
             return _lead(config, work, tiles=tiles, out=out, seed=seed, redo=redo, progress=progress, group=group)
         finished = group.tell()
@@ -123,6 +127,7 @@ def _work(
     progress: Progress,
     group: Group,
     device: str,
+    stop: StopRequest,
 ) -> _Worked:
     """The part that every process does."""
     spec, settings = config.network_spec(), config.train_settings(seed=seed)
@@ -132,7 +137,8 @@ def _work(
     if config.condition != "none":
         conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
         spec = config.network_spec(label_dim=len(conditions.names))
-    crops = _crops(config, archive, chosen=chosen, labels=labels, seed=seed)
+    # A GPU waits for what one thread decodes and turns; on a CPU the step itself would lose what more threads took.
+    crops = _crops(config, archive, chosen=chosen, labels=labels, seed=seed, num_threads=_READERS if device.startswith("cuda") else 1)
     keep_freed_memory()
     state = new_state(spec, settings, device=device)
     state.group, state.conditions = group, conditions
@@ -141,11 +147,13 @@ def _work(
     upkeep = Upkeep(
         snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60, quality_images=config.quality_images
     )
-    train(state, crops, settings, out=out, upkeep=upkeep, progress=progress)
+    train(state, crops, settings, out=out, upkeep=upkeep, progress=progress, stop=stop)
     return _Worked(state, len(chosen), archive.mpp, conditions)
 
 
-def _crops(config: GeneratorConfig, archive: TileArchive, *, chosen: Sequence[int], labels: Sequence[int] | None, seed: int) -> Crops:
+def _crops(
+    config: GeneratorConfig, archive: TileArchive, *, chosen: Sequence[int], labels: Sequence[int] | None, seed: int, num_threads: int
+) -> Crops:
     return Crops(
         archive,
         chosen=chosen,
@@ -155,6 +163,7 @@ def _crops(config: GeneratorConfig, archive: TileArchive, *, chosen: Sequence[in
         flips=config.flips,
         is_quarter_turned=config.is_quarter_turned,
         labels=labels,
+        num_threads=num_threads,
     )
 
 

@@ -41,7 +41,7 @@ class TrainingState:
     """Sum of the logits' signs on real images since the last adjustment of `ada_p`."""
     sign_count: int = 0
     report: dict[str, float] = field(default_factory=dict)
-    """The last step's losses; not part of what is resumed."""
+    """The losses as last measured: penalties are not measured in every step, and the statistics tell what was measured last."""
     group: Group = ALONE
     """The processes that train it together; not part of what is resumed."""
     conditions: Conditions | None = None
@@ -92,7 +92,7 @@ def to_tensors(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]
                 tensors[f"adam.{prefix}.{name}.second"] = moments["exp_avg_sq"]
                 tensors[f"adam.{prefix}.{name}.steps"] = moments["step"]
     names = ("ada_p", "num_images", "num_steps", "sign_sum", "sign_count")
-    return tensors, {name: getattr(state, name) for name in names}
+    return tensors, {name: getattr(state, name) for name in names} | {"report": dict(state.report)}
 
 
 def from_tensors(state: TrainingState, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -118,3 +118,4 @@ def from_tensors(state: TrainingState, tensors: dict[str, Tensor], facts: dict[s
     state.path_mean = tensors["path_mean"].to(state.path_mean.device)
     state.ada_p, state.sign_sum = float(facts["ada_p"]), float(facts["sign_sum"])
     state.num_images, state.num_steps, state.sign_count = (int(facts[name]) for name in ("num_images", "num_steps", "sign_count"))
+    state.report = dict(facts.get("report", {}))  # earlier versions wrote none

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ STATE = "state"
 GRIDS = "grids"
 _GRID_EDGE = 6
 _GRID_IMAGE_PX = 256
+_LARGEST_ROW_PX = 1024
+"""Images of a grid that are larger are drawn one by one: six of 4096 px at a time hold more than the whole training step."""
 _POOR_VARIETY = 0.5
 
 
@@ -55,8 +58,17 @@ class Upkeep:
     """How many images of a snapshot are measured against real crops; 0: none."""
 
 
-def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: Path, upkeep: Upkeep, progress: Progress) -> None:
-    """Trains until `settings.kimg`, resuming from the newest whole state below `out`.
+def train(
+    state: TrainingState,
+    crops: Crops,
+    settings: TrainSettings,
+    *,
+    out: Path,
+    upkeep: Upkeep,
+    progress: Progress,
+    stop: StopRequest | None = None,
+) -> None:
+    """Trains until `settings.kimg`, resuming from the newest whole state below `out`; `stop` is listened to where a caller listens already.
 
     Raises:
         Interrupted: a signal asked to stop, this process or another; the state is saved.
@@ -72,7 +84,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
     saved_at = time.monotonic()
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
     progress.start("training the generator", total=last, done=state.num_images)
-    with ThreadPoolExecutor(1) as ahead, StopRequest() as stop, statistics.with_events():
+    with ThreadPoolExecutor(1) as ahead, nullcontext(stop) if stop else StopRequest() as stop, statistics.with_events():
         pending = ahead.submit(_waiting, crops, state.num_images, mine, device)
         while True:
             is_last = state.num_images >= last
@@ -96,7 +108,7 @@ def train(state: TrainingState, crops: Crops, settings: TrainSettings, *, out: P
             real, labels = pending.result(), _labels(state, crops.batch_labels(state.num_images, settings.batch))
             pending = ahead.submit(_waiting, crops, state.num_images + settings.batch, mine, device)
             try:
-                train_step(state, _to_float(real, device), settings, labels)
+                train_step(state, real.to(device, non_blocking=True), settings, labels)
             except Diverged:
                 statistics.add({"images": state.num_images, "warning": "not_finite"})
                 statistics.write()
@@ -182,12 +194,14 @@ def draw_fixed(state: TrainingState) -> np.ndarray:
     """
     generator = torch_stream(0, "generator.grid")
     z = torch.randn(_GRID_EDGE**2, state.G.spec.z_dim, generator=generator).to(state.path_mean.device)
+    num_labels, edge = state.G.spec.label_dim, state.G.spec.resolution
+    shrink = max(1, edge // _GRID_IMAGE_PX)  # at 4096 px a full grid would be 600 megapixels
+    at_once = _GRID_EDGE if edge <= _LARGEST_ROW_PX else 1
     rows = []
     with torch.no_grad():
-        for row, part in enumerate(torch.split(z, _GRID_EDGE)):
-            num_labels = state.G.spec.label_dim
-            images = state.G_average(part, _labels(state, [row % num_labels] * len(part) if num_labels else None))
-            shrink = max(1, images.shape[-1] // _GRID_IMAGE_PX)  # at 4096 px a full grid would be 600 megapixels
+        for first in range(0, len(z), at_once):
+            part = z[first : first + at_once]
+            images = state.G_average(part, _labels(state, [first // _GRID_EDGE % num_labels] * len(part) if num_labels else None))
             rows.append(to_uint8(F.avg_pool2d(images, shrink)))
     return np.concatenate(rows)
 
@@ -219,9 +233,3 @@ def _require_rgb(state: TrainingState) -> None:
     """
     if state.G.spec.image_channels != 3:
         raise BadConfig("generator", f"networks of {state.G.spec.image_channels} image channels", "tiles and grids have 3")
-
-
-def _to_float(real: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """Images in -1 to 1, in the memory order that convolutions are fastest with."""
-    images = torch.as_tensor(real).to(device, non_blocking=True)
-    return images.float().div(127.5).sub(1.0).contiguous(memory_format=torch.channels_last)

@@ -52,15 +52,14 @@ def try_training(spec: NetworkSpec, settings: TrainSettings, *, device: str = "c
     quiet = replace(short, path_weight=0.0, gamma=0.0)
     state = new_state(spec, short, device=device)
     shape = (short.batch, spec.image_channels, spec.resolution, spec.resolution)
-    real = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    real = real.to(device).contiguous(memory_format=torch.channels_last)
+    real = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).to(device)
     plain = _seconds(state, real, quiet)
     with_r1 = _seconds(state, real, replace(quiet, gamma=short.gamma, r1_interval=1)) if short.gamma and short.r1_interval else plain
     with_path = _seconds(state, real, replace(quiet, path_weight=short.path_weight, path_interval=1)) if short.path_weight else plain
     r1, path = max(with_r1 - plain, 0.0), max(with_path - plain, 0.0)
     each = plain + (r1 / short.r1_interval if short.r1_interval else 0.0) + path / short.path_interval
     tensors, _ = to_tensors(state)
-    most, waiting = _most_memory(device), (settings.num_held - short.num_held) * real[0].nbytes
+    most, waiting = _most_memory(device), (settings.num_bytes_held - short.num_bytes_held) * real[0].numel()
     numbers = sum(value.numel() for value in state.G_average.state_dict().values())
     return Trial(
         device=torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",

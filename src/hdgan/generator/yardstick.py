@@ -6,6 +6,7 @@ Draws and crops are the same at every call, so that two snapshots differ by the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,23 +25,32 @@ _PIXELS_AT_ONCE = 1 << 20
 
 
 class Yardstick:
-    """`num` real crops, embedded once, and another `num` of them for the floor."""
+    """`num` real crops, and another `num` of them for the floor; read and embedded once, when first asked for."""
 
     def __init__(self, crops: Crops, *, num: int, embedder: Embedder | None = None) -> None:
-        """Reads and embeds 2 `num` crops.
-
-        Raises:
-            ValueError: `num` is below 2.
-        """
+        """Reads nothing yet: a training that is taken up and stopped again before its next grid need not wait for it."""
         self.num = num
+        self._crops = crops
         self._labels = crops.batch_labels(_REAL, num)
         self._embedder = embedder or Scattering(crops.size_px)
         self._step = max(1, _PIXELS_AT_ONCE // crops.size_px**2)
-        real, again = (self._embedded(_numbered(crops, first)) for first in (_REAL, _AGAIN))
-        self._scale = scale_of(self._embedder, real)
-        self._real = self._scale(real)
-        self.floor = frechet_distance(self._real, self._scale(again))
+
+    @cached_property
+    def _measure(self) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """The scale of the features, and those of the real crops on it.
+
+        Raises:
+            ValueError: there are fewer than two.
+        """
+        real = self._embedded(_numbered(self._crops, _REAL))
+        scale = scale_of(self._embedder, real)
+        return scale, scale(real)
+
+    @cached_property
+    def floor(self) -> float:
         """The distance of as many other crops of the same tiles: better than this no generator can look."""
+        scale, real = self._measure
+        return frechet_distance(real, scale(self._embedded(_numbered(self._crops, _AGAIN))))
 
     def distance(self, draw: Callable[[Tensor, Sequence[int] | None], Tensor], *, z_dim: int, device: torch.device) -> float:
         """Frechet distance to the real crops of the images `[n, 3, R, R]` (-1 to 1) that `draw` makes of latents `[n, z_dim]`.
@@ -54,7 +64,8 @@ class Yardstick:
         with torch.no_grad():
             labels = self._labels
             features = self._embedded(lambda i, n: to_uint8(draw(z[i : i + n].to(device), labels[i : i + n] if labels else None)))
-        return frechet_distance(self._real, self._scale(features))
+        scale, real = self._measure
+        return frechet_distance(real, scale(features))
 
     def _embedded(self, images: Callable[[int, int], np.ndarray]) -> np.ndarray:
         """Features `[num, D]` of `images(first, number)`, a part held at a time."""

@@ -161,7 +161,7 @@ def _input_bytes(spec: NetworkSpec, resolution: int) -> float:
 
 def held_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:
     """Bytes of the images that a step holds while its passes take their turns."""
-    return 4.0 * spec.image_channels * spec.resolution**2 * settings.num_held
+    return float(spec.image_channels * spec.resolution**2 * settings.num_bytes_held)
 
 
 def drawing_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
