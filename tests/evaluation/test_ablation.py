@@ -11,7 +11,8 @@ import torch
 
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
-from hdgan.evaluation import ablation
+from hdgan.errors import Diverged
+from hdgan.evaluation import ablation, trials
 from hdgan.evaluation.ablation import Fitted, Trial, charts_of, run_trials, seed_of, table
 from hdgan.evaluation.trials import TRIALS, BlockMaps, Subject, first_members
 from hdgan.features.bank import FeatureBank
@@ -111,12 +112,22 @@ def test_the_table_has_every_number_and_the_chart_means_and_spreads(perfect, sub
     assert lines[0]["dice: dark"] == "1.0"
     assert lines[0]["dice: never seen"] == ""
     assert lines[0]["quality"] == ""
+    assert lines[0]["accuracy: dark"] == "1.0"
+    assert [float(lines[0][f"pixel_accuracy_{end}"]) for end in ("low", "high")] == [1.0, 1.0]
     assert float(lines[3]["macro_dice"]) == 0
     (chart,) = charts_of(rows)
     assert chart.places == ["1", "2"]
     assert list(chart.lines[0].middle) == [0.5, 1.0]
     assert list(chart.lines[0].spread) == [0.5, 0.0]
     assert charts([chart]).ndim == 3
+
+
+def test_rows_that_earlier_versions_kept_have_empty_cells_for_what_they_did_not_measure(perfect, subject, tmp_path):
+    (first, _) = run([perfect.trial("head", "mlp")], subject, tmp_path)
+    old = {name: value for name, value in first.items() if name not in ("recall", "step", "macro_dice_low")}
+    (line,) = csv.DictReader(io.StringIO(table([old], subject.annotated.classes)))
+    assert (line["accuracy: dark"], line["step"], line["macro_dice_low"]) == ("", "", "")
+    assert line["macro_dice_high"] == "1.0"
 
 
 DRAWN = ("000002", "000007", "000015")
@@ -255,6 +266,31 @@ def test_a_question_is_answered_on_a_whole_run(what, subject, tmp_path):
         }[what]
     )
     assert all(0 < row["macro_dice"] < 1 for row in rows)
+
+
+def test_presets_are_fitted_with_the_step_of_the_best_validation_score(subject, tmp_path, monkeypatch):
+    """Known truth: one step labels rightly, one diverges, all others call everything one class."""
+    monkeypatch.setattr(trials, "PRESETS", ("default", "hdgan-paper"))
+    fitted = []
+
+    def fit(_, maps_of, settings, *, seed, **more):
+        fitted.append((settings.preset, settings.lr, settings.members, seed))
+        if settings.lr in (1.0, 3e-2):
+            raise Diverged("too far")
+        return settings.lr
+
+    def told(self, lr, _):
+        return Fitted(self.annotated.mask if lr in (1e-2, 3e-3) else lambda name: 0 * self.annotated.mask(name), self.annotated)
+
+    monkeypatch.setattr(Subject, "fit", fit)
+    monkeypatch.setattr(Subject, "fitted", told)
+    rows = run(list(TRIALS["presets"](subject, 2)), subject, tmp_path)
+    assert {(row["value"], row["step"]) for row in rows} == {("default", 3e-3), ("hdgan-paper", 1e-2)}
+    assert all(row["macro_dice"] == 1 for row in rows)
+    assert fitted[5] == ("default", 3e-3, ClassifierConfig().members, 0)
+    tries = [call for call in fitted if call[0] == "hdgan-paper"]
+    assert [lr for _, lr, *_ in tries] == [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0, 1e-2, 1e-2]
+    assert [seed for *_, seed in tries[-2:]] == [seed_of(0, 0), seed_of(0, 1)]
 
 
 def test_a_linear_head_is_tried_where_the_settings_allow_one(subject):

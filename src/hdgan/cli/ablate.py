@@ -13,7 +13,8 @@ What = Annotated[
     list[str] | None,
     typer.Option(
         "--what",
-        help="blocks, images, heads, dropout, head (linear or not), cleanup, controls, snapshots; may be given several times. Without it all but snapshots.",
+        help="blocks, images, heads, dropout, head (linear or not), taps, presets, cleanup, controls, snapshots; may be given several times. "
+        "Without it all but presets and snapshots.",
         show_default=False,
     ),
 ]
@@ -28,14 +29,14 @@ Members = Annotated[
 def ablate(run: Folder, what: What = None, repeats: Repeats = 3, members: Members = None) -> None:
     """Take parts of the method away, one at a time, and measure what is left: a table and a chart."""
     from hdgan.cli.progress import showing
-    from hdgan.pipeline.ablate import CHART, TABLE, WHATS
+    from hdgan.pipeline.ablate import CHART, DEAR, TABLE, WHATS
     from hdgan.pipeline.ablate import ablate as work
     from hdgan.pipeline.run import open_run, refuse_stale
     from hdgan.training.ranks import refuse_company
 
     refuse_company("ablate")
     refuse_stale(run, "classifier")
-    whats = list(dict.fromkeys(what)) if what else [name for name in WHATS if name != "snapshots"]
+    whats = list(dict.fromkeys(what)) if what else [name for name in WHATS if name not in DEAR]
     with showing() as progress:
         found = work(open_run(run), whats=whats, repeats=repeats, members=members, progress=progress)
     typer.echo(f"{'':30} {'macro Dice':>16} {'boundary IoU':>16}   on the test images, mean and spread of {repeats}")

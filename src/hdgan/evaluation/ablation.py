@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hdgan.annotations.split import RANDOM, Part, Split, parts_of
 from hdgan.evaluation.compare import macro_boundary_iou, macro_hd95
 from hdgan.evaluation.counts import Truth, count
 from hdgan.labels import ClassMap
+from hdgan.measures.intervals import bootstrap
 from hdgan.measures.scores import score
 from hdgan.plots.figures import Chart, Line
 from hdgan.progress import SILENT, Progress
@@ -31,8 +33,11 @@ ROWS = "rows"
 SCHEMA = 1
 COLUMNS = (
     *("what", "value", "repeat", "part", "images"),
-    *("macro_dice", "macro_recall", "pixel_accuracy", "boundary_iou", "hd95_px", "quality"),
+    *("macro_dice", "macro_recall", "pixel_accuracy", "boundary_iou", "hd95_px", "quality", "step"),
+    *("macro_dice_low", "macro_dice_high", "pixel_accuracy_low", "pixel_accuracy_high"),
 )
+RESAMPLES = 1000
+"""Bootstrap resamples of the images of a part, for the intervals of a row."""
 
 TITLES: Mapping[str, tuple[str, str]] = {
     "blocks": ("How many blocks are tapped", "last blocks of the generator"),
@@ -41,6 +46,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     "dropout": ("How much is dropped in training", "share of hidden values"),
     "head": ("A line or a network", "head"),
     "taps": ("How much each map counts", "by"),
+    "presets": ("Published settings and ours", "preset"),
     "cleanup": ("How contours are cleaned up", "clean-up"),
     "controls": ("The same images, other methods", "method"),
     "snapshots": ("How good the generator is", "Frechet distance of the snapshot (left: better)"),
@@ -59,6 +65,8 @@ class Fitted:
     truth: Truth
     quality: float | None = None
     """Of the generator, where the trial has another one."""
+    step: float | None = None
+    """Of the optimiser, where the trial chose one."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +121,13 @@ def measured_parts(split: Split) -> tuple[Part, ...]:
 
 
 def table(rows: Iterable[Row], classes: ClassMap) -> str:
-    """The rows as CSV, one column `dice: <class>` for each class; empty where there is no number."""
-    names = [f"dice: {name}" for name in classes.names]
-    lines = [[*(_cell(row[column]) for column in COLUMNS), *(_cell(value) for value in row["dice"])] for row in rows]
+    """The rows as CSV, columns `dice: <class>` and `accuracy: <class>` for each class; empty where there is no number.
+
+    Rows that earlier versions kept lack what they did not measure.
+    """
+    names = [f"{title}: {name}" for title in ("dice", "accuracy") for name in classes.names]
+    none = [None] * len(classes.names)
+    lines = [[_cell(value) for value in (*map(row.get, COLUMNS), *row["dice"], *row.get("recall", none))] for row in rows]
     return csv_text([*COLUMNS, *names], lines)
 
 
@@ -137,7 +149,7 @@ def charts_of(rows: Sequence[Row]) -> list[Chart]:
         elif what == "snapshots":
             across = "snapshot, images seen"
         lines = [_line(mine, places, name, column=column, part=part) for name, column, part in shown]
-        is_ordered = what not in ("head", "taps", "controls", "cleanup")
+        is_ordered = what not in ("head", "taps", "presets", "controls", "cleanup")
         at = [float(qualities[value]) for value in places] if is_placed else None
         found.append(Chart(title, across, places, lines, is_ordered=is_ordered, at=at))
     return found
@@ -159,11 +171,20 @@ def _measure(trial: Trial, split: Split, *, distance_px: float) -> list[Row]:
             "boundary_iou": macro_boundary_iou(counts.bands.sum(axis=0)),
             "hd95_px": macro_hd95(counts.hd95),
             "quality": math.nan if fitted.quality is None else fitted.quality,
+            "step": math.nan if fitted.step is None else fitted.step,
         }
+        for name in ("macro_dice", "pixel_accuracy"):
+            low, high = bootstrap(counts.matrices, partial(_score_of, name=name), seed=trial.repeat, num=RESAMPLES)
+            numbers |= {f"{name}_low": low, f"{name}_high": high}
         plain = {name: _number(value) for name, value in numbers.items()}
         about = {"what": trial.what, "value": trial.value, "repeat": trial.repeat, "part": part, "images": len(names)}
-        rows.append({**about, **plain, "dice": [_number(float(value)) for value in scores.dice]})
+        by_class = {name: [_number(float(value)) for value in getattr(scores, name)] for name in ("dice", "recall")}
+        rows.append({**about, **plain, **by_class})
     return rows
+
+
+def _score_of(matrix: np.ndarray, *, name: str) -> float:
+    return float(getattr(score(matrix), name))
 
 
 def _kept(path: Path, stamp: str) -> list[Row] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig, TapWeights
 from hdgan.classifier.ensemble import Ensemble
+from hdgan.classifier.presets import PRESETS
+from hdgan.errors import Diverged
 from hdgan.evaluation.ablation import Fitted, Trial, seed_of
 from hdgan.evaluation.controls import (
     MapsOf,
@@ -23,10 +26,11 @@ from hdgan.evaluation.controls import (
     fit_on,
     untrained_control,
 )
-from hdgan.evaluation.counts import Truth
+from hdgan.evaluation.counts import Truth, count
 from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
 from hdgan.generator.protocol import LatentGenerator
+from hdgan.measures.scores import score
 from hdgan.randomness import stream
 from hdgan.refinement.config import RefinementConfig
 from hdgan.refinement.refine import refine
@@ -34,6 +38,8 @@ from hdgan.store.bank import SampleBank
 
 NUM_IMAGES = (1, 2, 4, 8, 16)
 NUM_HEADS = (1, 2, 3, 5, 10)
+STEPS: Mapping[str, tuple[float, ...]] = {"sgd": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+"""Steps that are tried for a preset, by its optimiser: what a source states belongs to its own features and batch."""
 DROPOUTS = (0.0, 0.1, 0.3, 0.5, 0.7)
 CLEANUPS: Mapping[str, RefinementConfig] = {
     "off": RefinementConfig(radius_px=0),
@@ -148,6 +154,38 @@ def taps(subject: Subject, repeats: int) -> Iterator[Trial]:
         yield from _with_settings(subject, repeats, "taps", by, subject.settings.model_copy(update={"tap_weights": by}))
 
 
+def presets(subject: Subject, repeats: int) -> Iterator[Trial]:
+    """The named presets, each with its own schedule and number of members, and the step that the validation images are labelled best with."""
+    for name in PRESETS:
+        config = ClassifierConfig(preset=name)
+        step_of = functools.lru_cache(functools.partial(_best_step, subject, config))
+        for repeat in range(repeats):
+
+            def fit(config: ClassifierConfig = config, repeat: int = repeat, step_of: Callable[[], float] = step_of) -> Fitted:
+                maps_of, step = subject.features.maps, step_of()
+                fitted = subject.fit(maps_of, config.model_copy(update={"lr": step}), seed=seed_of(subject.seed, repeat))
+                return dataclasses.replace(subject.fitted(fitted, maps_of), step=step)
+
+            yield Trial("presets", name, repeat, fit)
+
+
+def _best_step(subject: Subject, config: ClassifierConfig) -> float:
+    """Of several, the step whose one member has the best macro Dice on the validation images; its source's own is among them."""
+
+    def merit(step: float) -> float:
+        try:
+            tried = subject.fit(subject.features.maps, config.model_copy(update={"lr": step, "members": 1}), seed=subject.seed)
+        except Diverged:  # too large a step to train by at all
+            return 0.0
+        counts = count(
+            subject.fitted(tried, subject.features.maps).predict, subject.annotated, subject.annotated.split["validate"], distance_px=1
+        )
+        return score(counts.matrices.sum(axis=0)).macro_dice
+
+    merits = {step: merit(step) for step in sorted({*STEPS[config.optimiser], config.lr})}
+    return max(merits, key=lambda step: (merits[step], -step))
+
+
 def controls(subject: Subject, repeats: int) -> Iterator[Trial]:
     """Ours, the same classifier on other features, and no look at the image at all."""
     yield from _with_settings(subject, repeats, "controls", "hdgan", subject.settings)
@@ -202,6 +240,7 @@ TRIALS: Mapping[str, Trials] = {
     "dropout": dropout,
     "head": head,
     "taps": taps,
+    "presets": presets,
     "cleanup": cleanup,
     "controls": controls,
 }

@@ -28,6 +28,8 @@ FOLDER = "ablations"
 TABLE = "ablations.csv"
 CHART = "ablations.png"
 WHATS = (*TRIALS, "snapshots")
+DEAR = ("presets", "snapshots")
+"""Questions that are answered only if they are asked: dozens of fits, or other generators."""
 
 
 @dataclass(frozen=True)
