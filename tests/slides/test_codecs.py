@@ -51,6 +51,18 @@ def test_a_tile_of_other_dimensions_is_refused(tile):
         codec.decode(data, out=np.empty((EDGE, EDGE + 16, 3), np.uint8))
 
 
+def test_a_tile_with_another_header_than_the_last_is_checked_behind_its_own(jpeg):
+    data, codec, pixels = jpeg
+    comment = b"\xff\xfe\x00\x06\xff\xfenm"  # holds what may not stand in coded data
+    longer = data[:2] + comment + data[2:]
+    for stream in (data, longer, longer, data):
+        assert np.array_equal(decode(codec, stream), pixels)
+    for stream in (longer, data):
+        damaged = stream[:-40] + b"\xff\xfe" + stream[-38:]
+        with pytest.raises(DamagedTileError, match="foreign marker"):
+            decode(codec, damaged)
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_bytes_give_a_tile_or_a_refusal(tile, data):

@@ -70,12 +70,12 @@ def test_a_colour_is_background_up_to_the_distance_and_no_further():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 999), st.integers(1, 20), st.integers(1, 20))
-def test_shares_equal_the_means_of_the_boxes(seed, width, height):
+@given(st.integers(0, 999), st.integers(1, 20), st.integers(1, 20), st.sampled_from([0, 5, 1100]))
+def test_shares_equal_the_means_of_the_boxes_be_they_few_or_many(seed, width, height, num):
     rng = np.random.default_rng(seed)
     mask = rng.random((height, width)) < 0.4
-    left, top = rng.integers(0, width, 5), rng.integers(0, height, 5)
-    right, bottom = left + rng.integers(1, 6, 5), top + rng.integers(1, 6, 5)
+    left, top = rng.integers(0, width, num), rng.integers(0, height, num)
+    right, bottom = left + rng.integers(1, 6, num), top + rng.integers(1, 6, num)
     expected = [mask[t:b, l:r].mean() for l, t, r, b in zip(left, top, right, bottom, strict=True)]
     assert shares(mask, np.stack([left, top, right, bottom], axis=1).astype(float)) == pytest.approx(expected)
 

@@ -11,7 +11,7 @@ Source: TIFF 6.0; TIFF Technical Note 2 (JPEG tables); ITU-T T.81 (markers); ITU
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import imagecodecs
@@ -48,6 +48,7 @@ class Codec:
     predictor: int = PLAIN
     tables: bytes | None = None
     """JPEG tables that all tiles share."""
+    _headers: _JpegHeaders = field(default_factory=lambda: _JpegHeaders(), init=False, repr=False, compare=False)
 
     def unsuited(self) -> str:
         """Why tiles of this kind are not decoded here; empty when they are."""
@@ -79,7 +80,7 @@ class Codec:
             raise DamagedTileError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
     def _jpeg(self, data: bytes, out: np.ndarray) -> np.ndarray:
-        _check_jpeg(data)
+        _check_jpeg(data, self._headers)
         return np.asarray(
             imagecodecs.jpeg8_decode(data, tables=self.tables, colorspace=_JPEG_COLOURS[self.photometric], outcolorspace="RGB", out=out)
         )
@@ -107,10 +108,30 @@ class Codec:
         return pixels
 
 
-def _check_jpeg(data: bytes) -> None:
+class _JpegHeaders:
+    """The header that a tile had, up to its scan: most tiles of a slide have the same, and walking through it takes as long as searching the data."""
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def length(self, data: bytes) -> int:
+        """Bytes of the header of `data`, up to the end of that of the first scan.
+
+        Raises:
+            DamagedTileError: it has no scan.
+        """
+        last = self._last  # another thread may put another one in its place
+        if last and data.startswith(last):
+            return len(last)
+        length = _scan_start(data)
+        self._last = data[:length]
+        return length
+
+
+def _check_jpeg(data: bytes, headers: _JpegHeaders) -> None:
     if data[:2] != b"\xff\xd8":
         raise DamagedTileError("does not begin as a JPEG")
-    scan = _scan_start(data)
+    scan = headers.length(data)
     end = data.rfind(_END)
     if end < scan:
         raise DamagedTileError("has no end of the JPEG")

@@ -123,10 +123,11 @@ class DirectSlide:
         if right <= x0 or bottom <= y0:
             return region
         scratch = _tile_buffer(tiles)
+        edges = ((column, column * tile_width) for column in range(x0 // tile_width, -(-right // tile_width)))
+        columns = [(column, max(x0, edge), min(right, edge + tile_width)) for column, edge in edges]
         for row in range(y0 // tile_height, -(-bottom // tile_height)):
             upper, lower = max(y0, row * tile_height), min(bottom, (row + 1) * tile_height)
-            for column in range(x0 // tile_width, -(-right // tile_width)):
-                start, stop = max(x0, column * tile_width), min(right, (column + 1) * tile_width)
+            for column, start, stop in columns:
                 is_whole = (stop - start, lower - upper) == (tile_width, tile_height)
                 tile = self._tile(level, row * tiles.num_across + column, scratch if is_whole else None)
                 target = region[upper - top : lower - top, start - left : stop - left]

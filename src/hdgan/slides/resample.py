@@ -95,6 +95,8 @@ def _block_means(pixels: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
     """
     across, down = factors
     num = across * down
+    if num == 1:
+        return pixels.copy()
     kind = np.uint16 if num <= _MOST_IN_16_BITS else np.uint32
     means = np.empty((len(pixels) // down, pixels.shape[1] // across, 3), np.uint8)
     for top in range(0, len(means), _BAND_PX):

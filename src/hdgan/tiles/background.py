@@ -24,6 +24,8 @@ OVERVIEW_MPP = 8.0
 _ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
 _OVERVIEW_PX_PER_TILE = 64
 _ROWS_AT_ONCE = 128
+_COUNTED_BOXES, _COUNTED_TIMES = 1000, 4
+"""Boxes, and how often all of a mask, that are counted one by one."""
 
 # sRGB (IEC 61966-2-1) to XYZ, and the D65 white.
 _XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
@@ -37,14 +39,18 @@ def overview_mpp(tile_um: float, *, slide_mpp: float) -> float:
 
 def white_point(pixels: np.ndarray) -> np.ndarray:
     """The colour of empty glass, `[3]` uint8, in the pixels `[..., 3]` uint8 of a slide."""
-    red, green, blue = (pixels[..., channel] for channel in range(3))
-    darkest = np.minimum(np.minimum(red, green), blue)
-    spread = np.maximum(np.maximum(red, green), blue) - darkest
-    is_light = (darkest > 190) & (spread < 30) & (darkest < 255)
+    lightest, darkest = extremes(pixels)
+    is_light = (darkest > 190) & (lightest - darkest < 30) & (darkest < 255)
     if np.count_nonzero(is_light) <= 0.002 * darkest.size:
         return _ASSUMED_WHITE
-    counts = [np.bincount(channel[is_light], minlength=256) for channel in (red, green, blue)]
+    counts = [np.bincount(pixels[..., channel][is_light], minlength=256) for channel in range(3)]
     return np.array([level_below(of, 0.98) for of in counts]).round().astype(np.uint8)
+
+
+def extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest and the smallest level of each pixel, `[...]` of pixels `[..., 3]`. One channel after the other: numpy is slow along an axis of three."""
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    return np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
 
 
 def level_below(counts: np.ndarray, share: float) -> float:
@@ -107,15 +113,29 @@ def shares(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     Boxes are clipped to the mask and widened to whole pixels, at least one.
     """
     height, width = mask.shape
+    left, top = (np.clip(np.round(boxes[:, i]).astype(np.intp), 0, edge - 1) for i, edge in ((0, width), (1, height)))
+    right, bottom = (np.round(boxes[:, i]).astype(np.intp) for i in (2, 3))
+    right, bottom = np.clip(right, left + 1, width), np.clip(bottom, top + 1, height)
+    areas = (right - left) * (bottom - top)
+    is_few = len(boxes) <= _COUNTED_BOXES and areas.sum() <= _COUNTED_TIMES * mask.size
+    count = _counts_one_by_one if is_few else _counts_from_sums
+    return np.asarray(count(mask, left, top, right, bottom) / areas)
+
+
+def _counts_one_by_one(mask: np.ndarray, left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """True values in each box: a twentieth of the time of sums of the whole mask, where boxes are few and hardly overlap."""
+    boxes = zip(*(edge.tolist() for edge in (left, top, right, bottom)), strict=True)
+    return np.array([np.count_nonzero(mask[y0:y1, x0:x1]) for x0, y0, x1, y1 in boxes], np.int64)
+
+
+def _counts_from_sums(mask: np.ndarray, left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """The same from the sums of the mask up to each place, whatever the number of boxes."""
+    height, width = mask.shape
     sums = np.zeros((height + 1, width + 1), np.int64)
     inner = sums[1:, 1:]
     np.cumsum(mask, axis=0, dtype=np.int64, out=inner)
     np.cumsum(inner, axis=1, out=inner)
-    left, top = (np.clip(np.round(boxes[:, i]).astype(np.intp), 0, edge - 1) for i, edge in ((0, width), (1, height)))
-    right, bottom = (np.round(boxes[:, i]).astype(np.intp) for i in (2, 3))
-    right, bottom = np.clip(right, left + 1, width), np.clip(bottom, top + 1, height)
-    inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-    return np.asarray(inside / ((right - left) * (bottom - top)))
+    return np.asarray(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
 
 
 @functools.lru_cache(maxsize=64)

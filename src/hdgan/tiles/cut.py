@@ -92,7 +92,7 @@ def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, pro
     tile_um = plan.level0_px * plan.slide_mpp
     step_px = bounded_step(max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp), slide.size_px)
     overview = take_overview(slide, step_px=step_px, progress=progress)
-    white = white_point(overview.pixels[~overview.is_unreadable])
+    white = white_point(overview.pixels[~overview.is_unreadable] if overview.is_unreadable.any() else overview.pixels)
     corners = np.array(plan.cells, np.float64).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
     mask = is_background(overview.pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
@@ -102,7 +102,7 @@ def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, pro
         black=np.round(shares(is_black(overview.pixels), boxes), 4),
         is_sure=shares(overview.is_unreadable, boxes) == 0,
         white=white,
-        dark=_dark(overview, mpp=step_px * plan.slide_mpp, white=white, config=config),
+        dark=_dark(overview, mask, mpp=step_px * plan.slide_mpp, white=white, config=config),
         overview=overview,
     )
 
@@ -192,16 +192,15 @@ def _detailed(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfi
     return replace(cell, verdict=verdict_of(cell, config.limits))
 
 
-def _dark(overview: Overview, *, mpp: float, white: np.ndarray, config: TilesConfig) -> int:
-    """The dark level of an overview of `mpp` um/px, always taken at 8 um/px where it is finer: averaging moves it."""
+def _dark(overview: Overview, is_empty: np.ndarray, *, mpp: float, white: np.ndarray, config: TilesConfig) -> int:
+    """The dark level of an overview of `mpp` um/px and its background, always taken at 8 um/px where it is finer: averaging moves it."""
     pixels = overview.pixels
     if mpp < OVERVIEW_MPP:
         height, width = pixels.shape[:2]
         small = (max(1, int(width * mpp / OVERVIEW_MPP)), max(1, int(height * mpp / OVERVIEW_MPP)))
         pixels = area_resample(pixels, box=(0, 0, width, height), out_px=small)
-    return dark_level(
-        luma(pixels), ~is_background(pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
-    )
+        is_empty = is_background(pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
+    return dark_level(luma(pixels), ~is_empty)
 
 
 def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float, suffix: str) -> TileRow:

@@ -41,7 +41,9 @@ _OUTLINE_COLOURS = ((0, 190, 220), (225, 0, 145), (250, 215, 0), (125, 75, 20), 
 
 def thumbnail(overview: Overview) -> np.ndarray:
     """The slide, its longer edge at most 1024 px; grey where it could not be decoded."""
-    pixels = np.where(overview.is_unreadable[..., None], np.uint8(_UNREADABLE_GREY), overview.pixels)
+    pixels = overview.pixels
+    if overview.is_unreadable.any():
+        pixels = np.where(overview.is_unreadable[..., None], np.uint8(_UNREADABLE_GREY), pixels)
     height, width = pixels.shape[:2]
     scale = min(1.0, LARGEST_PX / max(height, width))
     out_px = (max(1, round(width * scale)), max(1, round(height * scale)))
