@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -49,7 +50,7 @@ FLAGS = {
 
 
 def test_flags_of_every_verb_are_as_people_know_them():
-    group = typer.main.get_command(command.app)
+    group = typer.main.get_command(command.whole_command())
     found = {}
     for name, verb in group.commands.items():
         options = [[parameter.name] if parameter.param_type_name == "argument" else parameter.opts for parameter in verb.params]
@@ -66,7 +67,7 @@ def test_every_verb_is_in_the_reference():
 
 
 def test_a_verb_alone_is_what_it_is_beside_the_others():
-    group = typer.main.get_command(command.app)
+    group = typer.main.get_command(command.whole_command())
     for name in FLAGS:
         alone = typer.main.get_command(command.command_of(name))
         assert list(alone.commands) == [name]
@@ -78,13 +79,32 @@ def test_a_verb_alone_is_what_it_is_beside_the_others():
 def test_a_verb_that_is_called_builds_no_other(hdgan, monkeypatch):
     built = []
     plain = command.command_of
+    command.whole_command.cache_clear()
     monkeypatch.setattr(command, "command_of", lambda *names: built.append(names) or plain(*names))
     assert hdgan("tile", "--help")[0] == 0
     assert built == [("tile",)]
-    code, out, _ = hdgan("--help")
-    assert code == 0
-    assert all(name in out for name in FLAGS)
-    assert built == [("tile",)], "help and misspelt verbs know all, built once"
+    for _ in range(2):
+        code, out, _ = hdgan("--help")
+        assert code == 0
+        assert all(name in out for name in FLAGS)
+    assert built == [("tile",), tuple(command.VERBS)], "help and misspelt verbs know all, built once"
+
+
+def test_a_verb_that_is_called_imports_no_other():
+    program = "import sys; from hdgan.cli.main import main\nsys.argv = ['hdgan', 'tile', '--help']\n"
+    program += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+    program += "brought = {'hdgan.cli.run', 'hdgan.cli.ablate', 'hdgan.cli.train'} & sys.modules.keys()\nassert not brought, brought"
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_modules_are_imported_without_collecting_and_collecting_goes_on_after(hdgan):
+    was_on, seen = gc.isenabled(), []
+    command._uncollected(lambda: seen.append(gc.isenabled()))
+    assert seen == [False]
+    assert gc.isenabled() == was_on
+    with pytest.raises(ZeroDivisionError):
+        command._uncollected(lambda: 1 / 0)
+    assert gc.isenabled() == was_on
 
 
 def test_an_unknown_verb_or_flag_ends_with_code_2(hdgan):
@@ -191,7 +211,8 @@ def test_the_installed_command_is_this_one():
 
 
 def test_threads_wait_without_spinning_and_that_is_settled_before_torch_is_there():
-    program = "import sys, os, hdgan.cli.main as m; assert 'torch' not in sys.modules; m.app = lambda: print(os.environ['OMP_WAIT_POLICY']); m.main()"
+    program = "import sys, os, hdgan.cli.main as m; assert 'torch' not in sys.modules\n"
+    program += "m.whole_command = lambda: lambda: print(os.environ['OMP_WAIT_POLICY']); m.main()"
     for given, found in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
         environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | (
             {"OMP_WAIT_POLICY": given} if given else {}

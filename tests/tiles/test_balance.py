@@ -89,3 +89,10 @@ def test_groups_of_nothing_are_refused_and_no_group_is_none():
     with pytest.raises(ValueError, match="something of every group"):
         deal(np.array([[1, 0], [0, 1]]), np.ones(2), num_folds=2, seed=0)
     assert deal(np.zeros((0, 3), int), np.ones(3), num_folds=2, seed=0).shape == (0,)
+
+
+def test_one_group_or_one_fold_needs_no_search(monkeypatch):
+    monkeypatch.setattr(balance, "stream", lambda *_: pytest.fail("drawn by lot"))
+    counts = np.array([[3, 1], [2, 0]])
+    assert balance.deal(counts, np.ones(2), num_folds=1, seed=0).tolist() == [0, 0]
+    assert balance.deal(counts[:1], np.ones(2), num_folds=4, seed=0).tolist() == [0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -303,3 +304,26 @@ def test_forked_workers_end_with_their_parent(tmp_path):
     parent.kill()
     parent.wait()
     assert all(has_ended(worker) for worker in workers)
+
+
+ALLOCATING = """
+import resource, sys
+import numpy as np
+from hdgan.tiles.pool import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+for turn in range(20):
+    if turn == 5:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(1 << 21, np.uint8) for _ in range(3)]
+    del arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the memory of glibc")
+def test_a_worker_takes_the_memory_of_freed_arrays_again_without_new_pages():
+    faults = {}
+    for way in ("kept", "plain"):
+        faults[way] = int(subprocess.run([sys.executable, "-c", ALLOCATING, way], check=True, capture_output=True, text=True).stdout)
+    assert faults["kept"] < 0.1 * faults["plain"]

@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
+import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive
@@ -66,3 +67,21 @@ def test_each_slide_is_opened_once_for_the_sheet_and_tiles_stand_in_their_order(
     assert sorted(opened) == sorted(set(opened))
     monkeypatch.setattr(qc, "_groups", lambda cells: [[cell] for cell in cells])
     assert np.array_equal(draw_sheet(cells, by_name, config, seed=0), sheet)
+
+
+@pytest.mark.parametrize("longest", ["gypsy", "W" * 20])
+def test_labels_stand_as_they_are_written_one_after_the_other(longest):
+    thumb = np.full((128, 128, 3), 90, np.uint8)
+    labels = [f"{name}\nbackground {share}%" for name, share in (("slide", 7), (longest, 100), ("slide", 7), (longest, 100), ("gypsy", 3))]
+    sheet = Image.new("RGB", (134 * 10 + 6, 26 + 166), (255, 255, 255))
+    for number, label in enumerate(labels):
+        place = (6 + number * 134, 26 + 130)
+        ImageDraw.Draw(sheet).multiline_text(place, label, fill=(40, 40, 40), font=ImageFont.load_default(10), spacing=1)
+    block = qc._block([(thumb, label) for label in labels], "kept", (0, 110, 60))
+    assert np.array_equal(block[26 + 130 :], np.asarray(sheet)[26 + 130 :])
+    assert (block[26 + 130 :] < 128).any()
+
+
+def test_where_all_are_shown_nothing_is_drawn_by_lot():
+    assert qc._some([3, 1, 2], num=3, seed=0, name="any") == [3, 1, 2]
+    assert len(qc._some(list(range(9)), num=3, seed=0, name="any")) == 3

@@ -7,67 +7,49 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
+import importlib
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import typer
-
-from hdgan.cli import (
-    ablate,
-    demo,
-    doctor,
-    evaluate,
-    export_generator,
-    export_masks,
-    export_tiles,
-    extract,
-    fit,
-    import_masks,
-    import_weights,
-    inspect,
-    latent,
-    paint,
-    quality,
-    run,
-    sample,
-    segment,
-    synthesize,
-    tile,
-    train,
-    verify,
-)
 from hdgan.errors import HdganError, Interrupted, OutOfSpace
 
-VERBS: dict[str, tuple[str, Callable[..., None]]] = {
-    "demo": ("Start here", demo.demo),
-    "doctor": ("Start here", doctor.doctor),
-    "run": ("Start here", run.run),
-    "inspect": ("The stages, in order", inspect.inspect),
-    "tile": ("The stages, in order", tile.tile),
-    "train": ("The stages, in order", train.train),
-    "sample": ("The stages, in order", sample.sample),
-    "import-masks": ("The stages, in order", import_masks.import_masks),
-    "extract": ("The stages, in order", extract.extract),
-    "fit": ("The stages, in order", fit.fit),
-    "evaluate": ("The stages, in order", evaluate.evaluate),
-    "synthesize": ("The stages, in order", synthesize.synthesize),
-    "segment": ("The stages, in order", segment.segment),
-    "import-weights": ("Other", import_weights.import_weights),
-    "export-masks": ("Other", export_masks.export_masks),
-    "export-tiles": ("Other", export_tiles.export_tiles),
-    "export-generator": ("Other", export_generator.export_generator),
-    "quality": ("Other", quality.quality),
-    "ablate": ("Other", ablate.ablate),
-    "latent": ("Other", latent.latent),
-    "verify": ("Other", verify.verify),
-    "paint": ("Other", paint.paint),
+if TYPE_CHECKING:
+    import typer
+
+VERBS = {
+    "demo": "Start here",
+    "doctor": "Start here",
+    "run": "Start here",
+    "inspect": "The stages, in order",
+    "tile": "The stages, in order",
+    "train": "The stages, in order",
+    "sample": "The stages, in order",
+    "import-masks": "The stages, in order",
+    "extract": "The stages, in order",
+    "fit": "The stages, in order",
+    "evaluate": "The stages, in order",
+    "synthesize": "The stages, in order",
+    "segment": "The stages, in order",
+    "import-weights": "Other",
+    "export-masks": "Other",
+    "export-tiles": "Other",
+    "export-generator": "Other",
+    "quality": "Other",
+    "ablate": "Other",
+    "latent": "Other",
+    "verify": "Other",
+    "paint": "Other",
 }
-"""Verb to its panel in the help and its function; the order is that of the help."""
+"""Verb to its panel in the help; the order is that of the help. Its function has its name, and so has the module of this package that holds it."""
 
 
 def command_of(*names: str) -> typer.Typer:
-    """The command with these verbs."""
+    """The command with these verbs; no module of another verb is imported."""
+    import typer
+
     command = typer.Typer(
         name="hdgan",
         no_args_is_help=True,
@@ -77,8 +59,9 @@ def command_of(*names: str) -> typer.Typer:
     )
     command.callback()(_root)
     for name in names:
-        panel, verb = VERBS[name]
-        command.command(name, rich_help_panel=panel)(mendable(verb))
+        own = name.replace("-", "_")
+        verb: Callable[..., None] = getattr(importlib.import_module(f"hdgan.cli.{own}"), own)
+        command.command(name, rich_help_panel=VERBS[name])(mendable(verb))
     return command
 
 
@@ -90,13 +73,32 @@ def main() -> None:
     """Runs the command line; what a user can mend ends in one line on standard error and the error's exit code."""
     # torch's threads wait for each other by spinning: beside any other busy process they then make next to no progress. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Else pydantic reads what every installed distribution says of itself, in search of programs that watch models of others.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     is_verb = len(sys.argv) > 1 and sys.argv[1] in VERBS
     try:
         # To build the options of all verbs takes as long as the pages of a small slide.
-        (command_of(sys.argv[1]) if is_verb else app)()
+        _uncollected(lambda: command_of(sys.argv[1]) if is_verb else whole_command())()
     except HdganError as error:
-        typer.echo("hdgan: " + " ".join(str(error).split()), err=True)
+        print("hdgan: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+@functools.cache
+def whole_command() -> typer.Typer:
+    """The command with all verbs."""
+    return command_of(*VERBS)
+
+
+def _uncollected(build: Callable[[], typer.Typer]) -> typer.Typer:
+    """What `build` gives, without looking for cycles meanwhile: modules that are imported make many containers, and hold no garbage."""
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return build()
+    finally:
+        if was_collecting:
+            gc.enable()
 
 
 def mendable(verb: Callable[..., None]) -> Callable[..., None]:
@@ -116,6 +118,3 @@ def mendable(verb: Callable[..., None]) -> Callable[..., None]:
             raise
 
     return guarded
-
-
-app = command_of(*VERBS)

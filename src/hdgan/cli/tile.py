@@ -12,7 +12,7 @@ import typer
 from hdgan.cli.options import Config, Redo, Run
 from hdgan.cli.stage import run_stage
 
-NEW_CONTAINERS = 50_000
+NEW_CONTAINERS = 400_000
 NUM_SHARDS = 8
 """Shares of a job file, unless somebody says."""
 

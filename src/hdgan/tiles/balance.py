@@ -61,6 +61,8 @@ def deal(counts: np.ndarray, weights: np.ndarray, *, num_folds: int, seed: int) 
         return np.zeros(0, np.intp)
     if not (counts[:, 0] > 0).all():
         raise ValueError("the first stratum must hold something of every group")
+    if num_folds == 1 or len(counts) == 1:  # numpy's random numbers take as long to import as a small slide's pages to make
+        return np.zeros(len(counts), np.intp)
     shares = _in_units(counts, weights)
     random = stream(seed, "tiles.folds")
     best = _greedy(shares, num_folds, order=_largest_first(shares, random.permutation(len(shares))))

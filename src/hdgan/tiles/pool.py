@@ -10,6 +10,7 @@ of the first jobs forked: they have all modules at once, and a small slide is cu
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -41,6 +42,8 @@ _STARTS_WITHIN_S = 60.0
 _TELL_EVERY_S = 0.2
 _LISTEN_S = 1.0
 _ENDS_WITHIN_S = 10.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's `mallopt`, by their numbers in <malloc.h>."""
 _NOT_TO_BE_FORKED = ("torch", "distributed")
 """Modules with threads of their own, which a fork would cut off."""
 
@@ -264,6 +267,8 @@ def serve(pipe: Connection[Any, Any]) -> None:
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.freeze()  # what was imported is no garbage: to look through it again copies the memory of a forked process
+    keep_freed_memory()
     with suppress(EOFError, OSError):  # the parent has gone
         pipe.send(("ready",))
         while True:
@@ -277,6 +282,22 @@ def serve(pipe: Connection[Any, Any]) -> None:
             else:
                 listener.flush()
                 _send_done(pipe, value, problem)
+
+
+def keep_freed_memory() -> bool:
+    """Whether the C library now keeps the memory of arrays below 32 MiB that are freed, up to 64 MiB of it, for the next ones; only glibc is asked.
+
+    It else gives it back, and takes it again page by page, each zeroed first: half of the pages that a worker touches.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    from ctypes import CDLL
+
+    try:
+        mallopt = CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return all(mallopt(parameter, value) == 1 for parameter, value in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)))
 
 
 def _send_done(pipe: Connection[Any, Any], value: Any, problem: BadInput | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from typing import TypeVar
@@ -115,6 +115,8 @@ def _place(cell: Cell) -> tuple[str, int, int]:
 
 def _some(things: Sequence[Thing], *, num: int, seed: int, name: str) -> list[Thing]:
     """Up to `num` of them, in their order."""
+    if len(things) <= num:
+        return list(things)
     chosen = stream(seed, name).permutation(len(things))[:num]
     return [things[int(i)] for i in sorted(chosen)]
 
@@ -148,10 +150,29 @@ def _block(thumbs: Sequence[tuple[np.ndarray, str]], title: str, ink: tuple[int,
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP_PX, 5), title, fill=ink, font=ImageFont.load_default(14))
     font = ImageFont.load_default(10)
+    written = _written({label for _, label in thumbs}, font)
     for i, (thumb, label) in enumerate(thumbs):
         x = _GAP_PX + i % _COLUMNS * (_THUMB_PX + _GAP_PX)
         y = _HEADER_PX + i // _COLUMNS * (_THUMB_PX + _LABEL_PX + _GAP_PX)
         sheet.paste(Image.fromarray(thumb), (x, y))
         draw.rectangle((x - 1, y - 1, x + _THUMB_PX, y + _THUMB_PX), outline=ink)
-        draw.multiline_text((x, y + _THUMB_PX + 2), label, fill=_INK, font=font, spacing=1)
+        if written:
+            sheet.paste(written[label], (x, y + _THUMB_PX + 2))
+        else:
+            draw.multiline_text((x, y + _THUMB_PX + 2), label, fill=_INK, font=font, spacing=1)
     return np.asarray(sheet)
+
+
+def _written(labels: Collection[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> dict[str, Image.Image]:
+    """A picture of each label, for many cells have the same; none where one reaches beyond its place, to be written over its neighbour."""
+    width, height = _THUMB_PX + _GAP_PX, _LABEL_PX
+    pictures = {}
+    for label in labels:
+        picture = Image.new("RGB", (width, height), _PAPER)
+        draw = ImageDraw.Draw(picture)
+        left, top, right, bottom = draw.multiline_textbbox((0, 0), label, font=font, spacing=1)
+        if min(left, top) < 0 or right > width or bottom > height:
+            return {}
+        draw.multiline_text((0, 0), label, fill=_INK, font=font, spacing=1)
+        pictures[label] = picture
+    return pictures
