@@ -97,14 +97,16 @@ def test_a_verb_that_is_called_imports_no_other():
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
-def test_modules_are_imported_without_collecting_and_collecting_goes_on_after(hdgan):
-    was_on, seen = gc.isenabled(), []
-    command._uncollected(lambda: seen.append(gc.isenabled()))
-    assert seen == [False]
-    assert gc.isenabled() == was_on
-    with pytest.raises(ZeroDivisionError):
-        command._uncollected(lambda: 1 / 0)
-    assert gc.isenabled() == was_on
+def test_garbage_is_collected_while_a_verb_works_and_after_it_as_before(monkeypatch, hdgan):
+    seen = []
+    monkeypatch.setattr("hdgan.cli.doctor.doctor", lambda: seen.append(gc.isenabled()))
+    monkeypatch.setattr(command, "_root", lambda: seen.append(gc.isenabled()))
+    assert gc.isenabled()
+    assert hdgan("doctor")[0] == 0
+    assert seen == [False, True]
+    assert gc.isenabled()
+    assert hdgan("doctor", "--colour")[0] == 2
+    assert gc.isenabled()
 
 
 def test_an_unknown_verb_or_flag_ends_with_code_2(hdgan):
@@ -187,7 +189,7 @@ def test_the_exit_code_and_the_line_are_those_of_the_error(error, code, monkeypa
     def app() -> None:
         raise error
 
-    monkeypatch.setattr(command, "app", app)
+    monkeypatch.setattr(command, "whole_command", lambda: app)
     found, out, line = hdgan()
     assert (found, out) == (code, "")
     assert line == "hdgan: " + " ".join(str(error).split()) + "\n"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hdgan.store.jpeg_segments import bare
+from hdgan.store.jpeg_segments import BareStreams, bare
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
 TEXT = b"Zebedee"
@@ -75,3 +75,21 @@ def test_a_stream_made_bare_is_bare_and_never_longer(segments, tail):
     assert bare(found) == found
     assert len(found) <= len(noted)
     assert decoded(found).shape == PIXELS.shape
+
+
+@given(st.lists(st.sampled_from(range(12)), max_size=20), st.integers(0, 2000), st.binary(max_size=3))
+def test_stream_after_stream_comes_out_as_each_alone(order, place, patch):
+    plain, noted = encoded(), encoded(comment=TEXT)
+    others = [encoded(progressive=True), encoded(restart_marker_blocks=2), plain[:2] + b"\xff\xd9"]
+    damaged = [stream[:place] + patch + stream[place + len(patch) :] for stream in (plain, noted)]
+    cut = [plain[:-2], plain[:-1], plain + TEXT, plain[:place], plain[:2] + b"\xff" + plain[2:]]
+    streams = [plain, noted, *others, *damaged, *cut]
+    again = BareStreams()
+    for number in order:
+        try:
+            expected = bare(streams[number])
+        except ValueError as error:
+            with pytest.raises(ValueError, match=str(error)):
+                again(streams[number])
+        else:
+            assert again(streams[number]) == expected

@@ -76,12 +76,17 @@ def main() -> None:
     # Else pydantic reads what every installed distribution says of itself, in search of programs that watch models of others.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     is_verb = len(sys.argv) > 1 and sys.argv[1] in VERBS
+    was_collecting = gc.isenabled()
+    gc.disable()  # until the verb begins: what is imported for it makes many containers, none of them garbage
     try:
         # To build the options of all verbs takes as long as the pages of a small slide.
-        _uncollected(lambda: command_of(sys.argv[1]) if is_verb else whole_command())()
+        (command_of(sys.argv[1]) if is_verb else whole_command())()
     except HdganError as error:
         print("hdgan: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(error.exit_code)
+    finally:
+        if was_collecting:
+            gc.enable()
 
 
 @functools.cache
@@ -90,22 +95,12 @@ def whole_command() -> typer.Typer:
     return command_of(*VERBS)
 
 
-def _uncollected(build: Callable[[], typer.Typer]) -> typer.Typer:
-    """What `build` gives, without looking for cycles meanwhile: modules that are imported make many containers, and hold no garbage."""
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return build()
-    finally:
-        if was_collecting:
-            gc.enable()
-
-
 def mendable(verb: Callable[..., None]) -> Callable[..., None]:
     """`verb`, with a full disk, a refused access and Ctrl-C turned into errors that a user can mend."""
 
     @functools.wraps(verb)
     def guarded(*args: object, **named: object) -> None:
+        gc.enable()
         try:
             verb(*args, **named)
         except KeyboardInterrupt as error:

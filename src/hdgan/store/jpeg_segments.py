@@ -44,6 +44,40 @@ def bare(stream: bytes) -> bytes:
         at = end
 
 
+class BareStreams:
+    """`bare` for stream after stream, with the header of the last one that came out as it was: most tiles of a slide have the same."""
+
+    def __init__(self) -> None:
+        self._header = b""
+
+    def __call__(self, stream: bytes) -> bytes:
+        """As `bare`.
+
+        Raises:
+            ValueError: as there.
+        """
+        header = self._header
+        if header and stream.startswith(header):
+            found = _NEXT_MARKER.search(stream, len(header))
+            if found is not None and found.start() == len(stream) - 2 and stream[-1] == _EOI:
+                return stream
+        clean = bare(stream)
+        if clean == stream:
+            self._header = _up_to_scan(stream)
+        return clean
+
+
+def _up_to_scan(stream: bytes) -> bytes:
+    """The stream up to its coded data, empty where it has none; a stream of which `bare` changes nothing."""
+    at = 2
+    while stream[at + 1] != _EOI:
+        end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if stream[at + 1] == _SOS:
+            return stream[:end]
+        at = end
+    return b""
+
+
 def _is_text(marker: int, body: bytes) -> bool:
     if marker in _HEADERS:
         begins, size = _HEADERS[marker]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from PIL import Image
+
 from hdgan.tiles.code import code_hash
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew, num_cores, stoppable
@@ -30,6 +32,7 @@ def open_crew(config: TilesConfig) -> Iterator[Crew]:
         elif config.workers == 0:
             yield INLINE
         else:
-            code_hash()  # so that workers that are forked have it
+            code_hash()  # so that workers that are forked have it, and Pillow's plugins, which both they and this process need
+            Image.preinit()
             with ProcessCrew(config.workers or num_cores(), max_silence_s=config.max_silence_s) as crew:
                 yield crew

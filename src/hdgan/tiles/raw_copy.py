@@ -18,7 +18,7 @@ import tifffile
 from hdgan.errors import BadInput
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.tiff import unlogged
-from hdgan.store.jpeg_segments import bare
+from hdgan.store.jpeg_segments import BareStreams, bare
 from hdgan.store.jpeg_tiff import JpegLayout, jpeg_tiff
 
 MOST_PX = 2
@@ -127,6 +127,7 @@ class JpegTiles:
 
     def __init__(self, path: Path, *, size_px: tuple[int, int]) -> None:
         self.path = path
+        self._bare = BareStreams()
         try:
             with unlogged():
                 self._tiff = tifffile.TiffFile(path)
@@ -179,7 +180,7 @@ class JpegTiles:
         if len(data) != num:
             raise BadInput(self.path, f"ends inside JPEG tile {index}", "the file is cut off: copy it again from its source")
         try:
-            return _bare_again(data) if num <= _SHORT_BYTES else bare(data)
+            return _bare_again(data) if num <= _SHORT_BYTES else self._bare(data)
         except ValueError as error:
             raise BadInput(self.path, f"JPEG tile {index} {error}", "the file is damaged there: copy it again from its source") from error
 
