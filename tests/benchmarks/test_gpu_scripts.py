@@ -102,6 +102,16 @@ def test_timings_are_written_row_by_row(tmp_path):
     assert row["draw_images_per_second"] > 0
 
 
+def test_labels_are_timed_and_compared_with_those_of_upsampled_maps(tmp_path):
+    toy = ("--resolutions", "32", "--channel-base", "256", "--rounds", "1", "--device", "cpu")
+    run("gpu/label_images.py", *toy, "--out", tmp_path / "labels.json")
+    one, ten = json.loads((tmp_path / "labels.json").read_text())["rows"]
+    assert [one["heads"], ten["heads"]] == [1, 10]
+    assert one["difference"] < 1e-4
+    assert one["equal_labels"] > 0.999
+    assert min(one["label_seconds"], one["plain_seconds"], ten["label_seconds"]) > 0
+
+
 def test_the_kidney_tiles_are_packed_without_the_areas_kept_for_tests(tmp_path):
     if "HDGAN_DATA" not in os.environ:
         pytest.skip("HDGAN_DATA does not name the real data")
@@ -129,6 +139,7 @@ TOY = [
     ("--preset 256 --seconds 520", "--preset 16 --kimg 0.04 --device cpu"),
     ("--resolutions 64 256 512 1024", "--resolutions 16 --steps 1 --device cpu"),
     ("--resolutions 4096 --steps 16", "--resolutions 16 --steps 1 --device cpu"),
+    ("--device cuda --resolutions 1024 4096", "--device cpu --resolutions 32 --channel-base 256 --rounds 1"),
     ("--device cuda", "--device cpu --repeats 1"),
 ]
 

@@ -193,3 +193,15 @@ def test_members_that_agree_leave_no_doubt_and_members_that_contradict_leave_one
 def test_a_single_member_is_never_in_doubt():
     _, doubt = agreement(torch.randn(1, 5, 40) * 3)
     assert doubt.max() < 1e-6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("num_members", [1, 10])
+def test_a_gpu_gives_the_logits_of_the_plain_way(num_members):
+    taps = [(12, 4), (12, 16), (9, 64), (6, 128)]
+    members, standardiser, maps = trained_like(3, num_members, taps)
+    plain = logits_reference(members, standardiser, maps, size=128)
+    folded = fold(members, standardiser).to(torch.device("cuda"))
+    found = torch.cat([strip for _, strip in logits(folded, [m.cuda() for m in maps], size=128)], dim=2).cpu()
+    assert_equal_to_rounding(found, plain, tolerance=1e-4)
+    assert (found.argmax(dim=1) == plain.argmax(dim=1)).double().mean() >= 0.99999

@@ -41,13 +41,15 @@ def _measured(root: Path, config: Path | None) -> Iterator[str]:
 
 def _lines(config: GeneratorConfig, *, seed: int) -> Iterator[str]:
     from hdgan.cli.plan import duration, size
-    from hdgan.generator.stage import chosen_device
     from hdgan.generator.trial import try_training
+    from hdgan.training.devices import chosen_device
     from hdgan.training.memory import keep_freed_memory
 
     spec, settings = config.network_spec(), config.train_settings(seed=seed)
     keep_freed_memory()
-    trial = try_training(spec, settings, device=chosen_device(config.device), is_half=config.weights == "float16")
+    trial = try_training(
+        spec, settings, device=chosen_device(config.device, setting="generator.device"), is_half=config.weights == "float16"
+    )
     passes = f" in passes of {settings.microbatch}" if (settings.microbatch or settings.batch) < settings.batch else ""
     num_grids = max(1, round(settings.kimg / config.snapshot_kimg))
     grids = num_grids * (6 * min(spec.resolution, 256)) ** 2 * spec.image_channels

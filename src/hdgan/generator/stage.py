@@ -8,9 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from hdgan.errors import BadConfig
 from hdgan.generator import transfer
 from hdgan.generator.conditions import Conditions, of_tiles
 from hdgan.generator.config import GeneratorConfig
@@ -26,6 +23,7 @@ from hdgan.store.archive import TileArchive
 from hdgan.store.hashing import hash_file
 from hdgan.store.stage import Manifest, manifest_hash, open_stage
 from hdgan.training import checkpoint
+from hdgan.training.devices import chosen_device
 from hdgan.training.distributed import Group, joined
 from hdgan.training.memory import keep_freed_memory
 from hdgan.training.signals import StopRequest
@@ -55,7 +53,7 @@ def run_generator(
         BadInput: there are no weights where `init_from` says.
         Interrupted, LostProcess, Diverged: see `train`.
     """
-    device = chosen_device(config.device)
+    device = chosen_device(config.device, setting="generator.device")
     with joined(device) as group, StopRequest() as stop:  # a signal is only noted from here on, to the sealed stage or the saved state
         work = partial(_work, config, tiles=tiles, open_tiles=open_tiles, out=out, seed=seed, group=group, device=device, stop=stop)
         if group.is_first:
@@ -180,16 +178,3 @@ def _transfer(state: TrainingState, begun_with: Path, settings: TrainSettings, *
 def _images_so_far(out: Path) -> int:
     """Images that the newest state in `out` has seen."""
     return checkpoint.last_step(out / STATE)
-
-
-def chosen_device(name: str) -> str:
-    """The device that the setting `name` means: `auto` is a GPU where there is one.
-
-    Raises:
-        BadConfig: a GPU was asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BadConfig("generator.device", "cuda was asked for and there is none", "use auto or cpu")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,6 +37,9 @@ class RunSection(BaseModel):
     """Seed of every random draw of every stage."""
     out: Path = Path("runs")
     """Folder that the run's folder is made in; relative to where the command is given."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where samples and labelled pairs are drawn and segmenters trained; the generator's training has a setting of its own. A GPU rounds
+    otherwise: the same settings then give the same bytes on the same kind of GPU only."""
     expected_slides: int | None = Field(default=None, ge=1)
     """Slides there will be; only for `--plan` on a machine without them."""
     expected_tiles: int | None = Field(default=None, ge=1)

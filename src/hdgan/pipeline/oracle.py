@@ -62,7 +62,9 @@ def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
     """
     assert run.config.oracle is not None, "asked for without a section [oracle]"
     pairs = real_pairs(run, redo=redo, progress=progress)
-    run_oracle(run.config.oracle, pairs=pairs, out=run.beside(ORACLE), seed=run.config.run.seed, redo=redo, progress=progress)
+    run_oracle(
+        run.config.oracle, pairs=pairs, out=run.beside(ORACLE), seed=run.config.run.seed, device=run.device, redo=redo, progress=progress
+    )
     settings, samples = run.config.annotations, run.stage("samples")
     names = read_shortlist(samples)[: sum(settings.sizes.values())]
     if settings.random_test:
@@ -109,6 +111,7 @@ def _train_control(run: Run, *, redo: bool, progress: Progress) -> Segmenter:
                 mpp=bank.mpp,
                 name="U-Net on the same images",
                 seed=seed,
+                device=run.device,
                 state=out / "state",
                 progress=progress,
             )

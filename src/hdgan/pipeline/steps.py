@@ -43,6 +43,17 @@ class Run:
         """A path of the settings, from where relative ones begin."""
         return self.base / given.expanduser()
 
+    @property
+    def device(self) -> str:
+        """Where everything after the generator's training that gains by a GPU is done.
+
+        Raises:
+            BadConfig: a GPU was asked for and there is none.
+        """
+        from hdgan.training.devices import chosen_device
+
+        return chosen_device(self.config.run.device, setting="run.device")
+
     def open_tiles(self) -> TileArchive:
         """The tiles of the run; those that are not stored are read from the slides."""
         from hdgan.tiles.live import open_tiles
@@ -126,6 +137,7 @@ def _samples(run: Run, redo: bool, progress: Progress) -> Manifest:
         generator=run.stage("generator"),
         out=run.stage("samples"),
         seed=run.config.run.seed,
+        device=run.device,
         redo=redo,
         progress=progress,
     )
@@ -234,6 +246,7 @@ def _dataset(run: Run, redo: bool, progress: Progress) -> Manifest:
         classifier=run.stage("classifier"),
         out=run.stage("dataset"),
         seed=run.config.run.seed,
+        device=run.device,
         redo=redo,
         progress=progress,
     )
@@ -250,6 +263,7 @@ def _downstream(run: Run, redo: bool, progress: Progress) -> Manifest:
         real=real_pairs(run, redo=redo, progress=progress),
         out=run.stage("downstream"),
         seed=run.config.run.seed,
+        device=run.device,
         redo=redo,
         progress=progress,
     )
