@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hdgan.generator import layers, networks, phases, state
-from hdgan.generator.ops import fir
+from hdgan.generator.ops import bands, fir
 
 ROOT2 = math.sqrt(2.0)
 
@@ -30,6 +30,7 @@ def plain() -> Iterator[None]:
         (layers.Conv, "forward", conv_forward),
         (layers.SynthesisLayer, "forward", layer_forward),
         (networks.fir, "upsample2_binomial", lambda x: fir.upsample2(x, _taps(x))),
+        (bands, "is_drawing", lambda: False),  # no layer writes over its maps or goes in bands
         (phases.ema, "update", ema_update),
         (state, "_adam", adam),
     )

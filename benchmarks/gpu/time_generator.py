@@ -1,100 +1,97 @@
-"""Times a training step and a sample at several resolutions: `python benchmarks/gpu/time_generator.py --out $OUT/times.json`.
+"""Times a training step and a drawing at several resolutions: `python benchmarks/gpu/time_generator.py --out $OUT/times.json`.
 
-Needs torch and numpy only. Each row: resolution, batch, images per second of a full cycle of 16 steps (R1 once, path
-length as the preset says), images per second drawn at batch 1 in float32, peak GPU memory. Rows are written as they
-come, so that a run that is cut off keeps what it measured; a size that does not fit into memory is recorded as such.
+Needs torch and numpy only. Each row: resolution, batch, images per second of whole cycles of steps (R1 once, path length as the preset says;
+from as many steps as `train` tells, at most `--steps`, and none begun after `--seconds`), images per second drawn one by one as a trained
+generator does (float32 throughout, no gradients), peak GPU memory of both, FLOP and bytes of each image, and the shares of the rates that a
+large matrix product and a copy reach on this machine (`generator/timing.py` says what is counted). Rows are written as they come, so that a
+run that is cut off keeps what it measured; a size that does not fit into memory is recorded as such.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import math
 import platform
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "generator"))
+
+from timing import Timed, random_images, rates_for, shares, time_drawing, time_training
 
 from hdgan.generator import presets
-from hdgan.generator.networks import Generator
-from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import new_state
 
-CASES = {16: ("small", 4), 64: ("small", 32), 256: ("small", 32), 512: ("auto", 8), 1024: ("auto", 4), 4096: ("large", 1)}
+CASES = {
+    16: ("small", 4),
+    64: ("small", 32),
+    256: ("small", 32),
+    512: ("auto", 8),
+    1024: ("auto", 4),
+    2048: ("large", 2),
+    4096: ("large", 1),
+}
+"""Preset and batch."""
 
 
 def main() -> None:
     """Measures the chosen resolutions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolutions", type=int, nargs="+", default=[64, 256, 512, 1024, 4096], choices=sorted(CASES))
+    parser.add_argument("--resolutions", type=int, nargs="+", default=[size for size in CASES if size > 16], choices=sorted(CASES))
+    parser.add_argument("--batches", type=int, nargs="+", help="a row for each; without it the resolution's own")
+    parser.add_argument("--parts", nargs="+", choices=["train", "draw"], default=["train", "draw"])
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of a row, after which no further step begins")
     parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], help="of the finest blocks; without it the preset's")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for resolution in options.resolutions:
-        rows.append(measure(resolution, steps=options.steps, device=options.device, precision=options.precision))
-        print(json.dumps(rows[-1]), flush=True)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"device": device_name(options.device), "torch": torch.__version__, "rows": rows}, indent=1))
+        for batch in options.batches or [CASES[resolution][1]]:
+            rows.append(measure(resolution, batch, options))
+            print(json.dumps(rows[-1]), flush=True)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps({"device": device_name(options.device), "torch": torch.__version__, "rows": rows}, indent=1))
 
 
-def measure(resolution: int, *, steps: int, device: str, precision: str | None = None) -> dict[str, Any]:
+def measure(resolution: int, batch: int, options: argparse.Namespace) -> dict[str, Any]:
     """One row."""
-    preset, batch = CASES[resolution]
+    preset = CASES[resolution][0]
     row: dict[str, Any] = {"resolution": resolution, "preset": preset, "batch": batch}
     fields = presets.training(preset, resolution) | {"batch": batch, "microbatch": None, "ada_p": 0.3}
-    shape = presets.network(preset, resolution) | ({"low_precision": precision} if precision else {})
+    shape = presets.network(preset, resolution) | ({"low_precision": options.precision} if options.precision else {})
     spec, settings = NetworkSpec(resolution=resolution, **shape), TrainSettings(**fields)
     row["precision"] = spec.low_precision
-    try:
-        row["train_images_per_second"] = round(_time_training(spec, settings, steps, device), 3)
-        row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device == "cuda" else None
-        row["draw_images_per_second"] = round(_time_drawing(spec, device), 3)
-    except torch.OutOfMemoryError as error:
-        row["failed"] = str(error).splitlines()[0]
-    if device == "cuda":
-        torch.cuda.empty_cache()
-    return row
+    done: dict[str, Timed] = {}
+    for part in options.parts:
+        if options.device == "cuda":
+            gc.collect()  # what the part before held, or what did not fit
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            done[part] = _trained(spec, settings, options) if part == "train" else time_drawing(spec, num=8, device=options.device)
+        except torch.OutOfMemoryError as error:
+            row[f"{part}_failed"] = str(error).splitlines()[0]
+        if options.device == "cuda":
+            row[f"{part}_peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    row["rates"] = rates_for(*done.values(), device=options.device)
+    return row | {part: timed.to_json() | {"shares": shares(timed, row["rates"])} for part, timed in done.items()}
 
 
-def _time_training(spec: NetworkSpec, settings: TrainSettings, steps: int, device: str) -> float:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    state = new_state(spec, settings, device=device)
-    size = spec.resolution
-    real = (torch.rand(settings.batch, 3, size, size, device=device) * 2 - 1).contiguous(memory_format=torch.channels_last)
-    train_step(state, real, settings)  # the first step takes both penalties: everything is allocated and tuned
-    train_step(state, real, settings)
-    state.num_steps = 0
-    begun = _now(device)
-    for _ in range(steps):
-        train_step(state, real, settings)
-    return steps * settings.batch / (_now(device) - begun)
-
-
-def _time_drawing(spec: NetworkSpec, device: str, num: int = 8) -> float:
-    generator = Generator(spec).to(device).float().eval()
-    z = torch.randn(1, spec.z_dim, device=device)
-    with torch.no_grad():
-        generator(z)
-        begun = _now(device)
-        for _ in range(num):
-            generator(z)
-    return num / (_now(device) - begun)
-
-
-def _now(device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
+def _trained(spec: NetworkSpec, settings: TrainSettings, options: argparse.Namespace) -> Timed:
+    state = new_state(spec, settings, device=options.device)
+    real = random_images(settings, spec, options.device)
+    return time_training(state, real, settings, num_steps=options.steps, seconds=options.seconds, device=options.device)
 
 
 def device_name(device: str) -> str:

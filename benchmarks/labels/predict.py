@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 import torch
 from published import label, refuse_if_full, write_array
-from rates import Meter, memory_by_phase, multiply_rates, needed_products, stages
+from rates import memory_by_phase, needed_products, stages
 
 from hdgan.classifier.factored import fold, predicted
 from hdgan.classifier.mlp import PixelMlp
@@ -38,6 +39,7 @@ from hdgan.features.moments import Standardiser
 from hdgan.generator.networks import Generator
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.weights import TrainedGenerator
+from machine import Meter, multiply_rates
 
 NUM_CLASSES = 5
 

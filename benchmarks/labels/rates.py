@@ -1,4 +1,4 @@
-"""What the label benchmarks measure with: clocks, memory by phase, the processor's rate of multiplication, and where a prediction's time goes."""
+"""What the label benchmarks measure with beside `machine.py`: memory by phase, and where a prediction's time goes."""
 
 from __future__ import annotations
 
@@ -26,32 +26,6 @@ from hdgan.training.memory import most_held
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
-
-
-class Meter:
-    """Seconds on the wall and of the processor that the block under `with` took."""
-
-    def __init__(self, wall: float = 0.0, cpu: float = 0.0) -> None:
-        self.wall, self.cpu = wall, cpu
-
-    def __enter__(self) -> Meter:
-        self._begun = time.perf_counter(), time.process_time()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wall, self.cpu = time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
-
-    def __add__(self, other: Meter) -> Meter:
-        return Meter(self.wall + other.wall, self.cpu + other.cpu)
-
-    @classmethod
-    def least(cls, rounds: Sequence[Meter]) -> Meter:
-        """The least of each: other work can only add."""
-        return cls(min(r.wall for r in rounds), min(r.cpu for r in rounds))
-
-    def to_json(self) -> dict[str, float]:
-        """As plain data."""
-        return {"wall": self.wall, "cpu": self.cpu}
 
 
 class memory_by_phase:  # noqa: N801 - used as a function
@@ -101,28 +75,6 @@ def needed_products(head: PixelMlp, maps: Sequence[Tensor], size: int) -> float:
     """Multiplications that labelling by one head cannot do without: each map once at its own resolution, the later layers at each pixel."""
     first, *later = (linear.weight.shape for linear in head.linears)
     return float(sum(m.numel() for m in maps) * first[0] + size * size * sum(a * b for a, b in later))
-
-
-def multiply_rates(num_threads: int) -> dict[str, float]:
-    """Multiplications per second in a product of two matrices of 1024 x 1024: `wall` by all threads, `cpu` for each second of theirs, `one_thread`."""
-    found = _rate()
-    torch.set_num_threads(1)
-    alone = _rate()
-    torch.set_num_threads(num_threads)
-    return {"wall": found[0], "cpu": found[1], "one_thread": alone[1]}
-
-
-def _rate(repeats: int = 4, rounds: int = 8) -> tuple[float, float]:
-    a, out = torch.randn(1024, 1024), torch.empty(1024, 1024)
-    torch.mm(a, a, out=out)
-    meters = []
-    for _ in range(rounds):
-        with Meter() as meter:
-            for _ in range(repeats):
-                torch.mm(a, a, out=out)
-        meters.append(meter)
-    best = Meter.least(meters)
-    return repeats * 1024.0**3 / best.wall, repeats * 1024.0**3 / best.cpu
 
 
 READING, POSITIONS = "reading and laying out cells", "positions"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import os
@@ -28,7 +29,7 @@ def run(script, *arguments):
     path = ROOT / "benchmarks" / script
     code = f"{BLOCKED}sys.argv = {[str(path), *map(str, arguments)]!r}\nimport runpy\nrunpy.run_path({str(path)!r}, run_name='__main__')"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -98,8 +99,30 @@ def test_a_damaged_state_gives_way_to_the_one_before(packed, tmp_path):
 def test_timings_are_written_row_by_row(tmp_path):
     run("gpu/time_generator.py", "--resolutions", "16", "--steps", "2", "--out", tmp_path / "times.json", "--device", "cpu")
     (row,) = json.loads((tmp_path / "times.json").read_text())["rows"]
-    assert row["train_images_per_second"] > 0
-    assert row["draw_images_per_second"] > 0
+    assert (row["batch"], row["precision"], row["train"]["num_steps"]) == (4, "bfloat16", 2)
+    assert set(row["train"]["flop"]) == {"float32", "bfloat16"}
+    assert set(row["draw"]["flop"]) == {"float32"}
+    for part in ("train", "draw"):
+        assert row[part]["images_per_second"] > 0
+        assert 0 < row[part]["shares"]["product"] < 1.5
+        assert row[part]["shares"]["copy"] > 0
+
+
+def test_a_part_that_does_not_fit_is_recorded_beside_the_one_that_does(monkeypatch):
+    script = loaded_with_neighbours("time_generator")
+
+    def full(*arguments, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+
+    monkeypatch.setattr(script, "time_training", full)
+    row = script.measure(16, 1, argparse.Namespace(precision=None, device="cpu", parts=["train", "draw"], steps=1, seconds=1.0))
+    assert row["train_failed"] == "CUDA out of memory."
+    assert "train" not in row
+    assert row["draw"]["images_per_second"] > 0
+
+
+def test_sizes_from_256_to_4096_px_are_among_those_that_can_be_timed():
+    assert {256, 512, 1024, 2048, 4096} <= set(loaded_with_neighbours("time_generator").CASES)
 
 
 def test_labels_are_timed_and_compared_with_those_of_upsampled_maps(tmp_path):
@@ -127,18 +150,17 @@ def test_the_kidney_tiles_are_packed_without_the_areas_kept_for_tests(tmp_path):
 
 
 COMMANDS = re.findall(r"```bash\n(.+?)\n```", (ROOT / "benchmarks" / "gpu" / "WORKLIST.md").read_text(), flags=re.DOTALL)
-SMALL = "--resolutions 16 --channel-base 64 --channel-max 8 --steps 1 --samples 1 --device cpu"
+SMALL = "--resolutions 16 --channel-base 64 --channel-max 8 --steps 1 --samples 1 --threads 1 --device cpu"
+FULL = "--channel-base 32768 --channel-max 512"
 TOY = [
-    ("--device cuda --resolutions 256 512 1024 --channel-base 32768 --channel-max 512", f"{SMALL} --batch 4"),
-    (
-        "benchmarks/generator/speed.py --device cuda --resolutions 256 --channel-base 32768 --channel-max 512",
-        f"benchmarks/generator/speed.py {SMALL} --batch 4",
-    ),
-    ("--device cuda --resolutions 4096 --channel-base 32768 --channel-max 512 --batch 1 --samples 8", f"{SMALL} --batch 1"),
+    (f"--device cuda --resolutions 256 512 1024 {FULL} --steps 50", f"{SMALL} --batch 4"),
+    (f"--device cuda --resolutions 2048 4096 {FULL} --batch 1 --samples 8 --steps 50", f"{SMALL} --batch 1"),
+    (f"--device cuda --resolutions 256 {FULL}", f"{SMALL} --batch 4"),
+    (f"--device cuda --resolutions 4096 {FULL} --batch 1 --samples 8 --steps 50", f"{SMALL} --batch 1"),
     ("--preset 64 --precision $p --kimg 60 --seconds 250", "--preset 16 --precision $p --kimg 0.02 --device cpu"),
     ("--preset 256 --seconds 520", "--preset 16 --kimg 0.04 --device cpu"),
-    ("--resolutions 64 256 512 1024", "--resolutions 16 --steps 1 --device cpu"),
-    ("--resolutions 4096 --steps 16", "--resolutions 16 --steps 1 --device cpu"),
+    ("--resolutions 64 256 512 1024 2048 --steps 50", "--resolutions 16 --steps 1 --device cpu"),
+    ("--resolutions 4096 --batches 1 2 4 --steps 50", "--resolutions 16 --batches 1 2 --steps 1 --device cpu"),
     ("--device cuda --resolutions 1024 4096", "--device cpu --resolutions 32 --channel-base 256 --rounds 1"),
     ("--device cuda", "--device cpu --repeats 1"),
 ]
@@ -157,7 +179,7 @@ def test_the_commands_of_the_worklist_run_as_they_stand_but_for_their_size(numbe
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"OUT": str(tmp_path / "out"), "PATH": path, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
     environment["TORCHDYNAMO_DISABLE"] = "1"  # what is compiled runs as it is: the C++ compiler would take minutes
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     back = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert 1 <= len(back) <= 8

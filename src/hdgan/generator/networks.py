@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping as Named
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -161,6 +162,11 @@ class Generator(nn.Module):
             num = self.spec.num_ws if cutoff is None else cutoff
             ws = torch.cat((self.mapping.truncate(ws[:, :num], psi), ws[:, num:]), dim=1)
         return ws
+
+
+def for_drawing(spec: NetworkSpec) -> Generator:
+    """A generator in float32 throughout, however `spec` trains: what images are drawn with."""
+    return Generator(replace(spec, low_precision="float32", num_low_precision=0, clamp=None))
 
 
 class DiscriminatorBlock(nn.Module):

@@ -10,7 +10,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from hdgan.errors import BadConfig, DamagedArtifact
 from hdgan.generator.conditions import Conditions, one_hot
-from hdgan.generator.networks import Generator, Noise
+from hdgan.generator.networks import Generator, Noise, for_drawing
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.spec import NetworkSpec, TapSpec
 from hdgan.randomness import stream
@@ -178,7 +177,7 @@ def load_generator(path: Path, *, device: str = "cpu") -> TrainedGenerator:
         DamagedArtifact: the file is missing, altered, of another kind, lacks a weight or holds one that is not finite.
     """
     facts, tensors = _read(path)
-    network = _empty(NetworkSpec.from_json(facts["spec"]))
+    network = for_drawing(NetworkSpec.from_json(facts["spec"]))
     try:
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
     except RuntimeError as error:
@@ -206,7 +205,7 @@ def untrained_like(path: Path, *, seed: int) -> TrainedGenerator:
     facts, _ = _read(path)
     seeds.reseed(seed, "generator.untrained")
     labels = {name: value for name, value in facts["trained"].items() if name == "conditions"}
-    return TrainedGenerator(_empty(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"], facts=labels)
+    return TrainedGenerator(for_drawing(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"], facts=labels)
 
 
 def load_snapshot(path: Path, *, like: Path, device: str = "cpu") -> TrainedGenerator:
@@ -218,7 +217,7 @@ def load_snapshot(path: Path, *, like: Path, device: str = "cpu") -> TrainedGene
     facts, _ = _read(like)
     try:
         tensors, counters = checkpoint.read_tensors(path)
-        network = _empty(NetworkSpec.from_json(facts["spec"]))
+        network = for_drawing(NetworkSpec.from_json(facts["spec"]))
         start = "G_average."
         network.load_state_dict({name[len(start) :]: value.float() for name, value in tensors.items() if name.startswith(start)})
         trained = {name: value for name, value in facts["trained"].items() if name == "conditions"} | {"images": counters["num_images"]}
@@ -235,11 +234,6 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if facts.get("kind") != KIND:
         raise DamagedArtifact(path, f"is no generator of ours (kind {facts.get('kind')!r})")
     return facts, tensors
-
-
-def _empty(spec: NetworkSpec) -> Generator:
-    """The network in float32 throughout, however it was trained."""
-    return Generator(replace(spec, low_precision="float32", num_low_precision=0, clamp=None))
 
 
 def _content_hash(network: Generator) -> str:
