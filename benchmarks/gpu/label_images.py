@@ -2,7 +2,7 @@
 
 Needs torch and numpy only. Random weights, channel base 32768 (496 channels in the last 5 blocks at 4096 px), one head and ten. Each row: seconds to
 draw an image with its maps, to label it in strips as `hdgan` does, and to label it by upsampling and concatenating all maps (one head); peak GPU
-memory of each; the largest difference of logits as a share of the largest logit, and the share of pixels with the same label. A way that does not fit is recorded.
+memory of each; the largest difference of logits as a share of the largest, and the share of pixels with the same label. A way that does not fit is recorded.
 """
 
 from __future__ import annotations
