@@ -76,7 +76,7 @@ def _trained(way: str, options: argparse.Namespace) -> Timed:
 
 
 def _drawn(way: str, options: argparse.Namespace) -> Timed:
-    formats = (torch.contiguous_format, torch.channels_last) if WAYS[way][0] == "plain" else (torch.contiguous_format,)
+    formats = (torch.contiguous_format, torch.channels_last) if WAYS[way][0] == "plain" else ()
     return time_drawing(_spec(WAYS[way][1], options), num=options.samples, device=options.device, formats=formats)
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from hdgan.errors import BadConfig, DamagedArtifact
+from hdgan.generator import networks
 from hdgan.generator.layers import leaky, modulated_conv
 from hdgan.generator.networks import Generator
 from hdgan.generator.protocol import to_uint8
@@ -164,3 +167,19 @@ def test_shape_and_scale_are_read_without_the_weights(path, tmp_path):
         read_shape(path)
     with pytest.raises(DamagedArtifact, match="absent"):
         read_shape(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("edge", [32, 0])
+def test_images_and_maps_are_the_same_to_rounding_in_either_memory_order_and_maps_are_given_contiguous(network, edge, monkeypatch):
+    plain = TrainedGenerator(copy.deepcopy(network), mpp=None)
+    plain.network.to(memory_format=torch.contiguous_format)
+    monkeypatch.setattr(networks, "_CHANNELS_LAST_PX", edge)
+    found = TrainedGenerator(copy.deepcopy(network), mpp=None)
+    kernel = found.network.synthesis.b16.conv1.weight
+    assert kernel.is_contiguous(memory_format=torch.channels_last) == bool(edge)
+    assert found.content_hash == plain.content_hash
+    w = plain.map(torch.randn(2, plain.z_dim, generator=torch.Generator().manual_seed(0)), psi=0.7)
+    (image, maps), (expected, plain_maps) = (g.render_taps(w, num_blocks=3) for g in (found, plain))
+    for ours, theirs in zip((image, *maps), (expected, *plain_maps), strict=True):
+        assert ours.is_contiguous()
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -20,6 +20,8 @@ from hdgan.generator.recompute import run_block
 from hdgan.generator.spec import NetworkSpec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_CHANNELS_LAST_PX = 128
+"""Images up to this size are drawn channels last, on CPUs faster (benchmarks/RESULTS.md); at 256 px it is no gain, at 1024 px a loss."""
 W_AVERAGE_DECAY = 0.998
 Noise = str | Named[str, Tensor]
 """`const` (maps stored with the weights), `random` (fresh ones), `none`, or maps `[N, 1, H, W]` by layer, such as `b8.conv0`."""
@@ -167,6 +169,11 @@ class Generator(nn.Module):
 def for_drawing(spec: NetworkSpec) -> Generator:
     """A generator in float32 throughout, however `spec` trains: what images are drawn with."""
     return Generator(replace(spec, low_precision="float32", num_low_precision=0, clamp=None))
+
+
+def drawing_format(resolution: int) -> torch.memory_format:
+    """The memory order of weights with which images of this edge are drawn fastest; the image is the same to rounding."""
+    return torch.channels_last if resolution <= _CHANNELS_LAST_PX else torch.contiguous_format
 
 
 class DiscriminatorBlock(nn.Module):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hdgan.errors import BadConfig, DamagedArtifact
 from hdgan.generator.conditions import Conditions, one_hot
-from hdgan.generator.networks import Generator, Noise, for_drawing
+from hdgan.generator.networks import Generator, Noise, drawing_format, for_drawing
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.spec import NetworkSpec, TapSpec
 from hdgan.randomness import stream
@@ -56,6 +56,7 @@ class TrainedGenerator:
         self.facts = facts or {}
         """What the file says of the training."""
         self.content_hash = _content_hash(network)
+        self.network.to(memory_format=drawing_format(self.resolution))  # type: ignore[call-overload]
         self.conditions = self._conditions()
         """Labels that it can be asked for."""
         self._asked_for: int | None = None
@@ -136,7 +137,8 @@ class TrainedGenerator:
         names = [tap.name for tap in self.taps(num_blocks)]
         with torch.no_grad():
             ws, noise = self._inputs(w)
-            return captured(self.network.synthesis, ws, noise=noise, names=names)
+            image, maps = captured(self.network.synthesis, ws, noise=noise, names=names)
+            return image.contiguous(), tuple(m.contiguous() for m in maps)
 
     def _inputs(self, w: Tensor) -> tuple[Tensor, Noise]:
         """What the synthesis takes: w for every layer, and the noise."""
