@@ -186,14 +186,6 @@ def test_a_second_run_finds_everything_done_and_nothing_changed(evaluated):
     assert verify(out) == []
 
 
-def test_the_area_under_the_curve_is_that_of_all_pairs():
-    draw = np.random.default_rng(0)
-    wrong, values = draw.random(60) < 0.3, draw.integers(0, 6, 60) / 5
-    pairs = [(a > b) + 0.5 * (a == b) for a in values[wrong] for b in values[~wrong]]
-    assert compare._auroc(wrong, values) == pytest.approx(np.mean(pairs))
-    assert compare._auroc(np.zeros(5, dtype=bool), values[:5]) is None
-
-
 @pytest.fixture(scope="module")
 def at_random(small_run):
     """The small run's masks with three images set apart, and the report on them."""

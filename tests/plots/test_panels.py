@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from hdgan.labels import KIDNEY
-from hdgan.plots.panels import Panel, errors, fitted, panel_sheet
+from hdgan.plots.panels import Panel, errors, fitted, panel_sheet, thinned
 
 
 def panel(size, wrong=3):
@@ -36,3 +36,14 @@ def test_small_cells_are_enlarged_and_large_ones_thinned():
 def test_a_sheet_has_five_cells_for_each_image():
     sheet = panel_sheet([panel(32), panel(32, wrong=10)], KIDNEY)
     assert sheet.shape == (2 * 164 + 4, 5 * 164 + 4, 3)
+
+
+def test_a_thinned_panel_shows_the_same_and_holds_nothing_of_the_large_one():
+    for size in (32, 1100):
+        large = panel(size)
+        small = thinned(large)
+        assert np.array_equal(panel_sheet([small], KIDNEY), panel_sheet([large], KIDNEY))
+        assert small.image.shape[0] <= 512
+        assert small.prediction.base is None
+        assert small.uncertainty is not None
+        assert small.uncertainty.base is None

@@ -1,4 +1,4 @@
-"""The numbers of the report: scores of a method's counts, and whether its uncertainty finds the errors."""
+"""The numbers of the report: scores of a method's counts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdgan.annotations.reader import AnnotationSet
 from hdgan.evaluation.counts import Counts
-from hdgan.labels import IGNORE, ClassMap
+from hdgan.labels import ClassMap
 from hdgan.measures.boundary import pooled_boundary_iou
 from hdgan.measures.intervals import bootstrap
 from hdgan.measures.scores import Scores, frequent_confusions, score
@@ -65,23 +64,6 @@ def macro_hd95(distances: NDArray[np.float64]) -> float:
     medians = [_median(column) for column in distances.T]
     defined = [value for value in medians if not math.isnan(value)]
     return float(np.mean(defined)) if defined else math.nan
-
-
-def certainty_report(masks: Mapping[str, np.ndarray], uncertainties: Mapping[str, np.ndarray], annotated: AnnotationSet) -> dict[str, Any]:
-    """Does the uncertainty find the errors? Area under the ROC curve, and accuracy of the 90 % most certain pixels."""
-    wrong, unsure = [], []
-    for name, mask in masks.items():
-        truth = annotated.mask(name)
-        counted = truth != IGNORE
-        wrong.append((mask != truth)[counted])
-        unsure.append(uncertainties[name][counted])
-    is_wrong, values = np.concatenate(wrong), np.concatenate(unsure)
-    certain = values <= np.quantile(values, 0.9)
-    return {
-        "auroc": _auroc(is_wrong, values),
-        "accuracy_of_all": float(1 - is_wrong.mean()),
-        "accuracy_of_most_certain_90_percent": float(1 - is_wrong[certain].mean()),
-    }
 
 
 def worst_first(report: Mapping[str, Any]) -> list[str]:
@@ -170,15 +152,3 @@ def _number(value: float) -> float | None:
 
 def _named(row: dict[str, Any], classes: ClassMap) -> dict[str, Any]:
     return row | {"truth": classes.names[row["truth"]], "taken_for": classes.names[row["taken_for"]]}
-
-
-def _auroc(is_wrong: np.ndarray, values: np.ndarray) -> float | None:
-    """Chance that a wrong pixel is less certain than a right one (Mann and Whitney); None when all are right or all wrong."""
-    num_wrong = int(is_wrong.sum())
-    if num_wrong in (0, len(is_wrong)):
-        return None
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2)[place]  # ties share their mean rank
-    above = ranks[is_wrong].sum() - num_wrong * (num_wrong + 1) / 2
-    return float(above / (num_wrong * (len(is_wrong) - num_wrong)))

@@ -50,6 +50,12 @@ class Counts:
         """Whether any pixel was marked."""
         return int(self.clear.sum()) != int(self.matrices.sum())
 
+    @classmethod
+    def joined(cls, parts: Sequence[Counts]) -> Counts:
+        """The images of all `parts` (at least one), in their order."""
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("matrices", "clear", "bands", "hd95")}
+        return cls(tuple(name for part in parts for name in part.names), **arrays)
+
 
 def count(predict: Callable[[str], np.ndarray], annotated: Truth, names: Sequence[str], *, distance_px: float) -> Counts:
     """The counts of the masks that `predict` gives for the images called `names`; bands are `distance_px` wide."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +21,16 @@ from hdgan.evaluation import compare, controls
 from hdgan.evaluation.cleanup import cleanup_report
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.controls import Predictor
-from hdgan.evaluation.counts import Counts, count
+from hdgan.evaluation.counts import count
 from hdgan.evaluation.folds import cross_validate
+from hdgan.evaluation.held_out import HeldOut, measure_held_out
 from hdgan.evaluation.report import build_page
 from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
 from hdgan.generator.weights import FILE as GENERATOR_FILE
 from hdgan.generator.weights import untrained_like
-from hdgan.measures.calibration import Reliability, image_score, reliability_of
-from hdgan.plots.panels import Panel, panel_sheet
+from hdgan.plots.panels import panel_sheet
 from hdgan.progress import SILENT, Progress, track
-from hdgan.refinement.refine import refine
 from hdgan.store.atomic import write_json, write_png, write_text
 from hdgan.store.bank import SampleBank
 from hdgan.store.stage import Manifest, manifest_hash, open_stage, read_manifest
@@ -76,12 +73,12 @@ def run_evaluation(
         if not names:
             raise BadInput(annotations, "no image is held out for the test", "set annotations.test above 0")
         config.refinement.check(annotated.classes)
-        own = predict_all(Ensemble.load(classifier / ENSEMBLE_FILE), config, annotated, bank, maps, progress=progress)
+        ensemble, parts = Ensemble.load(classifier / ENSEMBLE_FILE), _held_out_parts(annotated)
+        own = measure_held_out(ensemble, parts, config, annotated, bank, maps, progress=progress)
         settings = ClassifierConfig.model_validate(read_manifest(classifier).config)
-        predictors = _predictors(own, config, settings, bank, annotated, maps, generator, extra_predictors or {}, seed)
+        predictors = _predictors(config, settings, bank, annotated, maps, generator, extra_predictors or {}, seed)
         report = _report(own, predictors, config, settings, annotated, maps, seed=seed, progress=progress)
-        shown = compare.worst_first(report["methods"]["hdgan"])[: config.panels]
-        panels = [_panel(name, own, bank, annotated) for name in shown]
+        panels = own["test"].panels
         write_json(out / REPORT, report)
         write_png(out / PANELS, panel_sheet(panels, annotated.classes))
         write_text(out / PAGE, build_page(report, annotated.classes, panels, curves=_curves(classifier / CURVES)))
@@ -90,34 +87,13 @@ def run_evaluation(
         return stage.seal(counts=counts)
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """What the ensemble says of the validation images and of both test sets, by name, before and after the clean-up of contours."""
-
-    masks: Mapping[str, np.ndarray]
-    refined: Mapping[str, np.ndarray]
-    uncertainties: Mapping[str, np.ndarray]
-    reliability: Mapping[str, Reliability]
-    """How often the probabilities that were shown are right."""
-
-
-def predict_all(
-    ensemble: Ensemble, config: EvaluationConfig, annotated: AnnotationSet, bank: SampleBank, maps: FeatureBank, *, progress: Progress
-) -> Predicted:
-    """The predictions; probabilities are held for one image at a time."""
-    names = (*annotated.split["validate"], *annotated.split["test"], *annotated.split.get(RANDOM, ()))
-    masks, refined, uncertainties, reliability = {}, {}, {}, {}
-    for name in track(names, total=len(names), label="labelling held-out images", progress=progress):
-        found = ensemble.predict(maps.maps(name), size=annotated.resolution, with_chances=True)
-        assert found.chances is not None, "asked for"
-        masks[name], uncertainties[name] = found.mask, found.uncertainty
-        reliability[name] = reliability_of(found.confidence, found.mask, annotated.mask(name))
-        refined[name] = refine(found.chances, bank.image(bank.by_name(name).index), config.refinement, classes=annotated.classes)
-    return Predicted(masks, refined, uncertainties, reliability)
+def _held_out_parts(annotated: AnnotationSet) -> dict[Part, Sequence[str]]:
+    """The names of both test sets and of the validation images, where there are any."""
+    parts: tuple[Part, ...] = ("test", RANDOM, "validate")
+    return {part: annotated.split[part] for part in parts if annotated.split.get(part)}
 
 
 def _predictors(
-    own: Predicted,
     config: EvaluationConfig,
     settings: ClassifierConfig,
     bank: SampleBank,
@@ -127,8 +103,8 @@ def _predictors(
     extra: Mapping[str, Predictor],
     seed: int,
 ) -> dict[str, Maker]:
-    """Ours and the wanted controls; each is fitted when it is asked for, so that progress can be told."""
-    makers: dict[str, Maker] = {"hdgan": lambda: own.masks.__getitem__}
+    """The wanted controls; each is fitted when it is asked for, so that progress can be told."""
+    makers: dict[str, Maker] = {}
     if "filters" in config.controls:
         makers["filters"] = lambda: controls.fit_control(controls.filter_control(bank), annotated, settings, seed=seed)
     if "untrained" in config.controls:
@@ -146,7 +122,7 @@ def _predictors(
 
 
 def _report(
-    own: Predicted,
+    own: Mapping[Part, HeldOut],
     predictors: Mapping[str, Maker],
     config: EvaluationConfig,
     settings: ClassifierConfig,
@@ -158,20 +134,15 @@ def _report(
 ) -> dict[str, Any]:
     split, distance_px = annotated.split, config.band_px(annotated.resolution)
     measured: dict[str, Any] = {"distance_px": distance_px, "mpp": annotated.mpp, "resamples": config.resamples, "seed": seed}
-    test_sets: tuple[Part, ...] = ("test", RANDOM) if RANDOM in split else ("test",)
-    methods: dict[Part, dict[str, Any]] = {part: {} for part in test_sets}
-    ours: dict[Part, Counts] = {}
-    for method in track(predictors, total=len(predictors), label="measuring ours and the controls", progress=progress):
+    ours = {part: found.counts for part, found in own.items()}
+    test_sets = [part for part in own if part != "validate"]
+    methods = {part: {"hdgan": compare.method_report(ours[part], annotated.classes, **measured)} for part in test_sets}
+    for method in track(predictors, total=len(predictors), label="measuring the controls", progress=progress):
         predict = predictors[method]()
         for part in test_sets:
             counted = count(predict, annotated, split[part], distance_px=distance_px)
             methods[part][method] = compare.method_report(counted, annotated.classes, **measured)
-            if method == "hdgan":
-                ours[part] = counted
-    if split["validate"]:
-        ours["validate"] = count(own.masks.__getitem__, annotated, split["validate"], distance_px=distance_px)
-    cleaned = {part: count(own.refined.__getitem__, annotated, split[part], distance_px=distance_px) for part in ours}
-    apart = {part: {"images": list(split[part]), "methods": methods[part], **_sureness(own, annotated, split[part])} for part in test_sets}
+    apart = {part: {"images": list(split[part]), "methods": methods[part], **own[part].sureness()} for part in test_sets}
     return {
         "schema": SCHEMA,
         "annotator": annotated.annotator,
@@ -181,20 +152,11 @@ def _report(
         "num_validate": len(split["validate"]),
         "has_colour": has_image(maps.taps),
         **apart["test"],
-        "cleanup": cleanup_report(config.refinement, {part: (ours[part], cleaned[part]) for part in ours}),
+        "cleanup": cleanup_report(config.refinement, {part: (ours[part], found.cleaned) for part, found in own.items()}),
         "coarsest_cell": {"px": maps.facts.px_per_coarsest_cell, "um": maps.facts.um_per_coarsest_cell},
         "folds": _folds(config, settings, annotated, maps, distance_px=distance_px, seed=seed, progress=progress),
         "definitions": compare.DEFINITIONS,
         **({"random": apart[RANDOM]} if RANDOM in apart else {}),
-    }
-
-
-def _sureness(own: Predicted, annotated: AnnotationSet, names: Sequence[str]) -> dict[str, Any]:
-    """Whether the ensemble knows where it is wrong in the images called `names`, how often its probabilities are right, and how unsure each image is."""
-    return {
-        "certainty": compare.certainty_report({name: own.masks[name] for name in names}, own.uncertainties, annotated),
-        "reliability": functools.reduce(operator.add, (own.reliability[name] for name in names)).to_json(),
-        "image_uncertainty": {name: image_score(own.uncertainties[name]) for name in names},
     }
 
 
@@ -217,8 +179,3 @@ def _folds(
 def _curves(path: Path) -> list[dict[str, Any]]:
     """The rows of the classifier's curves; none where it wrote none."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def _panel(name: str, own: Predicted, bank: SampleBank, annotated: AnnotationSet) -> Panel:
-    image = bank.image(bank.by_name(name).index)
-    return Panel(image, own.masks[name], annotated.mask(name), own.uncertainties[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,22 @@ def errors(panel: Panel) -> NDArray[np.uint8]:
 
 def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`enlarged`, or every k-th pixel of a large picture: a page of 4096 px panels would be gigabytes."""
-    step = -(-pixels.shape[0] // _LARGEST_EDGE)
-    return enlarged(pixels) if step <= 1 else np.ascontiguousarray(pixels[::step, ::step])
+    return enlarged(pixels) if _step(pixels) <= 1 else _thinned(pixels)
+
+
+def thinned(panel: Panel) -> Panel:
+    """What `panel_sheet` shows of a panel: every k-th pixel of large ones, copied, so that the whole need not be kept for it."""
+    uncertainty = None if panel.uncertainty is None else _thinned(panel.uncertainty)
+    return Panel(_thinned(panel.image), _thinned(panel.prediction), _thinned(panel.truth), uncertainty)
+
+
+def _step(pixels: NDArray[Any]) -> int:
+    return -(-len(pixels) // _LARGEST_EDGE)
+
+
+def _thinned(pixels: NDArray[Any]) -> NDArray[Any]:
+    step = _step(pixels)
+    return pixels[::step, ::step].copy()
 
 
 def heat(values: NDArray[np.float32], *, highest: float) -> NDArray[np.uint8]:
