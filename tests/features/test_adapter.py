@@ -16,12 +16,14 @@ from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import run_annotations
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.classifier.ensemble import Ensemble, label_image
+from hdgan.classifier.member import new_model
 from hdgan.classifier.pixels import AnnotatedImages
 from hdgan.classifier.stage import fit_ensemble
 from hdgan.errors import BadConfig, BadInput
 from hdgan.features.adapter import Adapted, Layer
 from hdgan.features.bank import FeatureBank
 from hdgan.features.config import FeaturesConfig
+from hdgan.features.moments import Standardiser
 from hdgan.features.stage import fill_features
 from hdgan.labels import ClassMap, LabelClass
 from hdgan.samples.config import SamplesConfig
@@ -184,3 +186,39 @@ def test_a_foreign_generator_is_annotated_fitted_and_labels_new_images(run, tmp_
     assert isinstance(ensemble, Ensemble)
     with pytest.raises(BadInput, match="another generator"):
         label_image(ensemble, adapted(seed=1), w)
+
+
+OTHERS = (
+    (LAYERS[:1] + LAYERS[2:], r"have 2 resolutions"),
+    ((LAYERS[0], LAYERS[1], LAYERS[3], LAYERS[2]), r"ups\.1\.conv of 8 channels at 16 px, now ups\.1\.act of 8 channels at 16 px"),
+    (
+        (LAYERS[0], LAYERS[1], Layer("ups.1.conv", margin=3), LAYERS[3]),
+        r"ups\.0 of 12 channels at 8 px, now ups\.1\.conv of 8 channels at 14 px",
+    ),
+    ((LAYERS[1], LAYERS[0], Layer("ups.2.act", margin=4), *LAYERS[2:]), r"now ups\.2\.act of 8 channels at 32 px"),
+)
+
+
+@pytest.fixture(scope="module")
+def recomputed(run, tmp_path_factory):
+    """Features of `run` and of the image's colours, to be drawn again."""
+    out = tmp_path_factory.mktemp("recomputed")
+    fill_features(run.generator, run.bank, run.annotated, FeaturesConfig(num_blocks=3, image=True), source="recompute", out=out)
+    return out
+
+
+@pytest.mark.parametrize(("layers", "message"), OTHERS)
+def test_other_layers_of_the_same_network_are_refused_in_place_of_those_that_it_was_made_of(run, recomputed, layers, message):
+    other, name = adapted(layers), run.annotated.names[0]
+    assert other.content_hash == run.generator.content_hash
+    with pytest.raises(BadInput, match=f"was made from other layers of the generator .*{message}"):
+        FeatureBank(recomputed, generator=other, samples=run.samples).maps(name)
+    features = FeatureBank(recomputed, generator=run.generator, samples=run.samples)
+    num = features.num_channels
+    assert [m.shape[0] for m in features.maps(name)] == [tap.channels for tap in features.taps]
+    members, same = [new_model(ClassifierConfig(hidden=(4,)), num_in=num, num_classes=2)], Standardiser(torch.zeros(num), torch.ones(num))
+    facts = {"num_blocks": 3, "generator_hash": run.generator.content_hash, "annotator": "rule"}
+    ensemble = Ensemble(members, standardiser=same, classes=CLASSES, taps=features.taps, facts=facts)
+    assert label_image(ensemble, run.generator, torch.zeros(1, 12))[1].mask.shape == (32, 32)
+    with pytest.raises(BadInput, match=f"classifier: was made from other layers of the generator .*{message}"):
+        label_image(ensemble, other, torch.zeros(1, 12))

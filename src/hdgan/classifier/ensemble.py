@@ -20,7 +20,7 @@ from torch import Tensor
 from hdgan.classifier.factored import Folded, fold, logits
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.errors import BadInput, DamagedArtifact
-from hdgan.features.colour import tapping
+from hdgan.features.colour import tapping_only
 from hdgan.features.moments import Standardiser
 from hdgan.generator.protocol import LatentGenerator, TapSpec, to_uint8
 from hdgan.labels import ClassMap
@@ -141,11 +141,12 @@ def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor, *, wi
     """The image uint8 `[H, W, 3]` of latent w `[1, w_dim]` and its prediction (`with_chances`: see `Ensemble.predict`), in one rendering.
 
     Raises:
-        BadInput: the ensemble learned on another generator's features.
+        BadInput: the ensemble learned on the features of another generator, or of other layers.
     """
     if ensemble.facts["generator_hash"] != generator.content_hash:
         raise BadInput("classifier", "was fitted on the features of another generator", "extract features and fit again")
-    image, maps = tapping(generator, ensemble.taps).render_taps(w, num_blocks=ensemble.num_blocks)
+    tapped = tapping_only(generator, ensemble.taps, num_blocks=ensemble.num_blocks, where="classifier")
+    image, maps = tapped.render_taps(w, num_blocks=ensemble.num_blocks)
     return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1], with_chances=with_chances)
 
 

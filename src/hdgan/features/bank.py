@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.features import moments
-from hdgan.features.colour import tapping
+from hdgan.features.colour import tapping_only
 from hdgan.features.config import Source
 from hdgan.features.redraw import draw_checked
 from hdgan.features.sources import DiskMaps, MapSource, RecomputedMaps, refuse_missing
@@ -118,7 +118,7 @@ class FeatureBank:
         Stored ones are views of the disk, each opened when it is asked for.
 
         Raises:
-            BadInput: it has no features, or is no longer what its latent gives.
+            BadInput: it has no features, or is no longer what its latent gives, or the generator gives other maps.
             DamagedArtifact: the file is missing, or has changed.
         """
         refuse_missing(self.folder, name, self.names)
@@ -151,7 +151,8 @@ class FeatureBank:
             raise BadInput(self.folder, "holds no maps, they are recomputed", "open it with its generator and samples")
         network = load_generator(self._generator / FILE) if isinstance(self._generator, Path) else self._generator
         trim()
-        return RecomputedMaps(self._redrawing(tapping(network, self.taps), SampleBank(self._samples)))
+        tapped = tapping_only(network, self.taps, num_blocks=self.num_blocks, where=self.folder)
+        return RecomputedMaps(self._redrawing(tapped, SampleBank(self._samples)))
 
     def _redrawing(self, network: LatentGenerator, samples: SampleBank) -> Callable[[str], tuple[Tensor, ...]]:
         def redraw(name: str) -> tuple[Tensor, ...]:

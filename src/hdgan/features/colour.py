@@ -6,16 +6,20 @@ style. Three channels more, and whitespace is found that the maps alone miss (de
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hdgan.errors import BadConfig, BadInput
 from hdgan.generator.protocol import LatentGenerator, TapSpec
 
 IMAGE = "image"
 """Name of the tap."""
+_SAME_LAYERS = "name the same layers, or extract features and fit again"
 
 
 class WithImage:
@@ -50,6 +54,29 @@ class WithImage:
 def tapping(generator: LatentGenerator, taps: Iterable[TapSpec]) -> LatentGenerator:
     """`generator` such that it gives `taps`: with its image if that is among them."""
     return WithImage(generator) if has_image(taps) else generator
+
+
+def tapping_only(generator: LatentGenerator, taps: Sequence[TapSpec], *, num_blocks: int, where: str | Path) -> LatentGenerator:
+    """`tapping`, of a generator whose last `num_blocks` blocks give `taps` and nothing else, in their order.
+
+    The weights of a foreign network do not tell which of its layers are tapped, so that the same network can give other features.
+
+    Raises:
+        BadInput: it gives other maps; `where` is what was made from `taps`.
+    """
+    found = tapping(generator, taps)
+    try:
+        given = found.taps(num_blocks)
+    except BadConfig as error:
+        raise BadInput(where, f"was made from other layers of the generator ({error.what}; {error.remedy})", _SAME_LAYERS) from error
+    for needed, other in zip_longest(taps, given):
+        if needed != other:
+            raise BadInput(where, f"was made from other layers of the generator ({_told(needed)}, now {_told(other)})", _SAME_LAYERS)
+    return found
+
+
+def _told(tap: TapSpec | None) -> str:
+    return "no more" if tap is None else f"{tap.name} of {tap.channels} channels at {tap.resolution} px"
 
 
 def has_image(taps: Iterable[TapSpec]) -> bool:
