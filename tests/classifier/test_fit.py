@@ -97,6 +97,28 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(fitted, tmp_
     assert (tmp_path / "one").read_bytes() != (tmp_path / "other").read_bytes()
 
 
+@pytest.mark.parametrize("settings", [{}, {"components": 7, "loss": "cross-entropy"}, {"preset": "linear", "members": 1}])
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(tmp_path, settings):
+    # Wide and long enough that torch shares the sums over a batch among threads.
+    maps = [torch.randn(200, 32, 32, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    images = [((m,), ((m[0] > 0).long() + (m[1] > 1).long()).to(torch.uint8).numpy()) for m in maps]
+    config = ClassifierConfig(**({"members": 2, "hidden": (128, 32)} | settings), epochs=2, batch_pixels=512, pixels_per_image=1024)
+    before = torch.get_num_threads()
+    try:
+        for num in (1, 2, 3):
+            torch.set_num_threads(num)
+            taps = [TapSpec("b32.conv1", 200, 32)]
+            ensemble, curve = fit_ensemble(images[:2], images[2:], config, classes=CLASSES, taps=taps, facts=FACTS, seed=0)
+            assert torch.get_num_threads() == num
+            ensemble.save(tmp_path / f"{num}")
+            write_curves(tmp_path / f"{num}-curves", curve)
+    finally:
+        torch.set_num_threads(before)
+    for num in (2, 3):
+        assert (tmp_path / f"{num}").read_bytes() == (tmp_path / "1").read_bytes()
+        assert (tmp_path / f"{num}-curves" / "curves.jsonl").read_bytes() == (tmp_path / "1-curves" / "curves.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize(
     "settings",
     [

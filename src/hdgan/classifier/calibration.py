@@ -16,6 +16,7 @@ from hdgan.classifier.mlp import PixelMlp
 from hdgan.classifier.pixels import Image, validation_table
 from hdgan.classifier.shrinkage import Reading
 from hdgan.features.moments import Standardiser
+from hdgan.training.threads import one_thread
 
 _CHUNK_PIXELS = 65_536
 _RANGE = (0.05, 20.0)
@@ -30,9 +31,9 @@ def calibrated_temperature(members: Sequence[PixelMlp], images: Sequence[Image],
     if not images:
         return 1.0
     features, labels = validation_table(images, seed=seed, features=Reading.of(standardiser))
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():  # its sums would else depend on the number of threads
         logits = torch.stack([torch.cat([member.eval()(part) for part in torch.split(features, _CHUNK_PIXELS)]) for member in members])
-    return fit_temperature(logits.transpose(1, 2), labels)
+        return fit_temperature(logits.transpose(1, 2), labels)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -1,4 +1,7 @@
-"""Training one member: the loop over drawn pixels, and the choice of its best epoch on the validation images."""
+"""Training one member: the loop over drawn pixels, and the choice of its best epoch on the validation images.
+
+Both run in one thread: sums over a batch would else depend on the number of torch's threads, and batches are too small to gain by more.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from hdgan.features.moments import Standardiser
 from hdgan.measures.confusion import confusion
 from hdgan.measures.scores import score
 from hdgan.training import seeds
+from hdgan.training.threads import one_thread
 
 _CHUNK_PIXELS = 65_536
 
@@ -86,6 +90,7 @@ def mask_offsets(counts: np.ndarray, balance: float) -> Tensor:
     return torch.from_numpy(np.where(counts > 0, -balance * np.log(np.maximum(shares, 1e-300)), 0.0)).float()
 
 
+@one_thread()
 def merits(model: PixelMlp, features: Tensor, labels: Tensor, *, correction: Tensor, decision: Tensor) -> tuple[float, float]:
     """Macro Dice of the mask and cross-entropy (nats) of the probabilities on pixels as the model reads them.
 
@@ -98,6 +103,7 @@ def merits(model: PixelMlp, features: Tensor, labels: Tensor, *, correction: Ten
     return float(score(matrix).dice[matrix.sum(axis=1) > 0].mean()), float(F.cross_entropy(found, labels))
 
 
+@one_thread()
 def _epoch(member: Member, features: Tensor, labels: Tensor, config: ClassifierConfig, *, weights: Tensor | None) -> float:
     """One pass in random order, or up to where the training loss ends it; the mean loss."""
     member.model.train()

@@ -19,6 +19,7 @@ from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import gather
 from hdgan.randomness import stream
 from hdgan.store.hashing import hash_array
+from hdgan.training.threads import one_thread
 
 PIXELS_PER_IMAGE = 1024
 """Pixels of each training image whose covariance is measured."""
@@ -39,9 +40,11 @@ def principal(
         places = stream(seed, "classifier.components", i).choice(mask.size, size=min(mask.size, PIXELS_PER_IMAGE), replace=False)
         rows, columns = (torch.from_numpy(part) for part in np.divmod(np.sort(places), mask.shape[1]))
         features = standardiser(gather(maps, rows, columns, size=mask.shape[0]))
-        total += (features.t() @ features).double()
+        with one_thread():  # the sums would else depend on the number of threads
+            total += (features.t() @ features).double()
         count += len(features)
-    variances, directions = torch.linalg.eigh(total / count)
+    with one_thread():
+        variances, directions = torch.linalg.eigh(total / count)
     variances, directions = variances.flip(0)[:num], directions.flip(1)[:, :num]
     scaled = (variances / variances[0]).clamp(min=_FLOOR)
     projection: Tensor = directions / (variances[0].sqrt() * scaled ** (whitening / 2))
@@ -78,8 +81,11 @@ class Reading:
         if self.projection is None:
             return gather(maps, rows, columns, size=size).sub_(mean).div_(std)
         matrix = self.projection.double() / std.double().unsqueeze(1)
-        found = -(mean.double() @ matrix).float().repeat(len(rows), 1)
+        with one_thread():
+            found = -(mean.double() @ matrix).float().repeat(len(rows), 1)
         # Map by map, so that [P, C] never exists.
         for m, part in zip(maps, torch.split(matrix.float(), [len(m) for m in maps]), strict=True):
-            found += gather([m], rows, columns, size=size) @ part
+            values = gather([m], rows, columns, size=size)
+            with one_thread():  # see `principal`
+                found += values @ part
         return found
