@@ -85,3 +85,23 @@ def test_a_part_without_a_class_warns(small_run, monkeypatch):
     assert report["parts"][1 - where[0]]["missing"] == {"train": [], "test": ["never seen"]}
     assert len(heard.lines) == 2
     assert any("no never seen in its train images" in line for line in heard.lines)
+
+
+def test_a_class_that_is_missing_where_epochs_are_chosen_warns_too(small_run, monkeypatch):
+    annotated = AnnotationSet(small_run.annotations)
+    rare, twin = annotated.names[0], annotated.names[5]
+    truth = {name: np.zeros((32, 32), np.uint8) for name in annotated.names}
+    truth[rare][0] = truth[twin][0] = 2
+    monkeypatch.setattr(annotated, "mask", truth.__getitem__)
+    heard, asked = Heard(), []
+
+    def fit(_, validate):
+        asked.append(validate)
+        return truth.__getitem__
+
+    report = cross_validate(fit, annotated, num=4, distance_px=1.0, seed=0, progress=heard)
+    for number, (validate, part) in enumerate(zip(asked, report["parts"], strict=True), start=1):
+        is_lacking = not {rare, twin} & set(validate)
+        assert part["missing"]["validate"] == (["never seen"] if is_lacking else [])
+        assert (f"part {number} of 4: no never seen in its validation images" in heard.lines) == is_lacking
+    assert {tuple(part["missing"]["validate"]) for part in report["parts"]} == {("never seen",), ()}

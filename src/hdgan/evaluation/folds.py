@@ -22,6 +22,8 @@ from hdgan.measures.scores import score
 from hdgan.progress import SILENT, Progress, track
 from hdgan.randomness import stream
 
+_SPOKEN = {"validate": "validation"}
+
 Fit = Callable[[Sequence[str], Sequence[str]], Callable[[str], np.ndarray]]
 """From names of training and of validation images to a predictor of masks by name."""
 
@@ -65,9 +67,11 @@ def cross_validate(
         validate = parts[(index + 1) % num] if num > 2 else ()
         train = [name for part in parts for name in part if name not in parts[index] and name not in validate]
         missing = {"train": lacking(train, present, annotated.classes), "test": lacking(parts[index], present, annotated.classes)}
+        if validate:
+            missing["validate"] = lacking(validate, present, annotated.classes)
         for where, classes in missing.items():
             if classes:
-                progress.say(f"part {index + 1} of {num}: no {', '.join(classes)} in its {where} images")
+                progress.say(f"part {index + 1} of {num}: no {', '.join(classes)} in its {_SPOKEN.get(where, where)} images")
         found.append(count(fit(train, validate), annotated, parts[index], distance_px=distance_px))
         rows.append({"test": list(parts[index]), "missing": missing, **_numbers(found[-1])})
     pooled = sum(counts.matrices.sum(axis=0) for counts in found)
