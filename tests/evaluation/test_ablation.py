@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
-from hdgan.errors import Diverged
+from hdgan.errors import BadInput, Diverged
 from hdgan.evaluation import ablation, trials
 from hdgan.evaluation.ablation import Fitted, Trial, charts_of, run_trials, seed_of, table
 from hdgan.evaluation.trials import TRIALS, BlockMaps, Subject, first_members
@@ -19,6 +21,7 @@ from hdgan.features.bank import FeatureBank
 from hdgan.generator.weights import FILE, load_generator, untrained_like
 from hdgan.plots.figures import charts
 from hdgan.progress import Silent
+from hdgan.store.atomic import read_image, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_json
 
@@ -206,11 +209,32 @@ def test_maps_of_the_last_blocks_are_those_that_the_generator_gives(subject):
 class Fewer:
     """A bank that holds only the finest maps of another."""
 
-    def __init__(self, bank, num_taps):
-        self.taps, self._bank, self._num = bank.taps[-num_taps:], bank, num_taps
+    def __init__(self, bank, num_taps, **facts):
+        self.taps, self.images, self._bank, self._num = bank.taps[-num_taps:], bank.images, bank, num_taps
+        self.facts = dataclasses.replace(bank.facts, **facts)
 
     def maps(self, name):
-        return self._bank.maps(name)[-self._num :]
+        return [m.to(getattr(torch, self.facts.dtype)) for m in self._bank.maps(name)[-self._num :]]
+
+
+def test_coarse_maps_are_rounded_as_the_stored_ones_are(subject):
+    half = dataclasses.replace(subject, features=Fewer(subject.features, 2, dtype="float16"))
+    name = subject.annotated.names[0]
+    found, exact = (BlockMaps(which)(name, num_blocks=4) for which in (half, subject))
+    assert {m.dtype for m in found} == {torch.float16}
+    for a, b in zip(found, exact, strict=True):
+        assert torch.equal(a, b.half())
+
+
+def test_coarse_maps_are_not_drawn_for_a_picture_that_is_no_longer_what_its_latent_gives(subject, tmp_path):
+    shutil.copytree(subject.bank.folder, tmp_path / "samples")
+    name, other = subject.annotated.names[:2]
+    path = tmp_path / "samples" / "images" / f"{name}.png"
+    write_png(path, np.ascontiguousarray(read_image(path)[:, ::-1]))
+    maps_of = BlockMaps(dataclasses.replace(subject, features=Fewer(subject.features, 2), bank=SampleBank(tmp_path / "samples")))
+    assert len(maps_of(other, num_blocks=4)) == len(subject.generator.taps(4))
+    with pytest.raises(BadInput, match=f"{name} is not what its latent gives"):
+        maps_of(name, num_blocks=4)
 
 
 def test_more_images_hold_the_fewer_ones_and_repetitions_differ(subject, monkeypatch):

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hdgan.annotations.reader import AnnotationSet
@@ -29,6 +28,7 @@ from hdgan.evaluation.controls import (
 from hdgan.evaluation.counts import Truth, count
 from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import has_image
+from hdgan.features.redraw import draw_checked
 from hdgan.generator.protocol import LatentGenerator
 from hdgan.measures.scores import score
 from hdgan.randomness import stream
@@ -247,7 +247,7 @@ TRIALS: Mapping[str, Trials] = {
 
 
 class BlockMaps:
-    """Maps of the last k blocks, from the stored features as far as they reach; coarser ones are drawn again and kept, being small."""
+    """Maps of the last k blocks, from the stored features as far as they reach; coarser ones are drawn again as those were, and kept, being small."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
@@ -257,7 +257,11 @@ class BlockMaps:
         self._coarse: dict[str, dict[str, Tensor]] = {}
 
     def __call__(self, name: str, *, num_blocks: int) -> tuple[Tensor, ...]:
-        """The maps `[C, S, S]` of the image called `name`, coarse to fine, the image itself last where it is a feature."""
+        """The maps `[C, S, S]` of the image called `name`, coarse to fine, the image itself last where it is a feature.
+
+        Raises:
+            BadInput: it is no longer what its latent gives.
+        """
         features = self._subject.features
         known = dict(zip((tap.name for tap in features.taps), features.maps(name), strict=True))
         wanted = [tap.name for tap in self._subject.generator.taps(num_blocks)]
@@ -267,11 +271,11 @@ class BlockMaps:
 
     def _drawn(self, name: str) -> dict[str, Tensor]:
         if name not in self._coarse:
-            bank = self._subject.bank
-            w = torch.from_numpy(bank.latent(bank.by_name(name).index)).unsqueeze(0)
-            _, maps = self._subject.generator.render_taps(w, num_blocks=self.num_blocks)
-            taps = self._subject.generator.taps(self.num_blocks)
-            self._coarse[name] = {tap.name: m[0].clone() for tap, m in zip(taps, maps, strict=True) if tap.name not in self._stored}
+            generator, features = self._subject.generator, self._subject.features
+            annotated, dtype = features.images[name].image_hash, features.facts.dtype
+            _, maps = draw_checked(generator, self._subject.bank, name, annotated_hash=annotated, num_blocks=self.num_blocks, dtype=dtype)
+            taps = generator.taps(self.num_blocks)
+            self._coarse[name] = {tap.name: m.clone() for tap, m in zip(taps, maps, strict=True) if tap.name not in self._stored}
         return self._coarse[name]
 
 
