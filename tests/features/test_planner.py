@@ -79,3 +79,29 @@ def test_half_precision_halves_the_disk_and_never_takes_more_memory():
     for ours, theirs in zip(half, full, strict=True):
         assert ours.disk == theirs.disk / 2
         assert ours.memory <= theirs.memory
+
+
+@given(st.integers(1, 600), st.booleans(), st.floats(0.5, 20))
+def test_tables_are_as_wide_as_what_is_learnt_from(components, is_calibrated, budget_gib):
+    shrunk = dataclasses.replace(PAPER, components=components, is_calibrated=is_calibrated, table_pixels=2_000_000)
+    whole = dataclasses.replace(shrunk, components=None)
+    num = PAPER.num_channels
+    assert shrunk.num_learnt == min(components, num)
+    saved = 4 * (num - shrunk.num_learnt) * (shrunk.table_pixels + shrunk.validation_pixels)
+    for ours, theirs in zip(needs(shrunk, memory_budget=0), needs(whole, memory_budget=0), strict=True):
+        assert (ours.disk, ours.extracting) == (theirs.disk, theirs.extracting)
+        assert ours.fitting <= theirs.fitting
+        if ours.source == "native" and components > 100:  # else what remains is the validation pixels, all channels, for the temperature
+            assert ours.fitting == pytest.approx(theirs.fitting - saved)
+    again, theirs = (needs(work, memory_budget=budget_gib * GIB)[1] for work in (shrunk, whole))
+    assert again.members_at_once >= theirs.members_at_once
+
+
+def test_finding_components_and_reading_all_channels_once_more_are_planned():
+    few = dataclasses.replace(PAPER, components=10, members=1, table_pixels=100, validation_pixels=4_000_000)
+    blind = dataclasses.replace(few, is_calibrated=False)
+    for calibrated, ours in zip(needs(few), needs(blind), strict=True):
+        assert calibrated.fitting > ours.fitting
+        assert calibrated.fitting > 4 * few.num_channels * few.validation_pixels
+    wide = dataclasses.replace(blind, taps=(TapSpec("b4.conv1", 20_000, 4),), validation_pixels=100)
+    assert needs(wide)[0].fitting > needs(dataclasses.replace(wide, components=None))[0].fitting + 8 * 20_000**2

@@ -62,6 +62,25 @@ def test_features_that_the_disk_cannot_hold_are_planned_to_be_drawn_again_for_ea
     assert needs[1.0, 8.0][1].memory < 8 * 2**30 + planning._LIBRARIES_BYTES < needs[1.0, 64.0][1].memory
 
 
+def test_more_cores_draw_sooner_but_fit_no_sooner_and_fewer_components_take_less(tmp_path, monkeypatch):
+    config, _ = planned("kidney_pas", tmp_path)
+    members = config.classifier.model_copy(update={"members": 2, "components": None})
+    shrunk = members.model_copy(update={"components": 8})
+    needs = {}
+    for cores in (1, 4):
+        monkeypatch.setattr(planning, "cores", lambda cores=cores: cores)
+        for source in ("native", "recompute"):
+            for name, classifier in {"whole": members, "shrunk": shrunk}.items():
+                features = config.features.model_copy(update={"source": source})
+                changed = config.model_copy(update={"features": features, "classifier": classifier})
+                rows = {row.stage: row.need for row in make_plan(changed, root=tmp_path, base=RECIPES).rows}
+                needs[cores, source, name] = rows["classifier"]
+    assert needs[4, "native", "whole"].cpu_seconds == needs[1, "native", "whole"].cpu_seconds
+    assert needs[4, "recompute", "whole"].cpu_seconds < needs[1, "recompute", "whole"].cpu_seconds
+    for source in ("native", "recompute"):
+        assert needs[1, source, "shrunk"].memory < needs[1, source, "whole"].memory
+
+
 def test_what_is_current_is_not_counted(tmp_path):
     config, before = planned("painted_small", tmp_path)
     recorded = config.recorded("tiles")

@@ -8,6 +8,7 @@ them with what is measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hdgan.errors import BadConfig
 from hdgan.features.config import Source
@@ -31,6 +32,8 @@ _STEP_BYTES = 40e6
 """Of a step of an optimiser, and of predicting pixels of the validation."""
 _GATHERING_BYTES = 45e6
 """Some pixels on their way from the maps."""
+_COVARIANCE_BYTES = 5 * 8
+"""For each pair of channels, while principal components are found: the covariance in float64, its eigenvectors and their workspace."""
 _MASK_BYTES_PER_PX = 45
 """Of an image while its pixels are drawn: places, keys and weights of all that are labelled."""
 
@@ -57,6 +60,15 @@ class Work:
     """Validation images."""
     members: int = 1
     """Classifiers."""
+    components: int | None = None
+    """Principal components that are learnt from, where it is not all channels."""
+    is_calibrated: bool = True
+    """Whether the classifiers read the validation pixels once more, all channels, for their temperature."""
+
+    @property
+    def num_learnt(self) -> int:
+        """Numbers of a pixel that are learnt from."""
+        return min(self.num_channels, self.components or self.num_channels)
 
     @property
     def num_channels(self) -> int:
@@ -113,11 +125,18 @@ def needs(work: Work, *, memory_budget: float | None = None) -> tuple[Need, ...]
     extracting = _BASE_BYTES + max(_LOADED_COPIES * work.weights, drawing)
     # Of what lies on the disk one map is in memory at a time.
     opened = [max(tap.channels * (edge or tap.resolution) ** 2 * work.bytes_each for tap in work.taps) for edge in (None, work.resolution)]
-    table, validation = _tables(work)
+    tables = _tables(work)
     # The optimiser's libraries come with the first classifier, after its pixels were gathered.
-    held, before = _DRAWN_BASE_BYTES + table + validation, _OPTIMISER_BYTES if work.members > 1 else 0.0
+    before = _OPTIMISER_BYTES if work.members > 1 else 0.0
+    held = _DRAWN_BASE_BYTES + max(tables.drawn + tables.validation, tables.calibration)
     masks = _MASK_BYTES_PER_PX * work.resolution**2
-    stored = [held + max(before + max(part + _GATHERING_BYTES, masks), _OPTIMISER_BYTES + _STEP_BYTES) for part in opened]
+    stored = [
+        max(
+            held + max(before + max(part + _GATHERING_BYTES, masks), _OPTIMISER_BYTES + _STEP_BYTES),
+            _DRAWN_BASE_BYTES + part + _components(work),
+        )
+        for part in opened
+    ]
     again, at_once = _drawn_again(work, drawing, memory_budget)
     return (
         Need("native", extracting, stored[0], float(native * work.num_images)),
@@ -128,27 +147,46 @@ def needs(work: Work, *, memory_budget: float | None = None) -> tuple[Need, ...]
 
 def _drawn_again(work: Work, drawing: float, memory_budget: float | None) -> tuple[float, int]:
     """The peak of fitting where images are drawn again, and how many classifiers share a pass: as many as the budget has room for."""
-    table, validation = _tables(work)
+    table, validation, calibration = _tables(work)
     masks = _MASK_BYTES_PER_PX * work.resolution**2
     step = (
         work.weights + 2 * validation + _OPTIMISER_BYTES + _STEP_BYTES
     )  # the pixels of the validation are kept, and copied for each classifier
+    apart = drawing + _components(work)  # before any pixel is drawn
+    if calibration:  # all channels of the validation pixels beside their components, and a copy of them
+        apart = max(apart, validation + calibration + max(drawing, work.weights + calibration) + _OPTIMISER_BYTES)
     found = []
     for num in range(1, work.members + 1):
         if num < work.members:  # a pass follows the first classifier
             passes = max(drawing, masks) + validation + _OPTIMISER_BYTES
         else:
             passes = max(drawing, masks) + validation * (1 - 1 / max(work.num_validation, 1))
-        found.append(_DRAWN_BASE_BYTES + num * table + max(passes, step))
+        found.append(_DRAWN_BASE_BYTES + max(num * table + max(passes, step), apart))
     fitting = [num for num, peak in enumerate(found, start=1) if memory_budget is not None and peak <= memory_budget]
     at_once = max(fitting, default=1)
     return found[at_once - 1], at_once
 
 
-def _tables(work: Work) -> tuple[float, float]:
-    """Bytes of one classifier's pixels, and of those it is compared on."""
-    each = 4.0 * work.num_channels + 8
-    return work.table_pixels * each, work.validation_pixels * each
+class _Tables(NamedTuple):
+    """Bytes of tables of pixels."""
+
+    drawn: float
+    """One classifier's pixels."""
+    validation: float
+    """Those that its epochs are compared on."""
+    calibration: float
+    """The same with all channels, where those are read for the temperature alone; else 0."""
+
+
+def _tables(work: Work) -> _Tables:
+    each, whole = (4.0 * num + 8 for num in (work.num_learnt, work.num_channels))
+    is_apart = work.is_calibrated and work.num_learnt < work.num_channels
+    return _Tables(work.table_pixels * each, work.validation_pixels * each, work.validation_pixels * whole if is_apart else 0.0)
+
+
+def _components(work: Work) -> float:
+    """Bytes that finding principal components takes beside an image; 0 where all channels are learnt from."""
+    return 0.0 if work.components is None else float(_COVARIANCE_BYTES * work.num_channels**2)
 
 
 def choose(work: Work, *, wish: Source | None, budget: Budget) -> Choice:

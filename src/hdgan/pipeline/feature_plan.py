@@ -60,6 +60,8 @@ def work_of(config: RunConfig, spec: NetworkSpec, *, num_images: int) -> Work:
         validation_pixels=config.annotations.sizes["validate"] * each[1],
         num_validation=config.annotations.sizes["validate"],
         members=config.classifier.members,
+        components=config.classifier.components,
+        is_calibrated=config.classifier.calibrate,
     )
 
 

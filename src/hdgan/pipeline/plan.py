@@ -186,15 +186,16 @@ def _classifier(config: RunConfig, known: _Known) -> Found:
     planned = plan_features(config, root=known.root)
     work, need = planned.work, planned.choice.need
     # A pixel is seen forwards and backwards in training, forwards only in validation.
-    seen = min(work.num_channels, c.components or work.num_channels)  # of a pixel's values, in training
-    products = sum(a * b for a, b in itertools.pairwise((seen, *c.hidden, _NUM_CLASSES)))
+    products = sum(a * b for a, b in itertools.pairwise((work.num_learnt, *c.hidden, _NUM_CLASSES)))
     flops = float((6 * work.table_pixels + 2 * work.validation_pixels) * c.epochs * c.members * products)
+    seconds = estimates.seconds_on(2 * flops, cores=1)  # fitting takes one, so that any number gives the same bits
     if planned.choice.source == "recompute":
         passes = -(-c.members // need.members_at_once) + (c.components is not None)
-        flops += estimates.drawing_flops(spec) * (passes * config.annotations.train + config.annotations.sizes["validate"])
+        drawn = estimates.drawing_flops(spec) * (passes * config.annotations.train + config.annotations.sizes["validate"])
+        seconds += estimates.seconds_on(2 * drawn, cores=cores())
     writes = f"{c.members} classifiers {widths_text(work.num_channels, c.hidden)}"
     disk = 4.0 * c.members * work.num_channels * (c.hidden or (_NUM_CLASSES,))[0]
-    return Need(need.fitting, disk, estimates.seconds_on(2 * flops, cores=cores())), writes, ()
+    return Need(need.fitting, disk, seconds), writes, ()
 
 
 def _evaluation(config: RunConfig, slides: _Known) -> Found:
