@@ -195,6 +195,22 @@ def test_a_changed_bit_is_found_when_the_maps_are_opened_and_by_verify(run, tmp_
     (bank.maps(bank.names[0])[0]).sum()
 
 
+@pytest.mark.parametrize(("source", "dtype"), [("native", "float32"), ("native", "float16"), ("upsampled", "float32")])
+def test_a_changed_header_is_found_though_every_number_is_as_it_was(run, tmp_path, source, dtype):
+    changes = [(f"<f{np.dtype(dtype).itemsize}".encode(), f"<i{np.dtype(dtype).itemsize}".encode())]
+    if source == "upsampled":
+        changes += [(b"'fortran_order': False", b"'fortran_order': True "), (b", 32, 32)", b", 64, 16)")]
+    for i, (before, after) in enumerate(changes):
+        shutil.copytree(run.features[source, dtype], folder := tmp_path / f"{i}")
+        bank = FeatureBank(folder)
+        (path,) = folder.rglob(f"{bank.names[1]}.npy")
+        data = path.read_bytes()
+        assert data[:128].count(before) == 1
+        path.write_bytes(data.replace(before, after, 1))
+        with pytest.raises(DamagedArtifact, match=rf"{bank.names[1]}\.npy: says \w+ of shape .* and not {dtype} of .* row by row; extract"):
+            bank.maps(bank.names[1])
+
+
 def test_the_source_and_why_it_was_chosen_are_recorded(run):
     manifest = read_manifest(run.features["recompute", "float32"])
     assert manifest.counts["source"] == "recompute" == FeatureBank(run.features["recompute", "float32"]).facts.source

@@ -146,7 +146,8 @@ class FeatureBank:
     def _source(self) -> MapSource:
         if not self.is_recomputed:
             checksums = {name: about.checksums for name, about in self.images.items()}
-            return DiskMaps(self.folder, self.facts.source, self.taps, resolution=self.resolution, checksums=checksums)
+            facts = self.facts
+            return DiskMaps(self.folder, facts.source, facts.taps, resolution=facts.resolution, dtype=facts.dtype, checksums=checksums)
         if self._generator is None or self._samples is None:
             raise BadInput(self.folder, "holds no maps, they are recomputed", "open it with its generator and samples")
         network = load_generator(self._generator / FILE) if isinstance(self._generator, Path) else self._generator

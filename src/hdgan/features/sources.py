@@ -66,21 +66,32 @@ class DiskMaps:
     """Implements `MapSource` with one array on the disk for each image, checked block by block when it is first opened."""
 
     def __init__(
-        self, folder: Path, source: Source, taps: Sequence[TapSpec], *, resolution: int, checksums: Mapping[str, Sequence[int]]
+        self,
+        folder: Path,
+        source: Source,
+        taps: Sequence[TapSpec],
+        *,
+        resolution: int,
+        dtype: str,
+        checksums: Mapping[str, Sequence[int]],
     ) -> None:
         self._folder = folder / FOLDERS[source]
-        self._checksums = checksums
+        self._dtype, self._checksums = np.dtype(dtype), checksums
         edges = [resolution if source == "upsampled" else tap.resolution for tap in taps]
         self._shapes = [(tap.channels, edge, edge) for tap, edge in zip(taps, edges, strict=True)]
+        values = sum(c * h * w for c, h, w in self._shapes)
+        self._shape = (values,) if source == "native" else (values // resolution**2, resolution, resolution)
         self._checked: set[str] = set()
 
     def maps(self, name: str) -> Sequence[Tensor]:
         """The maps, memory-mapped."""
         path = self._folder / f"{name}.npy"
         if name not in self._checked:
-            shape, expected = open_array(path).shape, sum(c * h * w for c, h, w in self._shapes)
-            if np.prod(shape, dtype=np.int64) != expected:
-                raise DamagedArtifact(path, f"has shape {shape}", "extract the features again with --redo")
+            array = open_array(path)
+            # The checksums are of the numbers alone: a changed header would have them read as others.
+            if array.shape != self._shape or array.dtype != self._dtype or not array.flags.c_contiguous:
+                what = f"says {array.dtype} of shape {array.shape}, and not {self._dtype} of {self._shape} row by row"
+                raise DamagedArtifact(path, what, "extract the features again with --redo")
             check_array(path, self._checksums[name])
             self._checked.add(name)
         return StoredMaps(path, self._shapes)
