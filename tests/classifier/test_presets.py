@@ -43,6 +43,7 @@ def test_every_preset_says_what_its_source_leaves_open():
     assert set(presets.OPEN) == set(presets.PRESETS)
     for name in presets.PRESETS:
         assert set(presets.fields(name)) <= set(ClassifierConfig.model_fields)
+        assert ("features.image = false" in presets.OPEN[name]) == name.startswith("hdgan-")  # of another section than the classifier's
 
 
 @pytest.mark.parametrize(

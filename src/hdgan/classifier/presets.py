@@ -91,12 +91,12 @@ OPEN: dict[str, str] = {
     "hdgan-paper": "Given (arXiv 2207.02712): three layers, ReLU, batch normalisation, dropout, vanilla SGD, step 1e-4, a split into training, "
     "validation and test. Left open, and filled in: widths 128 and 32 and ReLU before normalisation before dropout (as its code), dropout 0.3, "
     "cross-entropy, batch 1,024, 25 passes (as its code), every pixel alike, standardised features, bilinear upsampling, the epoch of the best macro Dice on "
-    "the validation images.",
+    "the validation images. The classifier alone: the paper's features are without the image's colours, which takes features.image = false.",
     "hdgan-code": "Given (its authors' code as of December 2022): C-128-32-classes, ReLU, batch normalisation, dropout 0.3 after the first layer "
     "only, normal initial weights of spread 0.02, SGD with step 1e-4 and momentum 0.9, label smoothing 0.1, batch 65,536, 25 passes, "
     "standardised features, noise of spread 0.1 on every second batch. Left open or not carried over: its table of chances for five kidney "
     "classes is replaced by shares to the power 0.3, which is nearest to it; it stores every epoch and chooses none, here the best macro Dice on "
-    "the validation images is kept; a batch is smaller where a pass would have less than 32 steps.",
+    "the validation images is kept; a batch is smaller where a pass would have less than 32 steps. Its features too need features.image = false.",
     "datasetgan": "Given (arXiv 2104.06490 and its code): ten members C-128-32-classes, Linear, ReLU, batch normalisation, no dropout, Adam with step "
     "1e-3, cross-entropy, batch 64, at most 100 passes, ended from the fifth pass on by 50 batches without a new lowest loss of a batch; no "
     "validation images. Not carried over: 256-128 for 32 classes or more, the vote of the members (here the mean of their probabilities), and "
