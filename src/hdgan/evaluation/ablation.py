@@ -41,7 +41,7 @@ RESAMPLES = 1000
 
 TITLES: Mapping[str, tuple[str, str]] = {
     "blocks": ("How many blocks are tapped", "last blocks of the generator"),
-    "images": ("How many images are annotated", "training images"),
+    "images": ("How many images are annotated", "training images, besides all validation images"),
     "heads": ("How many heads vote", "members of the ensemble"),
     "dropout": ("How much is dropped in training", "share of hidden values"),
     "head": ("A line or a network", "head"),
