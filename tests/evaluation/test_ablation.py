@@ -313,7 +313,7 @@ def test_presets_are_fitted_with_the_step_of_the_best_validation_score(subject, 
     assert all(row["macro_dice"] == 1 for row in rows)
     assert fitted[5] == ("default", 3e-3, ClassifierConfig().members, 0)
     tries = [call for call in fitted if call[0] == "hdgan-paper"]
-    assert [lr for _, lr, *_ in tries] == [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0, 1e-2, 1e-2]
+    assert [lr for _, lr, *_ in tries] == [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0, 10.0, 30.0, 1e-2, 1e-2]
     assert [seed for *_, seed in tries[-2:]] == [seed_of(0, 0), seed_of(0, 1)]
 
 

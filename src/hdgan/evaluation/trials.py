@@ -38,7 +38,7 @@ from hdgan.store.bank import SampleBank
 
 NUM_IMAGES = (1, 2, 4, 8, 16)
 NUM_HEADS = (1, 2, 3, 5, 10)
-STEPS: Mapping[str, tuple[float, ...]] = {"sgd": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+STEPS: Mapping[str, tuple[float, ...]] = {"sgd": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0, 10.0, 30.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 """Steps that are tried for a preset, by its optimiser: what a source states belongs to its own features and batch."""
 DROPOUTS = (0.0, 0.1, 0.3, 0.5, 0.7)
 CLEANUPS: Mapping[str, RefinementConfig] = {
