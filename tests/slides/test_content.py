@@ -8,6 +8,9 @@ from hdgan.errors import BadInput
 from hdgan.slides import content
 from hdgan.slides.content import content_hash
 
+from .dicom_painting import write_series
+from .painting import paint
+
 
 def test_a_small_slide_is_hashed_whole(tmp_path):
     (tmp_path / "a.svs").write_bytes(b"slide")
@@ -41,3 +44,20 @@ def test_the_data_files_of_a_mirax_slide_count(tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         content_hash(tmp_path / "none.svs")
+
+
+def test_a_dicom_slide_is_all_files_of_its_series_whichever_names_it(tmp_path, monkeypatch):
+    for folder, names in (("one", ("a.dcm", "b.dcm", "c.dcm")), ("two", ("3", "2", "1"))):
+        (tmp_path / folder).mkdir()
+        write_series(tmp_path / folder, paint(), names=names)
+    write_series(tmp_path / "two", paint(seed=1), names=("other.dcm",), series="1.2.4")
+    (known,) = {content_hash(path) for path in tmp_path.rglob("*") if path.is_file() and path.name != "other.dcm"}
+    assert known.startswith("sha256:")
+    write_series(tmp_path / "two", paint(seed=1), names=("other.dcm",), series="1.2.3")
+    assert content_hash(tmp_path / "two" / "1") != known
+    alone = tmp_path / "one" / "a.dcm"
+    for name in ("b.dcm", "c.dcm"):
+        (tmp_path / "one" / name).unlink()
+    assert content_hash(alone) == "sha256:" + hashlib.sha256(alone.read_bytes()).hexdigest()
+    monkeypatch.setattr(content, "_WHOLE_UP_TO", 10)
+    assert content_hash(tmp_path / "two" / "1").startswith("sampled:")

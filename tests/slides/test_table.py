@@ -5,6 +5,9 @@ import pytest
 from hdgan.errors import BadInput
 from hdgan.slides.table import Area, find_slides, read_table
 
+from .dicom_painting import write_series
+from .painting import paint
+
 
 @pytest.fixture
 def scans(tmp_path):
@@ -114,3 +117,23 @@ def test_an_empty_folder_and_an_empty_pattern_are_refused(tmp_path):
         find_slides(["."], base=tmp_path)
     with pytest.raises(BadInput, match="no file matches"):
         find_slides(["*.svs"], base=tmp_path)
+
+
+def test_the_files_of_a_dicom_series_are_one_slide(tmp_path):
+    for number, names in enumerate((("a_0.dcm", "a_1.dcm", "a_2.dcm"), ("b_0.dcm", "b_1.dcm"))):
+        write_series(tmp_path, paint(seed=number), names=names, series=f"1.2.{number}")
+    (tmp_path / "c.dcm").write_bytes(b"damaged")
+    each_named = [path.name for path in sorted(tmp_path.iterdir())]
+    for sources in (["."], ["*.dcm"], [".", "a_1.dcm"], each_named):
+        assert [(entry.name, entry.patient) for entry in find_slides(sources, base=tmp_path)] == [
+            (name, name) for name in ("a_0", "b_0", "c")
+        ]
+
+
+def test_a_table_that_names_two_files_of_a_dicom_series_is_refused(tmp_path):
+    write_series(tmp_path, paint(), names=("a", "b.dcm"))
+    path = table(tmp_path, "path,patient\na,1\nb.dcm,2\n")
+    with pytest.raises(BadInput, match=r"b\.dcm: is of the same DICOM series as .*a, and so the same slide; name one file of each series"):
+        find_slides([str(path)], base=tmp_path)
+    with pytest.raises(BadInput, match="same DICOM series"):
+        find_slides(["b.dcm", str(table(tmp_path, "path,patient\na,1\n"))], base=tmp_path)

@@ -28,11 +28,14 @@ from pathlib import Path
 
 from hdgan.errors import BadInput
 from hdgan.slides import image
+from hdgan.slides.dicom import series_of
 from hdgan.slides.reader import SLIDE_SUFFIXES
 
 _ALIASES = {"file": "path", "donor": "patient", "case": "patient", "center": "centre", "site": "centre"}
 _COLUMNS = {"path", "slide", "patient", "centre", "stain", "diagnosis", "mpp", "areas", "regions"}
 _NAME = re.compile(r"[^\w.+-]+")
+_NOT_DICOM = {*SLIDE_SUFFIXES, *image.SUFFIXES} - {".dcm"}
+"""Files of a DICOM series are called anything; these are something else by their names."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,15 @@ class SlideEntry:
 def find_slides(sources: Sequence[str], *, base: Path) -> tuple[SlideEntry, ...]:
     """The slides that `sources` name, in the order of their names; relative paths start at `base`.
 
-    Slides of one name are told apart by the folder they lie in.
+    Slides of one name are told apart by the folder they lie in. The files of a DICOM series in one folder are one slide, called by the first of
+    them.
 
     Raises:
-        BadInput: a folder, pattern or table is empty or cannot be read, or two slides cannot be told apart. That a slide's
-            file is missing is found when it is opened.
+        BadInput: a folder, pattern or table is empty or cannot be read, two slides cannot be told apart, or a table names two files of one
+            series. That a slide's file is missing is found when it is opened.
     """
     found = [entry for source in sources for entry in _of_source(source, base)]
-    entries = _with_unique_names(found)
+    entries = _with_unique_names(_with_each_series_once(found))
     return tuple(sorted(entries, key=lambda entry: entry.name))
 
 
@@ -178,6 +182,25 @@ def _expanded(text: str, *, where: str, base: Path) -> Path:
 def _safe(name: str) -> str:
     """`name` as a file name: whatever is no letter, digit, dot, plus or hyphen becomes an underscore."""
     return _NAME.sub("_", name).lstrip(".") or "slide"
+
+
+def _with_each_series_once(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
+    """`entries` without those whose slide an earlier one names by another file of its DICOM series.
+
+    Raises:
+        BadInput: one of the two says more than its path, as lines of a table do.
+    """
+    first: dict[tuple[Path, str], SlideEntry] = {}
+    kept = []
+    for entry in entries:
+        series = "" if entry.path.suffix.lower() in _NOT_DICOM else series_of(entry.path)
+        other = first.setdefault((entry.path.parent.absolute(), series), entry) if series else entry
+        if other is entry or other.path == entry.path:  # one file named twice has one name, too
+            kept.append(entry)
+        elif _alone(entry.path) != entry or _alone(other.path) != other:
+            what = f"is of the same DICOM series as {other.path}, and so the same slide"
+            raise BadInput(entry.path, what, "name one file of each series in the slide table")
+    return kept
 
 
 def _with_unique_names(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
