@@ -61,3 +61,24 @@ def test_a_dicom_slide_is_all_files_of_its_series_whichever_names_it(tmp_path, m
     assert content_hash(alone) == "sha256:" + hashlib.sha256(alone.read_bytes()).hexdigest()
     monkeypatch.setattr(content, "_WHOLE_UP_TO", 10)
     assert content_hash(tmp_path / "two" / "1").startswith("sampled:")
+
+
+@pytest.mark.parametrize("suffix", [".vms", ".VMU"])
+def test_the_images_that_an_index_names_count_by_their_content(tmp_path, suffix):
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    index = folder / f"a{suffix}"
+    text = "[Virtual Microscope Specimen]\r\nImageFile=a.jpg\r\nImageFile(1,0)= b.jpg\r\nMapFile=map.jpg\r\nMacroImage=label.jpg\r\n"
+    index.write_bytes(f"{text}ImageFile(0,1)=../beyond.jpg\r\nSourceLens=40\r\n".encode())
+    alone = content_hash(index)
+    for name in ("a.jpg", "b.jpg", "map.jpg"):
+        (folder / name).write_bytes(b"12345")
+    whole = content_hash(index)
+    for name in ("label.jpg", "c.jpg", "40", "../beyond.jpg"):
+        (folder / name).write_bytes(b"1")
+    assert content_hash(index) == whole
+    changed = []
+    for name in ("a.jpg", "b.jpg", "map.jpg"):
+        (folder / name).write_bytes(b"12346")
+        changed.append(content_hash(index))
+    assert len({alone, whole, *changed}) == 5

@@ -19,7 +19,7 @@ _KINDS = (
 )
 _MOST_DIRECTORIES = 1000
 _TEXT = bytes(range(32, 127)) + b"\t\r\n\f"
-_INDEX_FILES = (".vms", ".vmu")
+INDEX_FILES = (".vms", ".vmu")
 """Slides whose file is text that names others."""
 _PAGES = (b"<!doctype html", b"<html")
 
@@ -44,7 +44,7 @@ def foreign(path: Path) -> BadInput | None:
         return BadInput(path, "is a web page, not a slide: a download that was refused", "download it again")
     if not head.strip(b"\0"):
         return BadInput(path, "begins with zeros only: a copy that was never finished", RECOPY)
-    if head.isascii() and not head.translate(None, _TEXT) and suffix not in _INDEX_FILES:
+    if head.isascii() and not head.translate(None, _TEXT) and suffix not in INDEX_FILES:
         return BadInput(path, "is a text file, not a slide", RECOPY)
     return None
 
