@@ -109,6 +109,14 @@ def halved(pixels: np.ndarray) -> np.ndarray:
     return ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
 
 
+def lose(path: Path, *, level: int, tiles: tuple[int, ...]) -> None:
+    """Has a level list no data for some of its tiles."""
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tag = tiff.pages[level].tags[name]
+            tag.overwrite(tuple(0 if index in tiles else value for index, value in enumerate(tag.value)))
+
+
 def damage(path: Path, *, tile_index: int) -> None:
     """Overwrites the compressed bytes of one tile of level 0."""
     with tifffile.TiffFile(path) as tiff:

@@ -14,7 +14,8 @@ from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNR
 from hdgan.tiles.overview import take_overview
 from hdgan.tiles.plan import plan_slides
 from hdgan.tiles.scores import Limits
-from tests.slides.painting import damage, halved, paint, write_slide
+from hdgan.tiles.unread import Unread
+from tests.slides.painting import damage, halved, lose, paint, write_slide
 
 
 def planned(cohort, config):
@@ -51,6 +52,31 @@ def test_the_share_of_background_is_that_of_the_painting(cohort, config):
     truth[51:461, 64:448] = False
     expected = [truth[y : y + 128, x : x + 128].mean() for x, y in plan.cells]
     assert np.abs(score_cells(slide, plan, config).background - expected).max() < 0.03
+
+
+def test_tissue_that_a_coarser_level_has_lost_is_kept_and_told(cohort, config):
+    config = config.model_copy(update={"asked_mpp": 0.5, "tile_px": 64, "stride_px": 64})
+    whole = write_slide(cohort / "a1.tif", paint(1280, 1024), levels=2)
+    verdicts = {}
+    for lost in ((), (6,), (6, 7, 12)):
+        lose(whole, level=1, tiles=lost)
+        slide, plan = planned(cohort, config)
+        notes: list[Unread] = []
+        verdicts[lost] = [cell.verdict for cell, _ in cut_slide(slide, plan, config, unread=notes)]
+        assert bool(notes) == bool(lost)
+        assert {note.outcome for note in notes} <= {"made from level 0"}
+    assert verdicts[6,] == verdicts[6, 7, 12] == verdicts[()]
+    assert verdicts[()].count(KEPT) > len(plan.cells) / 3
+
+
+def test_a_tile_is_not_cut_from_a_level_that_has_lost_a_part_of_it(cohort, config):
+    path = write_slide(cohort / "a1.tif", paint(1280, 1024), levels=4)
+    lose(path, level=1, tiles=(6,))
+    slide, plan = planned(cohort, config)
+    notes: list[Unread] = []
+    cut = [cell for cell, _ in cut_slide(slide, plan, config, unread=notes) if cell.verdict == UNREADABLE]
+    assert {(cell.x_px, cell.y_px) for cell in cut} == {(x, y) for x, y in plan.cells if 128 < x < 512 and 128 < y < 512}
+    assert {note.second for note in notes if note.part == "tile"} == {"fails"}
 
 
 def test_a_damaged_region_costs_its_tiles_and_is_told(tmp_path, cohort, config):

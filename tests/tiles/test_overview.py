@@ -7,7 +7,7 @@ import tifffile
 from hdgan.slides.reader import open_slide
 from hdgan.tiles import overview as module
 from hdgan.tiles.overview import bounded_step, take_overview
-from tests.slides.painting import damage, halved, paint, write_slide
+from tests.slides.painting import damage, halved, lose, paint, write_slide
 
 
 def test_an_overview_in_blocks_equals_one_in_a_piece(tmp_path, monkeypatch):
@@ -52,6 +52,19 @@ def test_a_damaged_place_of_a_coarser_level_is_made_from_the_finer_one(tmp_path)
     assert {(lost.error.level, lost.made_from) for lost in overview.lost} == {(2, 1)}
     assert all(lost.error.xy[0] < 256 * 4 and lost.error.xy[0] + lost.size_px[0] > 128 * 4 for lost in overview.lost)
     assert overview.left_for is None
+
+
+@pytest.mark.parametrize("reader", ["auto", "openslide"])
+def test_a_tile_that_a_coarser_level_has_lost_is_made_from_the_finer_one(tmp_path, reader):
+    pixels = paint(1280, 1024)
+    path = write_slide(tmp_path / "a.tif", pixels, levels=3)
+    lose(path, level=2, tiles=(1, 4))
+    lose(path, level=1, tiles=(2,))
+    overview = take_overview(open_slide(path, reader=reader), step_px=4)
+    assert not overview.is_unreadable.any()
+    assert np.abs(overview.pixels.astype(int) - halved(halved(pixels))).max() <= 1
+    assert {(lost.error.level, lost.made_from) for lost in overview.lost} == {(2, 1), (2, 0)}
+    assert all("is missing, and a finer level has data there" in str(lost.error) for lost in overview.lost)
 
 
 @pytest.mark.parametrize("reader", ["auto", "openslide"])

@@ -21,6 +21,7 @@ import numpy as np
 
 from hdgan.errors import BadInput
 from hdgan.slides.codecs import JPEG, DamagedTileError
+from hdgan.slides.gaps import find_gaps
 from hdgan.slides.jpeg_check import jpeg_complaint
 from hdgan.slides.memory import RegionMemory, TileCache
 from hdgan.slides.protocol import WHITE, Level, UndecodableRegion, read_scaled
@@ -58,6 +59,7 @@ class DirectSlide:
         self.path, self.levels, self.mpp, self.vendor, self.objective, self.reason = path, levels, mpp, vendor, objective, reason
         self.size_px = levels[0].size_px
         self.tiles = tiles
+        self.gaps = find_gaps(levels, tile_px=[level.tile_px for level in tiles], is_stored=[level.is_stored for level in tiles])
         self._file = _File(path)
         self._cache = TileCache(CACHE_BYTES)
         self._regions = RegionMemory()
@@ -72,9 +74,12 @@ class DirectSlide:
         """The stored pixels of `size` px at `xy`, both in pixels of that level: `[H, W, 3]` uint8, white outside.
 
         Raises:
-            BadInput: a tile cannot be decoded; the reader stays usable.
+            BadInput: a tile cannot be decoded or was lost (`hdgan.slides.gaps`); the reader stays usable.
         """
         try:
+            lost = self.gaps[level].told(xy, size)
+            if lost:
+                raise DamagedTileError(lost)
             return self._assemble(level, xy, size)
         except (DamagedTileError, OSError) as error:
             factor = self.levels[level].downsample

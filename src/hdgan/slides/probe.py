@@ -78,9 +78,11 @@ def direct_twin(slide: PyramidSlide) -> DirectSlide:
     if slide.vendor == "aperio" and any((level.counts == 0).any() for level in tiles[1:]):
         raise UnsuitedError("tiles of a coarser level are missing, which OpenSlide makes from the finer one")
     try:
-        return DirectSlide(slide.path, levels=slide.levels, tiles=tiles, mpp=slide.mpp, vendor=slide.vendor, objective=slide.objective)
+        direct = DirectSlide(slide.path, levels=slide.levels, tiles=tiles, mpp=slide.mpp, vendor=slide.vendor, objective=slide.objective)
     except BadInput as error:
         raise UnsuitedError(str(error)) from error
+    slide.gaps = direct.gaps  # so that it need not look for them
+    return direct
 
 
 def compare(direct: DirectSlide, slide: PyramidSlide) -> tuple[bool, str]:

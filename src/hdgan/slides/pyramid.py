@@ -13,7 +13,9 @@ import numpy as np
 import openslide
 
 from hdgan.errors import BadInput
+from hdgan.slides.codecs import DamagedTileError
 from hdgan.slides.foreign import RECOPY, foreign
+from hdgan.slides.gaps import VENDORS, Gaps, gaps_in
 from hdgan.slides.protocol import WHITE, Level, UndecodableRegion, read_scaled
 from hdgan.types import Mpp
 
@@ -42,6 +44,8 @@ class PyramidSlide:
         self.levels = tuple(Level((width, height), float(factor)) for (width, height), factor in zip(sizes, downsamples, strict=True))
         self.size_px = self.levels[0].size_px
         self.mpp = Mpp(mpp_override) if mpp_override else _stated_mpp(self._slide, path)
+        self.gaps: tuple[Gaps, ...] | None = None if self.vendor in VENDORS else ()
+        """The lost tiles of each level, sought at the first look at a coarser one; empty where none are known."""
 
     def read(self, xy: tuple[int, int], *, level0_size: int | tuple[int, int], out_px: int | tuple[int, int]) -> np.ndarray:
         """A region at a scale; see `SlideReader.read`."""
@@ -55,17 +59,27 @@ class PyramidSlide:
         """The pixels of `size` px at `xy`, both in pixels of that level: `[H, W, 3]` uint8, white outside.
 
         Raises:
-            BadInput: OpenSlide cannot decode it; the reader stays usable.
+            BadInput: OpenSlide cannot decode it, or a tile was lost (`hdgan.slides.gaps`); the reader stays usable.
         """
         factor = self.levels[level].downsample
         origin = (round(xy[0] * factor), round(xy[1] * factor))
         try:
+            self._refuse_lost(level, xy, size)
             return _on_white(np.asarray(self._slide.read_region(origin, level, size)))
+        except DamagedTileError as error:
+            raise UndecodableRegion(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
         except openslide.OpenSlideError as error:
             # After one error every later read of the handle fails too (OpenSlide's "latching"): without a fresh one, one bad tile costs the slide.
             self._slide.close()
             self._slide = _open(self.path)
             raise UndecodableRegion(self.path, reader=self.reader, xy=origin, level=level, size=size, error=error) from error
+
+    def _refuse_lost(self, level: int, xy: tuple[int, int], size: tuple[int, int]) -> None:
+        if self.gaps is None and level > 0:
+            self.gaps = gaps_in(self.path, self.levels)
+        lost = self.gaps[level].told(xy, size) if self.gaps else ""
+        if lost:
+            raise DamagedTileError(lost)
 
 
 def knows(path: Path) -> bool:

@@ -54,6 +54,12 @@ class TiledLevel:
         return -(-self.size_px[1] // self.tile_px[1])
 
     @property
+    def is_stored(self) -> np.ndarray:
+        """Whether each tile has data, bool `[rows, columns]`."""
+        stored: np.ndarray = self.counts.reshape(self.num_down, self.num_across) > 0
+        return stored
+
+    @property
     def most_bytes(self) -> int:
         """What a tile can take at most: no codec makes noise twice as large; headers and tables take no more than the rest."""
         return 2 * 3 * self.tile_px[0] * self.tile_px[1] + (1 << 16)
@@ -82,6 +88,25 @@ def tiled_levels(path: Path, levels: Sequence[Level]) -> tuple[TiledLevel, ...]:
         raise
     except Exception as error:  # a structure that tifffile stumbles over, in whatever way, is OpenSlide's to read
         raise UnsuitedError(f"its structure cannot be read by tifffile ({type(error).__name__})") from error
+
+
+def stored_tiles(path: Path, levels: Sequence[Level]) -> tuple[tuple[tuple[int, int], np.ndarray], ...]:
+    """Width and height of a tile of each of `levels`, and whether each tile has data, bool `[rows, columns]`; nothing for a file of another structure."""
+    try:
+        with unlogged(), tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and page.is_tiled]
+            return tuple(_stored(pages, level) for level in levels)
+    except Exception:  # noqa: BLE001 - a structure that tifffile stumbles over, in whatever way, says nothing of its tiles
+        return ()
+
+
+def _stored(pages: Sequence[tifffile.TiffPage], level: Level) -> tuple[tuple[int, int], np.ndarray]:
+    (page,) = _pages_of(pages, level)
+    tile_px = (int(page.tilewidth), int(page.tilelength))
+    across, down = (-(-edge // tile) for edge, tile in zip(level.size_px, tile_px, strict=True))
+    planes = (np.array(page.databytecounts) > 0).reshape(-1, down, across)  # of colours, where they are stored apart
+    stored: np.ndarray = np.logical_and.reduce(planes, axis=0)
+    return tile_px, stored
 
 
 def _pages_of(pages: Sequence[tifffile.TiffPage], level: Level) -> list[tifffile.TiffPage]:
