@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from hdgan.errors import BadInput
@@ -91,6 +92,23 @@ def test_a_slide_without_scale_is_refused_with_the_ways_to_give_one(tmp_path):
     assert known_mpp(slide, fallback=0.3) == 0.3
     with pytest.raises(BadInput, match=r"a\.tif: does not state its scale.*column `mpp`.*--mpp"):
         known_mpp(slide)
+
+
+@pytest.mark.parametrize("dpi", [72, 96, 100, 150, 200, 300, 400, 600, 1200, 2400])
+@pytest.mark.parametrize("unit", ["INCH", "CENTIMETER"])
+def test_a_resolution_of_print_is_no_scale(tmp_path, dpi, unit):
+    dots = dpi if unit == "INCH" else round(dpi / 2.54)
+    options = {"tile": (64, 64), "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", paint(128, 128), resolution=(dots, dots), resolutionunit=unit, **options)
+    slide = open_slide(tmp_path / "a.tif")
+    assert (slide.vendor, slide.mpp) == ("generic-tiff", None)
+    assert known_mpp(slide, fallback=0.3) == 0.3
+    assert open_slide(tmp_path / "a.tif", mpp_override=25400 / dpi).mpp == 25400 / dpi
+
+
+@pytest.mark.parametrize("mpp", [0.1, 1.0, 8.0, 10.0, 16.0, 20.0, 50.0])
+def test_a_coarse_scale_that_is_none_of_print_is_believed(tmp_path, mpp):
+    assert open_slide(write_slide(tmp_path / "a.tif", paint(128, 128), mpp=mpp, levels=1)).mpp == pytest.approx(mpp)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,12 @@ ALLOWED = frozenset(
 
 _PLAUSIBLE_OBJECTIVE = (0.5, 200.0)
 _PLAUSIBLE_MPP = (0.01, 100.0)
+_PRINT_DPI = (300, 400, 600, 1200, 2400)
+"""What image programs write into a TIFF that knows no scale; as one it would be 10 to 85 um/px, which nobody scans at. Others, such as 72, are not
+plausible anyway."""
+_DPI_WITHIN = 0.005
+"""Share by which dots per cm are rounded."""
+_UM_PER_INCH = 25400
 _SQUARE_WITHIN = 0.02
 """Width and height of a pixel may differ by this share; their mean is taken."""
 
@@ -125,6 +131,9 @@ def _stated_mpp(slide: openslide.OpenSlide, path: Path) -> Mpp | None:
         return None
     low, high = _PLAUSIBLE_MPP
     if not (low <= across <= high and low <= down <= high):
+        return None
+    is_plain = _property(slide, openslide.PROPERTY_NAME_VENDOR) == "generic-tiff"
+    if is_plain and any(abs(mpp * dpi / _UM_PER_INCH - 1) <= _DPI_WITHIN for dpi in _PRINT_DPI for mpp in (across, down)):
         return None
     if abs(across - down) > _SQUARE_WITHIN * min(across, down):
         raise BadInput(path, f"has pixels of {across} x {down} um, which are not square", "resample it, or give its mpp in the slide table")
