@@ -32,6 +32,14 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in own}
 
 
+class Told(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
 def run(config, cohort, out, **settings):
     return run_tiles(config, out=out, seed=0, base=cohort, **settings)
 
@@ -55,6 +63,26 @@ def test_slides_become_an_archive_with_index_folds_and_sheet(tmp_path, cohort, c
     assert [(line["slide"], line["stain"], line["fold"]) for line in lines] == [("a1", "PAS", "0"), ("a2", "HE", "0"), ("b1", "PAS", "1")]
     assert sum(int(line["kept"]) for line in lines) == len(archive)
     assert not (tmp_path / "out" / "parts").exists()
+
+
+@pytest.mark.parametrize("is_secret", [False, True], ids=["plain", "pseudonyms"])
+def test_that_nobody_said_which_slides_are_of_one_patient_is_said_everywhere(tmp_path, cohort, config, is_secret):
+    table = cohort / "slides.csv"
+    table.write_text("path,patient\na1.tif,\na2.tif,a2\nb1.tif,\n")
+    asked = config.model_copy(update={"pseudonym_key": tmp_path / "apart" / "key.txt"}) if is_secret else config
+    progress = Told()
+    manifest = run(asked, cohort, tmp_path / "out", progress=progress)
+    line = "patient: not known of 2 slides, each of which counts as one; give a table with a column `patient`"
+    assert line in manifest.counts["warnings"]
+    assert line in progress.lines
+    assert line in (tmp_path / "out" / "report.html").read_text()
+    table.write_text("path,patient\na1.tif,a1\na2.tif,a2\nb1.tif,b1\n")
+    known = run(asked, cohort, tmp_path / "known")
+    assert not [line for line in known.counts["warnings"] if line.startswith("patient:")]
+    (tmp_path / "one").mkdir()
+    shutil.copy(cohort / "a1.tif", tmp_path / "one")
+    alone = run(asked.model_copy(update={"slides": (".",), "num_folds": 1}), tmp_path / "one", tmp_path / "alone")
+    assert alone.counts["warnings"] == []
 
 
 def test_the_same_command_does_nothing_and_other_settings_are_refused(tmp_path, cohort, config):

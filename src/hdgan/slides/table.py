@@ -68,6 +68,8 @@ class SlideEntry:
     """File of outlined regions; None where there is none."""
     called: str = ""
     """What stands for its file in artifacts and messages; the file's own name unless there is a pseudonym for it."""
+    is_patient_known: bool = False
+    """Whether a table says whose tissue it is (filled by `find_slides`); pseudonyms hide that a patient is called after the slide."""
 
     @property
     def file_name(self) -> str:
@@ -211,7 +213,7 @@ def _with_unique_names(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
         if name.lower() in unique:
             other = unique[name.lower()].path
             raise BadInput(entry.path, f"has the same name as {other}", "give each its own in the column `slide` of a slide table")
-        unique[name.lower()] = replace(entry, name=name, patient=entry.patient or name)
+        unique[name.lower()] = replace(entry, name=name, patient=entry.patient or name, is_patient_known=bool(entry.patient))
     return list(unique.values())
 
 

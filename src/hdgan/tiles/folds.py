@@ -191,6 +191,11 @@ def fold_warnings(
     return tuple(lines)
 
 
+def unknown_patients(num: int, *, of: str) -> list[str]:
+    """A line where nobody said of `num` slides or images (`of`) whose they are: patients then lie in several folds, and nothing else shows it."""
+    return [f"patient: not known of {num} {of}, each of which counts as one; give a table with a column `patient`"] if num else []
+
+
 def missing_values(what: str, placed: Iterable[tuple[str, int]]) -> list[str]:
     """A line for each value that some of the occupied folds lack; `placed` holds (value, fold) of each tile. None where a value is unknown."""
     folds: Mapping[str, set[int]] = defaultdict(set)

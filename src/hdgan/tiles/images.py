@@ -28,7 +28,7 @@ from hdgan.tiles.cases import CASES, CutSlide
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew
 from hdgan.tiles.dealing import deal_slides
-from hdgan.tiles.folds import by_centre
+from hdgan.tiles.folds import by_centre, unknown_patients
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.image_pixels import NUM_VALUES, Window, window_of
 from hdgan.tiles.image_sources import ImageBytes, ImageEntry, find_images
@@ -196,8 +196,7 @@ def _as_slide(entry: ImageEntry, *, num_tiles: int) -> CutSlide:
 
 def _leaks(entries: Sequence[ImageEntry]) -> list[str]:
     """A line where nobody said which images are of one patient."""
-    num = sum(entry.patient == entry.name for entry in entries)
-    return [f"patient: not known of {num} images, each of which counts as one; give a table with a column `patient`"] if num else []
+    return unknown_patients(sum(entry.patient == entry.name for entry in entries), of="images")
 
 
 def _sheet(archive: TileArchive, *, seed: int) -> np.ndarray:

@@ -175,7 +175,7 @@ def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence
     page.heading("What to look at")
     if rows:
         page.table(["slide", "what"], rows)
-    warnings = [f"Folds: {line}." for line in dealt.warnings(index)]
+    warnings = [f"Folds: {line}." for line in (*dealt.warnings(index), *sources.patient_notes())]
     if dealt.left_out:
         warnings.append(f"Cases: {len(dealt.left_out):,} have too few stains and are left out.")
     for line in warnings:

@@ -16,6 +16,7 @@ from hdgan.store.hashing import hash_json
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew
 from hdgan.tiles.dealing import Choice, choose, told
+from hdgan.tiles.folds import unknown_patients
 from hdgan.tiles.keys import KEY_INPUT, find_entries
 from hdgan.tiles.plan import SlidePlan, plan_by_name, scaled
 from hdgan.tiles.regions import refuse_unplaced, region_inputs, with_hidden_classes
@@ -40,6 +41,11 @@ class Sources:
     def plans(self) -> tuple[SlidePlan, ...]:
         """The slides to cut."""
         return self.choice.plans
+
+    def patient_notes(self) -> list[str]:
+        """A line where nobody said which of several slides are of one patient."""
+        num_unknown = sum(not plan.entry.is_patient_known for plan in self.plans)
+        return unknown_patients(num_unknown, of="slides") if len(self.plans) > 1 else []
 
     def without(self, failed: Mapping[str, BadInput]) -> Sources:
         """The sources without slides that could not be cut, by their names; what is wrong with them stands with the other problems.

@@ -110,7 +110,7 @@ def _finish(
     write_text(out / CASES, dealt.table(rows))
     by_name = {plan.entry.name: plan for plan in plans}
     write_png(out / QC, draw_sheet(cells, by_name, config, seed=seed, crew=crew, progress=progress))
-    warnings = dealt.warnings(rows)
+    warnings = (*dealt.warnings(rows), *sources.patient_notes())
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
     warnings = (*(f"{slide}: {what}" for slide, what in region_notes(plans, config)), *warnings)
     for line in (*told(late), *warnings):

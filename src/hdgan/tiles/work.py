@@ -54,7 +54,7 @@ _NOT_IN_PARTS = {
     "recut_changed_code",
 }
 """Settings that change no byte of a part: which slides there are, what placed the cells, what is decided after cutting, and who cuts."""
-_NOT_OF_THE_SLIDE = ("path", "called", "areas", "regions", "mpp", "diagnosis")
+_NOT_OF_THE_SLIDE = ("path", "called", "areas", "regions", "mpp", "diagnosis", "is_patient_known")
 """Fields of a slide's entry that change no byte either: its content is hashed, areas and regions have become cells, and the scale stands in the plan."""
 
 
