@@ -160,9 +160,26 @@ def test_by_tile_the_patients_that_leak_are_counted():
     assert line.startswith("folds by tile: 1 of 2 patients lie in several folds; what a held-out fold tests was partly trained on")
 
 
-def test_values_of_which_some_are_unknown_are_not_warned_of():
+def test_a_tile_of_which_a_value_is_unknown_silences_no_warning_and_is_counted():
     assert missing_values("class", [("glomerulus", 0), ("tubule", 1), ("tubule", 0)]) == ["class glomerulus is missing from fold 1"]
-    assert missing_values("class", [("glomerulus", 0), ("", 1)]) == []
+    lacking = [("glomerulus", 0), ("tubule", 1), ("tubule", 0), ("", 2)]
+    assert missing_values("class", lacking) == [
+        "class glomerulus is missing from fold 1, 2",
+        "class tubule is missing from fold 2",
+        "of 1 tile the class is unknown",
+    ]
+    assert missing_values("class", [("tubule", 0), ("tubule", 1), ("", 0), ("", 1)]) == ["of 2 tiles the class is unknown"]
+    assert missing_values("class", [("", 0), ("", 1)]) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "b", "c"]), st.integers(0, 3)), max_size=30))
+def test_unknown_tiles_take_no_warning_away(placed):
+    known = [(value, fold) for value, fold in placed if value]
+    lines, of_known = missing_values("class", placed), missing_values("class", known)
+    for line in of_known:
+        value, _, folds = line.partition(" is missing from fold ")
+        (told,) = [other for other in lines if other.startswith(f"{value} is missing from fold ")]
+        assert set(folds.split(", ")) <= set(told.rpartition(" fold ")[2].split(", "))
 
 
 def test_what_lies_in_each_fold_adds_up_and_unknown_values_are_not_shown():

@@ -170,7 +170,7 @@ def spread(rows: Sequence[TileRow], slides: Iterable[CutSlide], *, num_folds: in
 def fold_warnings(
     rows: Sequence[TileRow], slides: Iterable[CutSlide], *, num_folds: int, kept_together: str = "patient"
 ) -> tuple[str, ...]:
-    """A line for the folds that are empty, and for each stain, centre or diagnosis that a fold lacks, where it is known of every tile.
+    """A line for the folds that are empty, and for each stain, centre or diagnosis that a fold lacks; what is not known of some tiles is said.
 
     `kept_together` is what folds are by: that a centre is in one of them is no news where each is a fold, and what leaks is told by tile.
     """
@@ -197,14 +197,20 @@ def unknown_patients(num: int, *, of: str) -> list[str]:
 
 
 def missing_values(what: str, placed: Iterable[tuple[str, int]]) -> list[str]:
-    """A line for each value that some of the occupied folds lack; `placed` holds (value, fold) of each tile. None where a value is unknown."""
+    """A line for each value that some of the occupied folds lack, and one for the tiles of which it is unknown; `placed` holds (value, fold) of
+    each tile. None where it is known of no tile.
+    """
     folds: Mapping[str, set[int]] = defaultdict(set)
+    num_unknown = 0
     for value, fold in placed:
         folds[value].add(fold)
-    if "" in folds:
-        return []
+        num_unknown += not value
     occupied = set().union(*folds.values())
-    return [f"{what} {value} is missing from fold {_listed(occupied - of)}" for value, of in sorted(folds.items()) if of != occupied]
+    if not folds.keys() - {""}:
+        return []
+    known = sorted((value, of) for value, of in folds.items() if value)
+    lines = [f"{what} {value} is missing from fold {_listed(occupied - of)}" for value, of in known if of != occupied]
+    return [*lines, f"of {num_unknown} tile{'s' if num_unknown > 1 else ''} the {what} is unknown"] if num_unknown else lines
 
 
 def _listed(folds: Iterable[int]) -> str:

@@ -182,7 +182,7 @@ def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence
         page.note(line)
     if not rows and not warnings:
         page.note(
-            "Nothing: every slide was read whole and gave tiles, and every fold holds every stain, centre and diagnosis that is known of all."
+            "Nothing: every slide was read whole and gave tiles, and every fold holds every stain, centre and diagnosis that is known."
         )
 
 
