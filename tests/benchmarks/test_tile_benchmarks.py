@@ -35,3 +35,9 @@ def test_the_whole_job_is_measured_beside_the_plain_loop(tmp_path):
     assert all(row["cpu"] > 0 and row["peak"] > 20 and row["tiles"] > 5 for row in rows.values())
     assert rows["raw"]["mb"] < 0.5 * rows["png"]["mb"]
     assert rows["auto"]["mb"] == rows["raw"]["mb"], "the grid of the tiles is that of the slide"
+
+
+def test_the_memory_of_a_job_is_told_with_the_size_of_its_overview(tmp_path):
+    (row,) = run("memory.py", tmp_path)
+    assert row["overview_px"] == 375**2, "64 px across a tile"
+    assert 20 < row["peak"] < 500

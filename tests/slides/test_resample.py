@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdgan.slides import resample
 from hdgan.slides.resample import area_resample
 
 
@@ -38,6 +39,18 @@ def test_each_pixel_is_the_mean_of_the_area_it_covers(data):
     fast = area_resample(pixels, box=box, out_px=out_px)
     assert fast.dtype == np.uint8
     assert np.abs(fast - plain_area_means(pixels, box, out_px)).max() <= 0.5 + 1e-3
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 25), st.integers(1, 400), st.integers(0, 99))
+def test_rows_pooled_in_bands_are_those_pooled_at_once(out_width, out_height, num_pooled, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (41, 53, 3), dtype=np.uint8)
+    where = {"box": tuple(float(edge) for edge in (*rng.uniform(0, 9, 2), *rng.uniform(40, 41, 2))), "out_px": (out_width, out_height)}
+    whole = area_resample(pixels, **where)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resample, "_POOLED_PX", num_pooled)
+        assert np.array_equal(area_resample(pixels, **where), whole)
 
 
 @pytest.mark.parametrize("factors", [(2, 2), (4, 3), (5, 1), (7, 16)])

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdgan.tiles.background import density, is_background, is_background_plain, level_below, overview_mpp, shares, to_lab, white_point
+from hdgan.tiles import background
+from hdgan.tiles.background import (
+    density,
+    is_background,
+    is_background_plain,
+    level_below,
+    overview_mpp,
+    shares,
+    shares_of,
+    to_lab,
+    white_point,
+)
 
 
 def glass_with(tissue, *, glass=(241, 240, 242), share=0.5):
@@ -78,6 +89,38 @@ def test_shares_equal_the_means_of_the_boxes_be_they_few_or_many(seed, width, he
     right, bottom = left + rng.integers(1, 6, num), top + rng.integers(1, 6, num)
     expected = [mask[t:b, l:r].mean() for l, t, r, b in zip(left, top, right, bottom, strict=True)]
     assert shares(mask, np.stack([left, top, right, bottom], axis=1).astype(float)) == pytest.approx(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 40), st.integers(1, 9))
+def test_shares_of_rows_made_in_bands_are_those_of_the_whole_mask(seed, width, height, num_rows):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 9, (height, width))
+    corners = rng.uniform(-3, 1.2, (7, 2)) * (width, height)
+    boxes = np.concatenate([corners, corners + rng.uniform(0, 1.5, (7, 2)) * (width, height)], axis=1)
+
+    def is_peak(rows):
+        """Larger than the values above and below."""
+        padded = np.pad(rows, ((1, 1), (0, 0)), mode="edge")
+        return rows * 2 > padded[:-2] + padded[2:]
+
+    whole = shares(is_peak(values), boxes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(background, "_ROWS_AT_ONCE", num_rows)
+        patch.setattr(background, "_COUNTED_PX", 0)
+        assert np.array_equal(shares_of(values, is_peak, boxes, margin_px=1), whole)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 300))
+def test_the_white_point_is_the_same_counted_in_bands_and_without_what_was_not_seen(seed, num_px):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(180, 256, (40, 30, 3), dtype=np.uint8)
+    unseen = rng.random((40, 30)) < 0.3
+    whole = white_point(pixels[~unseen])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(background, "_PX_AT_ONCE", num_px)
+        assert np.array_equal(white_point(pixels, unseen=unseen), whole)
 
 
 def test_a_box_thinner_than_a_pixel_takes_the_one_it_lies_in():

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from hdgan.progress import Silent
@@ -11,7 +14,8 @@ from hdgan.slides.reader import open_slide
 from hdgan.store.codec import decode, format_of
 from hdgan.tiles import cut
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, PEN, UNREADABLE, Cell, cut_slide, score_cells, verdict_of
-from hdgan.tiles.overview import take_overview
+from hdgan.tiles.overview import Overview, take_overview
+from hdgan.tiles.pictures import thumbnail
 from hdgan.tiles.plan import plan_slides
 from hdgan.tiles.scores import Limits
 from hdgan.tiles.unread import Unread
@@ -184,3 +188,34 @@ def test_blur_and_compartment_thresholds_drop_what_was_read(cohort, config):
                 is_dropped = getattr(cell, name) > middle if name == "blur" else getattr(cell, name) < middle
                 assert (cell.verdict == reason) == is_dropped == (tile is None)
         assert sum(cell.verdict != BACKGROUND for cell, _ in found) == len(kept)
+
+
+class Beating(Silent):
+    def __init__(self):
+        self.num = 0
+
+    def beat(self):
+        self.num += 1
+
+
+def test_the_memory_of_scoring_does_not_grow_with_the_overview_and_it_tells_that_it_goes_on(cohort, config, monkeypatch):
+    """Copies, floats and sums of a whole overview would take several times its bytes."""
+    _, plan = planned(cohort, config)
+    peaks, num_beats, width = [], [], 512
+    for height in (2048, 12288):
+        pixels = np.full((height, width, 3), 241, np.uint8)
+        pixels[::3, ::2] = (180, 110, 160)
+        painted, progress = Overview(pixels, 1.0, np.zeros((height, width), bool)), Beating()
+        monkeypatch.setattr(cut, "take_overview", lambda *_, found=painted, **__: found)
+        tall = replace(plan, size_px=(width, height), slide_mpp=1.0, level0_px=64, cells=((0, 0), (64, height - 64)))
+        tracemalloc.start()
+        try:
+            scores = score_cells(SimpleNamespace(size_px=tall.size_px), tall, config, progress=progress)
+            thumbnail(scores.overview)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert scores.background.tolist() == pytest.approx([5 / 6, 5 / 6], abs=0.01)
+        num_beats.append(progress.num)
+    assert peaks[1] - peaks[0] < 0.1 * pixels.nbytes
+    assert num_beats[1] - num_beats[0] >= 3 * (12288 - 2048) // 128

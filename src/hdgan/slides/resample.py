@@ -10,6 +10,8 @@ import numpy as np
 
 _SAMPLED_PX = 32
 _BAND_PX = 16
+_POOLED_PX = 1 << 18
+"""Pixels of the rows that are pooled at once: their floats take 12 bytes each, twice."""
 _MOST_IN_16_BITS = 256
 """Pixels of 255 whose sum, and half of their number, a 16-bit number holds."""
 
@@ -24,9 +26,13 @@ def area_resample(pixels: np.ndarray, *, box: tuple[float, float, float, float],
     factors = _whole_factors(pixels, box, out_px)
     if factors:
         return _block_means(pixels[round(top) : round(bottom), round(left) : round(right)], factors)
-    rows = _pool(pixels, start=top, step=(bottom - top) / out_height, num=out_height)
-    columns = _pool(rows.swapaxes(0, 1), start=left, step=(right - left) / out_width, num=out_width)
-    return np.clip(np.floor(columns.swapaxes(0, 1) + 0.5), 0, 255).astype(np.uint8)
+    means, band = np.empty((out_height, out_width, 3), np.uint8), max(1, _POOLED_PX // pixels.shape[1])
+    for first in range(0, out_height, band):
+        some = slice(first, first + band)
+        rows = _pool(pixels, start=top, step=(bottom - top) / out_height, num=out_height, some=some)
+        columns = _pool(rows.swapaxes(0, 1), start=left, step=(right - left) / out_width, num=out_width)
+        means[some] = np.clip(np.floor(columns.swapaxes(0, 1) + 0.5), 0, 255)
+    return means
 
 
 def sampled_blocks(pixels: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,14 +81,15 @@ def _whole_factors(pixels: np.ndarray, box: tuple[float, float, float, float], o
     return width // out_px[0], height // out_px[1]
 
 
-def _pool(pixels: np.ndarray, *, start: float, step: float, num: int) -> np.ndarray:
-    """Means over `num` cells of `step` pixels along axis 0 from `start`: float32, the other axes as they were."""
+def _pool(pixels: np.ndarray, *, start: float, step: float, num: int, some: slice = slice(None)) -> np.ndarray:
+    """Means over `num` cells, or `some` of them, of `step` pixels along axis 0 from `start`: float32, the other axes as they were."""
     edges = start + step * np.arange(num + 1, dtype=np.float64)
-    first = np.floor(edges[:-1] + 1e-9).astype(np.intp)
-    total = np.zeros((num, *pixels.shape[1:]), np.float32)
+    lower, upper = edges[:-1][some], edges[1:][some]
+    first = np.floor(lower + 1e-9).astype(np.intp)
+    total = np.zeros((len(lower), *pixels.shape[1:]), np.float32)
     for offset in range(int(np.ceil(step)) + 1):
         index = first + offset
-        covered = np.minimum(index + 1, edges[1:]) - np.maximum(index, edges[:-1])
+        covered = np.minimum(index + 1, upper) - np.maximum(index, lower)
         weight = (np.clip(covered, 0, 1) / step).astype(np.float32)
         total += pixels[np.clip(index, 0, len(pixels) - 1)] * weight[:, None, None]
     return total

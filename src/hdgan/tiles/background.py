@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
+
+from hdgan.progress import SILENT, Progress, beat
 
 OVERVIEW_MPP = 8.0
 """Scale of the overview at large tiles, um/px; small tiles get a finer one."""
@@ -24,8 +27,9 @@ OVERVIEW_MPP = 8.0
 _ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
 _OVERVIEW_PX_PER_TILE = 64
 _ROWS_AT_ONCE = 128
-_COUNTED_BOXES, _COUNTED_TIMES = 1000, 4
-"""Boxes, and how often all of a mask, that are counted one by one."""
+_PX_AT_ONCE = 1 << 20
+_COUNTED_BOXES, _COUNTED_TIMES, _COUNTED_PX = 1000, 4, 1 << 22
+"""Boxes, how often all pixels, and pixels, that are counted box by box: a twentieth of the time of sums over the whole."""
 
 # sRGB (IEC 61966-2-1) to XYZ, and the D65 white.
 _XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
@@ -37,13 +41,23 @@ def overview_mpp(tile_um: float, *, slide_mpp: float) -> float:
     return max(min(OVERVIEW_MPP, tile_um / _OVERVIEW_PX_PER_TILE), slide_mpp)
 
 
-def white_point(pixels: np.ndarray) -> np.ndarray:
-    """The colour of empty glass, `[3]` uint8, in the pixels `[..., 3]` uint8 of a slide."""
-    lightest, darkest = extremes(pixels)
-    is_light = (darkest > 190) & (lightest - darkest < 30) & (darkest < 255)
-    if np.count_nonzero(is_light) <= 0.002 * darkest.size:
+def white_point(pixels: np.ndarray, *, unseen: np.ndarray | None = None, progress: Progress = SILENT) -> np.ndarray:
+    """The colour of empty glass, `[3]` uint8, in the pixels `[H, ..., 3]` uint8 of a slide, but for those that are `unseen` `[H, ...]` bool."""
+    counts, num_seen = np.zeros((3, 256), np.int64), 0
+    rows_at_once = max(1, _PX_AT_ONCE // max(1, math.prod(pixels.shape[1:-1])))
+    for top in range(0, len(pixels), rows_at_once):  # what is counted takes eight times the bytes of the pixels
+        beat(progress)
+        band = pixels[top : top + rows_at_once]
+        if unseen is not None and unseen[top : top + rows_at_once].any():
+            band = band[~unseen[top : top + rows_at_once]]
+        red, green, blue = (band[..., channel] for channel in range(3))
+        darkest = np.minimum(np.minimum(red, green), blue)
+        spread = np.maximum(np.maximum(red, green), blue) - darkest
+        is_light = (darkest > 190) & (spread < 30) & (darkest < 255)
+        counts += [np.bincount(channel[is_light], minlength=256) for channel in (red, green, blue)]
+        num_seen += darkest.size
+    if counts[0].sum() <= 0.002 * num_seen:
         return _ASSUMED_WHITE
-    counts = [np.bincount(pixels[..., channel][is_light], minlength=256) for channel in range(3)]
     return np.array([level_below(of, 0.98) for of in counts]).round().astype(np.uint8)
 
 
@@ -112,30 +126,47 @@ def shares(mask: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
     Boxes are clipped to the mask and widened to whole pixels, at least one.
     """
-    height, width = mask.shape
+    return shares_of(mask, lambda rows: rows, boxes)
+
+
+def shares_of(
+    pixels: np.ndarray,
+    rule: Callable[[np.ndarray], np.ndarray],
+    boxes: np.ndarray,
+    *,
+    margin_px: int = 0,
+    progress: Progress = SILENT,
+) -> np.ndarray:
+    """As `shares` of the mask that `rule` makes of `pixels` `[H, W, ...]`, of which no more than a band of rows is held; each is a sign of life.
+
+    `rule` is given rows of pixels, with `margin_px` more on either side where there are, and gives a bool for each.
+    """
+    height, width = pixels.shape[:2]
     left, top = (np.clip(np.round(boxes[:, i]).astype(np.intp), 0, edge - 1) for i, edge in ((0, width), (1, height)))
     right, bottom = (np.round(boxes[:, i]).astype(np.intp) for i in (2, 3))
     right, bottom = np.clip(right, left + 1, width), np.clip(bottom, top + 1, height)
     areas = (right - left) * (bottom - top)
-    is_few = len(boxes) <= _COUNTED_BOXES and areas.sum() <= _COUNTED_TIMES * mask.size
-    count = _counts_one_by_one if is_few else _counts_from_sums
-    return np.asarray(count(mask, left, top, right, bottom) / areas)
-
-
-def _counts_one_by_one(mask: np.ndarray, left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """True values in each box: a twentieth of the time of sums of the whole mask, where boxes are few and hardly overlap."""
-    boxes = zip(*(edge.tolist() for edge in (left, top, right, bottom)), strict=True)
-    return np.array([np.count_nonzero(mask[y0:y1, x0:x1]) for x0, y0, x1, y1 in boxes], np.int64)
-
-
-def _counts_from_sums(mask: np.ndarray, left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """The same from the sums of the mask up to each place, whatever the number of boxes."""
-    height, width = mask.shape
-    sums = np.zeros((height + 1, width + 1), np.int64)
-    inner = sums[1:, 1:]
-    np.cumsum(mask, axis=0, dtype=np.int64, out=inner)
-    np.cumsum(inner, axis=1, out=inner)
-    return np.asarray(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
+    if len(boxes) <= _COUNTED_BOXES and areas.sum() <= _COUNTED_TIMES * height * width and height * width <= _COUNTED_PX:
+        mask = rule(pixels)
+        edges = zip(*(edge.tolist() for edge in (left, top, right, bottom)), strict=True)
+        return np.array([np.count_nonzero(mask[y0:y1, x0:x1]) for x0, y0, x1, y1 in edges], np.int64) / areas
+    lines, starts, ends = np.concatenate([top, bottom]), np.tile(left, 2), np.tile(right, 2)
+    order = np.argsort(lines, kind="stable")
+    in_order = lines[order]
+    above = np.zeros(len(lines), np.int64)  # true pixels between the sides of a box, from row 0 to its upper edges, then its lower ones
+    sums = np.zeros((_ROWS_AT_ONCE + 1, width + 1), np.int64)
+    for first in range(0, height, _ROWS_AT_ONCE):
+        beat(progress)
+        last, start = min(first + _ROWS_AT_ONCE, height), max(0, first - margin_px)
+        inner = sums[1 : last - first + 1, 1:]
+        np.cumsum(rule(pixels[start : last + margin_px])[first - start : last - start], axis=0, dtype=np.int64, out=inner)
+        np.cumsum(inner, axis=1, out=inner)
+        inner += sums[0, 1:]
+        met = order[slice(*np.searchsorted(in_order, (first, last), side="right"))]
+        above[met] = sums[lines[met] - first, ends[met]] - sums[lines[met] - first, starts[met]]
+        sums[0] = sums[last - first]
+    inside = above[len(boxes) :] - above[: len(boxes)]
+    return np.asarray(inside / areas)
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,18 +5,19 @@ Objects in, records out; nothing is written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hdgan.errors import BadInput
-from hdgan.progress import SILENT, Progress
+from hdgan.progress import SILENT, Progress, beat
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.resample import area_resample
 from hdgan.store.archive import TileRow
-from hdgan.tiles.background import OVERVIEW_MPP, is_background, overview_mpp, shares, white_point
+from hdgan.tiles.background import OVERVIEW_MPP, is_background, overview_mpp, shares, shares_of, white_point
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.encode import TileSource, tile_source
 from hdgan.tiles.overview import Overview, bounded_step, take_overview
@@ -36,6 +37,7 @@ UNUSABLE = (UNREADABLE, SUSPECT)
 """Verdicts on pixels that are not to be had, whatever the scores."""
 UNASSIGNED = -1
 """The fold of a tile before all slides are cut."""
+_ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,18 @@ def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, pro
     tile_um = plan.level0_px * plan.slide_mpp
     step_px = bounded_step(max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp), slide.size_px)
     overview = take_overview(slide, step_px=step_px, progress=progress)
-    white = white_point(overview.pixels[~overview.is_unreadable] if overview.is_unreadable.any() else overview.pixels)
+    white = white_point(overview.pixels, unseen=overview.is_unreadable, progress=progress)
     corners = np.array(plan.cells, np.float64).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
-    mask = is_background(overview.pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
+    is_empty = functools.partial(is_background, white=white, white_distance=config.white_distance, min_density=config.min_density)
     return Scores(
-        background=np.round(shares(mask, boxes), 4),
-        pen=np.round(shares(is_pen(overview.pixels), boxes), 4),
-        black=np.round(shares(is_black(overview.pixels), boxes), 4),
+        background=np.round(shares_of(overview.pixels, is_empty, boxes, progress=progress), 4),
+        # Pen is told by the neighbours of a pixel, too.
+        pen=np.round(shares_of(overview.pixels, is_pen, boxes, margin_px=1, progress=progress), 4),
+        black=np.round(shares_of(overview.pixels, is_black, boxes, progress=progress), 4),
         is_sure=shares(overview.is_unreadable, boxes) == 0,
         white=white,
-        dark=_dark(overview, mask, mpp=step_px * plan.slide_mpp, white=white, config=config),
+        dark=_dark(overview, is_empty, mpp=step_px * plan.slide_mpp, progress=progress),
         overview=overview,
     )
 
@@ -192,15 +195,19 @@ def _detailed(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfi
     return replace(cell, verdict=verdict_of(cell, config.limits))
 
 
-def _dark(overview: Overview, is_empty: np.ndarray, *, mpp: float, white: np.ndarray, config: TilesConfig) -> int:
-    """The dark level of an overview of `mpp` um/px and its background, always taken at 8 um/px where it is finer: averaging moves it."""
+def _dark(overview: Overview, is_empty: Callable[[np.ndarray], np.ndarray], *, mpp: float, progress: Progress) -> int:
+    """The dark level of an overview of `mpp` um/px, always taken at 8 um/px where it is finer: averaging moves it."""
     pixels = overview.pixels
     if mpp < OVERVIEW_MPP:
         height, width = pixels.shape[:2]
         small = (max(1, int(width * mpp / OVERVIEW_MPP)), max(1, int(height * mpp / OVERVIEW_MPP)))
         pixels = area_resample(pixels, box=(0, 0, width, height), out_px=small)
-        is_empty = is_background(pixels, white=white, white_distance=config.white_distance, min_density=config.min_density)
-    return dark_level(luma(pixels), ~is_empty)
+    counts = np.zeros(256, np.int64)
+    for top in range(0, len(pixels), _ROWS_AT_ONCE):
+        beat(progress)
+        rows = pixels[top : top + _ROWS_AT_ONCE]
+        counts += np.bincount(luma(rows)[~is_empty(rows)], minlength=256)
+    return dark_level(counts)
 
 
 def _row(plan: SlidePlan, config: TilesConfig, *, xy: tuple[int, int], background: float, suffix: str) -> TileRow:

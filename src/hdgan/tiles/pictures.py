@@ -42,7 +42,7 @@ _OUTLINE_COLOURS = ((0, 190, 220), (225, 0, 145), (250, 215, 0), (125, 75, 20), 
 def thumbnail(overview: Overview) -> np.ndarray:
     """The slide, its longer edge at most 1024 px; grey where it could not be decoded."""
     pixels = overview.pixels
-    if overview.is_unreadable.any():
+    if overview.is_unreadable.any():  # a copy of the overview may be 201 MB
         pixels = np.where(overview.is_unreadable[..., None], np.uint8(_UNREADABLE_GREY), pixels)
     height, width = pixels.shape[:2]
     scale = min(1.0, LARGEST_PX / max(height, width))

@@ -49,7 +49,7 @@ def portray(path: Path, *, mpp: float | None = None, progress: Progress = SILENT
     with closing(open_slide(path, mpp_override=mpp)) as slide:
         step_px = bounded_step(max(1.0, OVERVIEW_MPP / known_mpp(slide)), slide.size_px)
         overview = take_overview(slide, step_px=step_px, progress=progress)
-    white = white_point(overview.pixels[~overview.is_unreadable])
+    white = white_point(overview.pixels, unseen=overview.is_unreadable)
     white_distance = float(TilesConfig.model_fields["white_distance"].default)
     masks = {
         BACKGROUND: is_background(overview.pixels, white=white, white_distance=white_distance),

@@ -82,9 +82,11 @@ def luma(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def dark_level(grey: np.ndarray, is_tissue: np.ndarray) -> int:
-    """The grey level up to which the darkest fifth of the slide's own tissue lies: nuclei, in silver and PAS also membranes. 0 without tissue."""
-    counts = np.bincount(grey[is_tissue], minlength=256)
+def dark_level(counts: np.ndarray) -> int:
+    """The grey level up to which the darkest fifth of the slide's own tissue lies: nuclei, in silver and PAS also membranes. 0 without tissue.
+
+    `counts` `[256]` says how many of its pixels have each level.
+    """
     return int(np.searchsorted(np.cumsum(counts), DARK_SHARE * counts.sum())) if counts.any() else 0
 
 
