@@ -9,8 +9,8 @@ from hdgan.cli import main as command
 
 
 @pytest.fixture
-def hdgan(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Calls the command; gives exit code, standard output, standard error."""
+def hdgan(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
+    """Calls the command; gives exit code, standard output and standard error, with what worker processes and C libraries write there."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hdgan", *map(str, arguments)])
@@ -19,7 +19,7 @@ def hdgan(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
             command.main()
         except SystemExit as end:
             code = int(end.code or 0)
-        written = capsys.readouterr()
+        written = capfd.readouterr()
         return code, written.out, written.err
 
     return call

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from hdgan.tiles import work
 from tests.slides.outlining import circle, write_qupath
 from tests.slides.painting import paint
+from tests.tiles import faults
 
 CANARY = "Zebedee"
 SIZE = "640x512"
@@ -181,6 +185,17 @@ def test_the_canary_is_found_where_it_is_planted(tmp_path, slides):
     with tifffile.TiffFile(tmp_path / "scans" / "s" / "a.svs") as tiff:
         assert [page.is_tiled for page in tiff.pages] == [True, False, True, False, False]
         assert all(CANARY in page.description for page in tiff.pages)
+
+
+def test_the_canary_is_heard_from_a_worker_that_writes_where_c_libraries_do(tmp_path, slides, hdgan, monkeypatch):
+    put(tmp_path, slides[:1], [CANARY], ["A"], "s")
+    (tmp_path / "x.toml").write_text(SETTINGS.format(form="none", more="workers = 2").replace("num_folds = 2", "num_folds = 1"))
+    hdgan("run", tmp_path / "x.toml", "--plan", "--out", tmp_path / "run")
+    monkeypatch.setattr(work, "cut_part", faults.cut_aloud)
+    code, _, error = hdgan("tile", tmp_path / "run", "--config", tmp_path / "x.toml")
+    assert code == 0
+    (process,) = re.findall(rf"^{CANARY} in (\d+)$", error, re.MULTILINE)
+    assert int(process) != os.getpid()
 
 
 @pytest.mark.parametrize("form", ["png", "jxl", "jpeg", "raw", "none"])

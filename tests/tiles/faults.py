@@ -136,6 +136,12 @@ def cut_until_full(plan, config, out, content, *, progress):
     return cut_part(plan, config, out, content, progress=progress)
 
 
+def cut_aloud(plan, config, out, content, *, progress):
+    """Cuts, and writes the name of the slide and the process where C libraries complain."""
+    os.write(2, f"{plan.entry.name} in {os.getpid()}\n".encode())
+    return cut_part(plan, config, out, content, progress=progress)
+
+
 @contextmanager
 def crashing(where, *, after, sleeps=False):
     def opened(path, **settings):
