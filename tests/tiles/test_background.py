@@ -11,6 +11,7 @@ from hdgan.tiles.background import (
     is_background,
     is_background_plain,
     level_below,
+    light_white,
     overview_mpp,
     shares,
     shares_of,
@@ -117,10 +118,10 @@ def test_the_white_point_is_the_same_counted_in_bands_and_without_what_was_not_s
     rng = np.random.default_rng(seed)
     pixels = rng.integers(180, 256, (40, 30, 3), dtype=np.uint8)
     unseen = rng.random((40, 30)) < 0.3
-    whole = white_point(pixels[~unseen])
+    whole = light_white(pixels[~unseen])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(background, "_PX_AT_ONCE", num_px)
-        assert np.array_equal(white_point(pixels, unseen=unseen), whole)
+        assert np.array_equal(light_white(pixels, unseen=unseen), whole)
 
 
 def test_a_box_thinner_than_a_pixel_takes_the_one_it_lies_in():

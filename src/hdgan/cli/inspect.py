@@ -78,6 +78,8 @@ def _draw(portrait: Portrait, picture: Path) -> None:
     shares = f"background {portrait.background:.1%}, pen {portrait.pen:.1%}, black {portrait.black:.1%}"
     damage = f", cannot be decoded {portrait.unreadable:.1%}" if portrait.unreadable else ""
     typer.echo(f"  white {portrait.white}, {shares}{damage}: {picture}")
+    if portrait.white_note:
+        typer.echo(f"  {portrait.white_note}")
 
 
 def _pseudonyms(slides: list[str], key: Path | None) -> dict[str, str]:

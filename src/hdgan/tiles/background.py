@@ -8,7 +8,8 @@ over level, three channels) instead: of what is grey and pale that finds more, a
 
 The white point is the 98th percentile, per channel, of the pixels that are light
 (every channel > 190) and nearly grey (spread < 30) but not exactly (255, 255, 255), which scanners and readers
-write where there is no scan; where under 0.2 % of a slide is like that it is taken to be all tissue, and (240, 240, 240) is assumed.
+write where there is no scan; where under 0.2 % of a slide is like that `glass.py` looks for darker and tinted glass, or else (240, 240, 240)
+is assumed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from hdgan.progress import SILENT, Progress, beat
 OVERVIEW_MPP = 8.0
 """Scale of the overview at large tiles, um/px; small tiles get a finer one."""
 
-_ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
+ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
+"""That of a slide on which none is found."""
 _OVERVIEW_PX_PER_TILE = 64
 _ROWS_AT_ONCE = 128
 _PX_AT_ONCE = 1 << 20
@@ -41,8 +43,16 @@ def overview_mpp(tile_um: float, *, slide_mpp: float) -> float:
     return max(min(OVERVIEW_MPP, tile_um / _OVERVIEW_PX_PER_TILE), slide_mpp)
 
 
-def white_point(pixels: np.ndarray, *, unseen: np.ndarray | None = None, progress: Progress = SILENT) -> np.ndarray:
-    """The colour of empty glass, `[3]` uint8, in the pixels `[H, ..., 3]` uint8 of a slide, but for those that are `unseen` `[H, ...]` bool."""
+def white_point(pixels: np.ndarray) -> np.ndarray:
+    """The colour of empty glass, `[3]` uint8, in the pixels `[H, ..., 3]` uint8 of a slide; `ASSUMED_WHITE` where they show none."""
+    white = light_white(pixels)
+    return ASSUMED_WHITE if white is None else white
+
+
+def light_white(pixels: np.ndarray, *, unseen: np.ndarray | None = None, progress: Progress = SILENT) -> np.ndarray | None:
+    """The white point of the light, nearly grey pixels, uint8 `[3]`; None where there are next to none. Pixels that are `unseen` `[H, ...]`
+    bool do not count.
+    """
     counts, num_seen = np.zeros((3, 256), np.int64), 0
     rows_at_once = max(1, _PX_AT_ONCE // max(1, math.prod(pixels.shape[1:-1])))
     for top in range(0, len(pixels), rows_at_once):  # what is counted takes eight times the bytes of the pixels
@@ -57,7 +67,7 @@ def white_point(pixels: np.ndarray, *, unseen: np.ndarray | None = None, progres
         counts += [np.bincount(channel[is_light], minlength=256) for channel in (red, green, blue)]
         num_seen += darkest.size
     if counts[0].sum() <= 0.002 * num_seen:
-        return _ASSUMED_WHITE
+        return None
     return np.array([level_below(of, 0.98) for of in counts]).round().astype(np.uint8)
 
 

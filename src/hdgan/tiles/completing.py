@@ -165,5 +165,6 @@ def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
             store_reason=reader.get("store_reason", ""),
             stored=dict(Counter(format_of(row.name) for row in found.rows.values())),
             code=reader.get("code", UNKNOWN),
+            white_note=reader.get("white_note", ""),
         )
         parts.write_status(folder, status)

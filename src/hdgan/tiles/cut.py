@@ -17,9 +17,10 @@ from hdgan.progress import SILENT, Progress, beat
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.resample import area_resample
 from hdgan.store.archive import TileRow
-from hdgan.tiles.background import OVERVIEW_MPP, is_background, overview_mpp, shares, shares_of, white_point
+from hdgan.tiles.background import is_background, overview_mpp, shares, shares_of
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.encode import TileSource, tile_source
+from hdgan.tiles.glass import coarsened, find_glass
 from hdgan.tiles.overview import Overview, bounded_step, take_overview
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.scores import Limits, dark_level, is_black, is_pen, luma, measure_detail
@@ -84,6 +85,8 @@ class Scores:
     """bool `[N]`: all of the cell could be decoded."""
     white: np.ndarray
     """The slide's white point, uint8 `[3]`."""
+    white_note: str
+    """What is to be said about it; nothing where it was found as usual."""
     dark: int
     """The grey level of the slide's dark structures."""
     overview: Overview
@@ -94,18 +97,20 @@ def score_cells(slide: SlideReader, plan: SlidePlan, config: TilesConfig, *, pro
     tile_um = plan.level0_px * plan.slide_mpp
     step_px = bounded_step(max(1.0, overview_mpp(tile_um, slide_mpp=plan.slide_mpp) / plan.slide_mpp), slide.size_px)
     overview = take_overview(slide, step_px=step_px, progress=progress)
-    white = white_point(overview.pixels, unseen=overview.is_unreadable, progress=progress)
+    mpp = step_px * plan.slide_mpp
+    glass = find_glass(overview.pixels, mpp=mpp, unseen=overview.is_unreadable, progress=progress)
     corners = np.array(plan.cells, np.float64).reshape(-1, 2)
     boxes = np.concatenate([corners, corners + plan.level0_px], axis=1) / step_px
-    is_empty = functools.partial(is_background, white=white, white_distance=config.white_distance, min_density=config.min_density)
+    is_empty = functools.partial(is_background, white=glass.white, white_distance=config.white_distance, min_density=config.min_density)
     return Scores(
         background=np.round(shares_of(overview.pixels, is_empty, boxes, progress=progress), 4),
         # Pen is told by the neighbours of a pixel, too.
         pen=np.round(shares_of(overview.pixels, is_pen, boxes, margin_px=1, progress=progress), 4),
         black=np.round(shares_of(overview.pixels, is_black, boxes, progress=progress), 4),
         is_sure=shares(overview.is_unreadable, boxes) == 0,
-        white=white,
-        dark=_dark(overview, is_empty, mpp=step_px * plan.slide_mpp, progress=progress),
+        white=glass.white,
+        white_note=glass.note,
+        dark=_dark(coarsened(overview.pixels, mpp=mpp), is_empty, progress=progress),
         overview=overview,
     )
 
@@ -195,13 +200,8 @@ def _detailed(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfi
     return replace(cell, verdict=verdict_of(cell, config.limits))
 
 
-def _dark(overview: Overview, is_empty: Callable[[np.ndarray], np.ndarray], *, mpp: float, progress: Progress) -> int:
-    """The dark level of an overview of `mpp` um/px, always taken at 8 um/px where it is finer: averaging moves it."""
-    pixels = overview.pixels
-    if mpp < OVERVIEW_MPP:
-        height, width = pixels.shape[:2]
-        small = (max(1, int(width * mpp / OVERVIEW_MPP)), max(1, int(height * mpp / OVERVIEW_MPP)))
-        pixels = area_resample(pixels, box=(0, 0, width, height), out_px=small)
+def _dark(pixels: np.ndarray, is_empty: Callable[[np.ndarray], np.ndarray], *, progress: Progress) -> int:
+    """The dark level of an overview, which is always that of 8 um/px: averaging moves it."""
     counts = np.zeros(256, np.int64)
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
         beat(progress)

@@ -66,6 +66,8 @@ class Status:
     """Number of tiles by their formats; those with a part that was never scanned are not copied."""
     code: str = UNKNOWN
     """Hash of the source files that cut it (`hdgan.tiles.code`)."""
+    white_note: str = ""
+    """What is to be said about its white point; nothing where glass was found as usual."""
 
 
 def whole_part(part: Path, key: str) -> Status | None:
@@ -81,6 +83,12 @@ def whole_part(part: Path, key: str) -> Status | None:
 def read_status(part: Path) -> Status:
     """The status of a whole part."""
     return Status(**read_json(part / STATUS))
+
+
+def white_notes(out: Path, slides: Iterable[str]) -> list[tuple[str, str]]:
+    """(slide, what is to be said about its white point) of those among `slides` where it was not found as usual."""
+    notes = ((slide, read_status(part_folder(out, slide)).white_note) for slide in slides)
+    return [(slide, note) for slide, note in notes if note]
 
 
 def write_status(part: Path, status: Status) -> None:

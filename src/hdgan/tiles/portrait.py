@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.reader import known_mpp, open_slide
-from hdgan.tiles.background import OVERVIEW_MPP, is_background, white_point
+from hdgan.tiles.background import OVERVIEW_MPP, is_background
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.cut import BACKGROUND, BLACK, PEN, UNREADABLE
+from hdgan.tiles.glass import find_glass
 from hdgan.tiles.overview import Overview, bounded_step, take_overview
 from hdgan.tiles.pictures import COLOURS, thumbnail
 from hdgan.tiles.scores import is_black, is_pen
@@ -33,6 +34,8 @@ class Portrait:
     """`[H, W, 3]` uint8: the slide beside its masks."""
     white: tuple[int, int, int]
     """RGB of its glass."""
+    white_note: str
+    """What is to be said about it; nothing where it was found as usual."""
     background: float
     """Shares of the slide, 0 to 1."""
     pen: float
@@ -49,7 +52,9 @@ def portray(path: Path, *, mpp: float | None = None, progress: Progress = SILENT
     with closing(open_slide(path, mpp_override=mpp)) as slide:
         step_px = bounded_step(max(1.0, OVERVIEW_MPP / known_mpp(slide)), slide.size_px)
         overview = take_overview(slide, step_px=step_px, progress=progress)
-    white = white_point(overview.pixels, unseen=overview.is_unreadable)
+        overview_mpp = step_px * known_mpp(slide)
+    glass = find_glass(overview.pixels, mpp=overview_mpp, unseen=overview.is_unreadable, progress=progress)
+    white = glass.white
     white_distance = float(TilesConfig.model_fields["white_distance"].default)
     masks = {
         BACKGROUND: is_background(overview.pixels, white=white, white_distance=white_distance),
@@ -60,7 +65,7 @@ def portray(path: Path, *, mpp: float | None = None, progress: Progress = SILENT
     shares = {name: float(mask.mean()) for name, mask in masks.items()}
     levels = (int(white[0]), int(white[1]), int(white[2]))
     picture = _beside(overview, masks, shares, levels)
-    return Portrait(picture, levels, shares[BACKGROUND], shares[PEN], shares[BLACK], shares[UNREADABLE])
+    return Portrait(picture, levels, glass.note, shares[BACKGROUND], shares[PEN], shares[BLACK], shares[UNREADABLE])
 
 
 def _beside(overview: Overview, masks: dict[str, np.ndarray], shares: dict[str, float], white: tuple[int, int, int]) -> np.ndarray:

@@ -93,7 +93,7 @@ def write_report(
         write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
     lines = what_if.read_slides(out / "slides.csv")
     page = _opening(sources, cells, lines, config)
-    _tell_problems(page, sources, of_slide, rows, dealt)
+    _tell_problems(page, out, sources, of_slide, rows, dealt)
     tell_unread(page, unread)
     _tell_counts(page, cells, lines)
     _tell_regions(page, cells, read_hits(out / REGIONS), colours)
@@ -158,9 +158,12 @@ def _rules(config: TilesConfig) -> str:
     return f"Dropped: {'; '.join(rules)}; what cannot be decoded or is suspect. The thresholds are of this run's settings; the paper gives none."
 
 
-def _tell_problems(page: Page, sources: Sources, of_slide: Mapping[str, Sequence[Cell]], index: Sequence[TileRow], dealt: Dealt) -> None:
+def _tell_problems(
+    page: Page, out: Path, sources: Sources, of_slide: Mapping[str, Sequence[Cell]], index: Sequence[TileRow], dealt: Dealt
+) -> None:
     rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in sources.problems]
-    rows += [list(note) for note in region_notes(sources.plans, sources.config)]
+    slides = [plan.entry.name for plan in sources.plans]
+    rows += [list(note) for note in (*region_notes(sources.plans, sources.config), *parts.white_notes(out, slides))]
     for plan in sources.plans:
         verdicts = Counter(cell.verdict for cell in of_slide.get(plan.entry.name, ()))
         if verdicts[UNREADABLE]:

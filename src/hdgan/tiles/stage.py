@@ -112,7 +112,8 @@ def _finish(
     write_png(out / QC, draw_sheet(cells, by_name, config, seed=seed, crew=crew, progress=progress))
     warnings = (*dealt.warnings(rows), *sources.patient_notes())
     late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
-    warnings = (*(f"{slide}: {what}" for slide, what in region_notes(plans, config)), *warnings)
+    notes = (*region_notes(plans, config), *parts.white_notes(out, slides))
+    warnings = (*(f"{slide}: {what}" for slide, what in notes), *warnings)
     for line in (*told(late), *warnings):
         progress.say(line)
     if any(plan.regions is not None for plan in plans):
@@ -140,7 +141,7 @@ def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, str]]:
     """
     found = {slide: parts.read_status(parts.part_folder(out, slide)) for slide in slides}
     return {
-        slide: {name: getattr(status, name) for name in ("reader", "reason", "store", "store_reason", "code")}
+        slide: {name: getattr(status, name) for name in ("reader", "reason", "store", "store_reason", "code", "white_note")}
         for slide, status in found.items()
     }
 

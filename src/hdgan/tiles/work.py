@@ -95,6 +95,7 @@ def cut_part(plan: SlidePlan, config: TilesConfig, out: Path, content: str, *, p
             store_reason=source.storing.reason,
             stored=dict(Counter(format_of(row.name) for row in read_rows(folder / INDEX))),
             code=code_hash(),
+            white_note=scores.white_note,
         )
         parts.write_status(folder, status)
     return status
