@@ -7,6 +7,7 @@ import pytest
 from hdgan.errors import BadInput, OutOfSpace, StaleStage
 from hdgan.slides.reader import open_slide
 from hdgan.store.archive import TileArchive
+from hdgan.store.atomic import read_json
 from hdgan.tiles import work
 from hdgan.tiles.rebuild import rebuild_tiles
 from hdgan.tiles.stage import run_tiles
@@ -81,6 +82,23 @@ def test_only_the_mended_slide_is_cut_and_the_bytes_are_those_of_a_whole_run(tmp
     run(config, cohort, tmp_path / "whole")
     assert outputs(out) == outputs(tmp_path / "whole")
     assert not (out / "parts").exists()
+
+
+def test_what_was_said_of_the_others_and_their_seconds_are_kept(tmp_path, cohort, with_bad, opened):
+    names, broken = opened
+    write_slide(cohort / "a1.tif", (paint(seed=0).astype(int) - 52).clip(0, 255).astype("uint8"))
+    run(with_bad, cohort, tmp_path / "whole")
+    leave_out("opening", with_bad, cohort, tmp_path / "out", broken)
+    write_slide(cohort / "bad.tif", paint(seed=7))
+    names.clear()
+    before = read_json(tmp_path / "out" / "provenance.json")["readers"]
+    manifest = run(with_bad, cohort, tmp_path / "out")
+    after = read_json(tmp_path / "out" / "provenance.json")["readers"]
+    assert names == ["bad"]
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == {"bad"}
+    assert [line.partition(":")[0] for line in manifest.counts["warnings"] if "white point" in line] == ["a1"]
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("where", ["cutting", "opening"])

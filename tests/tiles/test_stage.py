@@ -153,6 +153,7 @@ def test_damaged_and_suspect_cells_are_counted_recorded_and_shown(tmp_path, coho
     assert "cells are suspect: what was read is not what the overview shows" in page
     assert page.count("tile dropped") == len([region for region in regions if region.part == "tile"])
     readers = read_json(tmp_path / "out" / "provenance.json")["readers"]
+    assert all(0 < found["seconds"] < 3600 for found in readers.values())
     assert {slide: found["reader"] for slide, found in readers.items()} == {"a1": "direct", "a2": "direct", "b1": "direct"}
     assert "readers" not in (tmp_path / "out" / "manifest.json").read_text()
 

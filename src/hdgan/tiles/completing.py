@@ -101,8 +101,8 @@ class _Finished:
     """By their number in the archive."""
     cells: Sequence[Cell]
     unread: Sequence[Unread]
-    reader: Mapping[str, str]
-    """What read it, how its tiles were stored, and why both."""
+    reader: Mapping[str, Any]
+    """What the provenance says of it: what read it, how its tiles were stored, in how many seconds."""
 
 
 class _BySlide(Generic[Line]):
@@ -120,7 +120,7 @@ def _others(sources: Sources, left_out: Sequence[str]) -> str:
     return hash_json(inputs_of(plans, sources.config, sources.inputs))
 
 
-def _is_all(plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], reader: Mapping[str, str], config: TilesConfig) -> bool:
+def _is_all(plan: SlidePlan, cells: Sequence[Cell], rows: Sequence[TileRow], reader: Mapping[str, Any], config: TilesConfig) -> bool:
     """Whether all tiles that the slide's part had are there, as they would be cut now."""
     if tuple((cell.x_px, cell.y_px) for cell in cells) != plan.cells or any(cell.verdict == LEFT_OUT for cell in cells):
         return False
@@ -159,7 +159,7 @@ def _write_part(plan: SlidePlan, found: _Finished, key: str) -> None:
             reader["reason"],
             verdicts=verdicts,
             sizes=sizes,
-            seconds=0.0,
+            seconds=reader.get("seconds", 0.0),
             version=own_version(),
             store=reader.get("store", ""),
             store_reason=reader.get("store_reason", ""),

@@ -135,13 +135,13 @@ def _finish(
     stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, slides)})
 
 
-def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What read each slide, how its tiles were stored, why, and what code cut it. Another machine may read with another library, and other code differ by
-    a comment, and give the same pixels: no manifest says it, or later stages would be stale for it.
+def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What read each slide, how its tiles were stored, why, what code cut it, and in how many seconds. Another machine may read with another library,
+    and other code differ by a comment, and give the same pixels: no manifest says it, or later stages would be stale for it.
     """
     found = {slide: parts.read_status(parts.part_folder(out, slide)) for slide in slides}
     return {
-        slide: {name: getattr(status, name) for name in ("reader", "reason", "store", "store_reason", "code", "white_note")}
+        slide: {name: getattr(status, name) for name in ("reader", "reason", "store", "store_reason", "code", "white_note", "seconds")}
         for slide, status in found.items()
     }
 
