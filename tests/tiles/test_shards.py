@@ -67,6 +67,33 @@ def test_shares_cut_in_any_order_are_joined_to_the_bytes_of_one_job(tmp_path, co
     assert not (tmp_path / "out" / PARTS).exists()
 
 
+@pytest.mark.parametrize("rule", [{}, {"min_stains_per_case": 2}], ids=["all cases", "cases left out"])
+def test_slides_of_slightly_other_scales_are_cut_once_where_no_mpp_is_asked_for(tmp_path, cohort, config, monkeypatch, rule):
+    """Tiles have the coarsest scale of all slides, which is that of one slide in one share."""
+    for seed, (name, mpp) in enumerate((("a1", 0.5), ("a2", 0.503), ("b1", 0.506))):
+        write_slide(cohort / f"{name}.tif", paint(seed=seed), mpp=mpp)
+    by_level = config.model_copy(update={"asked_mpp": None, "level": 1, **rule})
+    join(by_level, cohort, tmp_path / "whole")
+    for number in (1, 2, 3):
+        assert cut(by_level, cohort, tmp_path / "out", Shard(number, 3)).problems == ()
+    monkeypatch.setattr(work, "open_slide", None)
+    for number in (1, 2, 3):
+        cut(by_level, cohort, tmp_path / "out", Shard(number, 3))
+    join(by_level, cohort, tmp_path / "out")
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
+
+
+def test_a_broken_slide_of_another_share_is_not_told_by_this_one(tmp_path, cohort, config):
+    by_level = config.model_copy(update={"asked_mpp": None, "level": 1, "broken_slides": "skip"})
+    (cohort / "b1.tif").write_bytes(b"no slide")
+    told = []
+    for number in (1, 2, 3):
+        progress = Listening()
+        done = cut(by_level, cohort, tmp_path / "out", Shard(number, 3), progress=progress)
+        told.append((len(done.problems), sum("left out" in line for line in progress.lines)))
+    assert sorted(told) == [(0, 0), (0, 0), (1, 1)]
+
+
 def test_joining_cuts_what_no_share_did(tmp_path, cohort, config):
     join(config, cohort, tmp_path / "whole")
     cut(config, cohort, tmp_path / "out", Shard(1, 3))

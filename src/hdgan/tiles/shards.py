@@ -23,9 +23,10 @@ from hdgan.store.stage import MANIFEST, begun_with, holding, is_held, sharing
 from hdgan.tiles import parts
 from hdgan.tiles.code import is_of_other_code
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import Crew
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.keys import find_entries, stage_pseudonyms
-from hdgan.tiles.plan import plan_entries, scaled
+from hdgan.tiles.plan import SlidePlan, plan_by_name, scaled, without_stains
 from hdgan.tiles.regions import region_inputs
 from hdgan.tiles.work import contents_of, cut_all
 
@@ -82,11 +83,12 @@ def cut_shard(
     if config.images is not None:
         raise BadConfig("--shard", "is for slides; images that are cut already are taken in one go")
     pseudonyms = stage_pseudonyms(config, out=out, base=base, redo=redo, progress=progress)
-    mine = shard.deal(find_entries(config, base=base, pseudonyms=pseudonyms))
+    entries = find_entries(config, base=base, pseudonyms=pseudonyms)
+    mine = shard.deal(entries)
     if pseudonyms is not None:
-        progress = HidingProgress(progress, mine)
-    with nullcontext() if pseudonyms is None else hiding(mine), open_crew(config) as crew:
-        plans, problems = plan_entries(mine, config, seed=seed, crew=crew, progress=progress)
+        progress = HidingProgress(progress, entries)
+    with nullcontext() if pseudonyms is None else hiding(entries), open_crew(config) as crew:
+        plans, problems, at_scale = _planned(entries, mine, config, seed=seed, crew=crew, progress=progress)
         if problems and config.broken_slides == "stop":
             raise problems[0]
         for problem in problems:
@@ -104,10 +106,27 @@ def cut_shard(
             names = {entry.name for entry in mine}
             remove_leftover_folders(folder, names)
             try:
-                crashed = cut_all(plans, scaled(config, plans), out=out, contents=inputs, crew=crew, progress=progress)
+                crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
             finally:
                 remove_leftover_folders(folder, names)
     return ShardDone(len(mine), (*problems, *crashed.values()), was_finished=False)
+
+
+def _planned(
+    entries: Sequence[SlideEntry], mine: Sequence[SlideEntry], config: TilesConfig, *, seed: int, crew: Crew, progress: Progress
+) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...], TilesConfig]:
+    """The plans of the slides that are `mine`, what is wrong with the others of them, and the settings with the scale of all tiles.
+
+    Where no mpp is asked for, tiles have the coarsest scale of all slides, which a share alone does not know: all are opened, and what is wrong with those
+    of other shares is theirs to say.
+    """
+    known = mine if config.asked_mpp is not None else entries
+    plans, problems = plan_by_name(known, config, seed=seed, crew=crew, progress=progress)
+    left_out = without_stains(plans, min_stains=config.min_stains_per_case)  # as whoever joins leaves them out
+    at_scale = scaled(config, [plan for plan in plans if plan.entry.patient not in left_out])
+    names = {entry.name for entry in mine}
+    own = tuple(plan for plan in plans if plan.entry.name in names)
+    return own, tuple(problem for name, problem in problems.items() if name in names), at_scale
 
 
 def _refuse_others(folder: Path, shard: Shard) -> None:
