@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test lint bench docs clean
+BENCH_CACHE ?= build/bench-tiles
+
+.PHONY: demo test lint bench bench-tiles docs clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -31,6 +33,9 @@ lint: $(STAMP)  ## style, types, import contracts
 bench: $(STAMP)  ## what the speed claims in benchmarks/RESULTS.md come from
 	$(BIN)/python benchmarks/fir_convolutions.py
 	$(BIN)/python benchmarks/labels/predict.py --resolutions 256 512
+
+bench-tiles: $(STAMP)  ## what tiling must hold: speed, memory, size of an install, faults; keeps painted slides in BENCH_CACHE
+	$(BIN)/python benchmarks/tiles/all.py --cache $(BENCH_CACHE)
 
 docs: $(STAMP)  ## the documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet
