@@ -1,6 +1,7 @@
 """What `hdgan fit --plan` predicts against what extracting and fitting then take, by source of the features.
 
-`python benchmarks/labels/memory.py [--resolutions 256 512 1024] [--images 16] [--sources native recompute upsampled] [--threads 1] [--out FILE]`.
+`python benchmarks/labels/memory.py [--resolutions 256 512 1024] [--images 16] [--sources native recompute upsampled] [--components N]
+[--threads 1] [--out FILE]`.
 Each row is a process of its own that does both stages: its peak memory is counted above what it held after importing torch. The images of a
 size are drawn once for all its rows. Prints predicted and measured memory and disk, and their ratios.
 """
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--pixels", type=int, default=2048)
+    parser.add_argument("--components", type=int, help="principal components that are learnt from; all channels unless given")
     parser.add_argument("--channel-base", type=int, help="that of the published networks unless given")
     parser.add_argument("--num-blocks", type=int, default=5)
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
@@ -77,7 +79,7 @@ def compare(resolution: int, options: argparse.Namespace) -> list[dict[str, Any]
         child(script, "--make", root, "--resolutions", resolution, "--images", options.images, *base, threads=options.threads)
         for source in options.sources:
             fields = {"source": source, "members": options.members, "pixels": options.pixels, "dtype": options.dtype}
-            fields["num_blocks"] = options.num_blocks
+            fields |= {"num_blocks": options.num_blocks, "components": options.components}
             (root / "config.toml").write_text(settings(resolution, options.images, **fields))
             row = {"resolution": resolution, "images": options.images} | child(script, "--worker", root, threads=options.threads)
             print(line(row), flush=True)

@@ -36,6 +36,7 @@ dtype = "{dtype}"
 members = {members}
 epochs = {epochs}
 pixels_per_image = {pixels}
+{components}
 """
 
 
@@ -55,7 +56,9 @@ def settings(resolution: int, num: int, **fields: Any) -> str:
     budget = fields.pop("memory_budget_gib", None)
     usual: dict[str, Any] = {"num_blocks": 5, "source": "native", "dtype": "float32", "members": 5, "epochs": 1, "pixels": 2048}
     line = "" if budget is None else f"memory_budget_gib = {budget}"
-    return SETTINGS.format(resolution=resolution, memory_budget=line, **split(num), **(usual | fields))
+    components = fields.pop("components", None)
+    shrunk = "" if components is None else f"components = {components}"
+    return SETTINGS.format(resolution=resolution, memory_budget=line, components=shrunk, **split(num), **(usual | fields))
 
 
 def make(root: Path, *, resolution: int, num: int, base: int | None = None) -> None:

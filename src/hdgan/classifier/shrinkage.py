@@ -19,6 +19,7 @@ from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import gather
 from hdgan.randomness import stream
 from hdgan.store.hashing import hash_array
+from hdgan.training.memory import trim
 from hdgan.training.threads import one_thread
 
 PIXELS_PER_IMAGE = 1024
@@ -43,8 +44,10 @@ def principal(
         with one_thread():  # the sums would else depend on the number of threads
             total += (features.t() @ features).double()
         count += len(features)
+    trim()  # what gathering freed would be held beside several matrices as large as the covariance
     with one_thread():
-        variances, directions = torch.linalg.eigh(total / count)
+        variances, directions = torch.linalg.eigh(total.div_(count))
+    del total
     variances, directions = variances.flip(0)[:num], directions.flip(1)[:, :num]
     scaled = (variances / variances[0]).clamp(min=_FLOOR)
     projection: Tensor = directions / (variances[0].sqrt() * scaled ** (whitening / 2))
