@@ -133,7 +133,7 @@ def test_the_images_that_wait_for_their_pass_are_planned_as_memory(tmp_path):
         generator = GeneratorConfig(preset="large", resolution=4096, batch=batch, microbatch=1)
         plan = make_plan(config.model_copy(update={"generator": generator}), root=tmp_path, base=RECIPES)
         found.append(next(row.need.memory for row in plan.rows if row.stage == "generator"))
-    assert found[1] - found[0] == pytest.approx(7 * 3 * 4096**2 )  # in 8 bits
+    assert found[1] - found[0] == pytest.approx(7 * 3 * 4096**2)  # in 8 bits
 
 
 def test_blocks_that_are_recomputed_make_the_planned_memory_smaller(tmp_path):
