@@ -107,7 +107,7 @@ def test_shares_of_rows_made_in_bands_are_those_of_the_whole_mask(seed, width, h
 
     whole = shares(is_peak(values), boxes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(background, "_ROWS_AT_ONCE", num_rows)
+        patch.setattr(background, "_PX_AT_ONCE", num_rows * width)
         patch.setattr(background, "_COUNTED_PX", 0)
         assert np.array_equal(shares_of(values, is_peak, boxes, margin_px=1), whole)
 

@@ -202,7 +202,7 @@ def test_the_memory_of_scoring_does_not_grow_with_the_overview_and_it_tells_that
     """Copies, floats and sums of a whole overview would take several times its bytes."""
     _, plan = planned(cohort, config)
     peaks, num_beats, width = [], [], 512
-    for height in (2048, 12288):
+    for height in (5000, 13000):
         pixels = np.full((height, width, 3), 241, np.uint8)
         pixels[::3, ::2] = (180, 110, 160)
         painted, progress = Overview(pixels, 1.0, np.zeros((height, width), bool)), Beating()
@@ -218,4 +218,4 @@ def test_the_memory_of_scoring_does_not_grow_with_the_overview_and_it_tells_that
         assert scores.background.tolist() == pytest.approx([5 / 6, 5 / 6], abs=0.01)
         num_beats.append(progress.num)
     assert peaks[1] - peaks[0] < 0.1 * pixels.nbytes
-    assert num_beats[1] - num_beats[0] >= 3 * (12288 - 2048) // 128
+    assert num_beats[1] - num_beats[0] >= 3 * (13000 - 5000) * width >> 18

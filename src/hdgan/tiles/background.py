@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -29,8 +29,9 @@ ASSUMED_WHITE = np.array([240, 240, 240], np.uint8)
 """That of a slide on which none is found."""
 _OVERVIEW_PX_PER_TILE = 64
 _ROWS_AT_ONCE = 128
-_PX_AT_ONCE = 1 << 20
-_COUNTED_BOXES, _COUNTED_TIMES, _COUNTED_PX = 1000, 4, 1 << 22
+_PX_AT_ONCE = 1 << 18
+"""Of a large overview: numbers in Lab take 24 bytes each, several times."""
+_COUNTED_BOXES, _COUNTED_TIMES, _COUNTED_PX = 1000, 4, 1 << 20
 """Boxes, how often all pixels, and pixels, that are counted box by box: a twentieth of the time of sums over the whole."""
 
 # sRGB (IEC 61966-2-1) to XYZ, and the D65 white.
@@ -54,12 +55,11 @@ def light_white(pixels: np.ndarray, *, unseen: np.ndarray | None = None, progres
     bool do not count.
     """
     counts, num_seen = np.zeros((3, 256), np.int64), 0
-    rows_at_once = max(1, _PX_AT_ONCE // max(1, math.prod(pixels.shape[1:-1])))
-    for top in range(0, len(pixels), rows_at_once):  # what is counted takes eight times the bytes of the pixels
+    for rows in bands(len(pixels), width=math.prod(pixels.shape[1:-1])):  # what is counted takes eight times the bytes of the pixels
         beat(progress)
-        band = pixels[top : top + rows_at_once]
-        if unseen is not None and unseen[top : top + rows_at_once].any():
-            band = band[~unseen[top : top + rows_at_once]]
+        band = pixels[rows]
+        if unseen is not None and unseen[rows].any():
+            band = band[~unseen[rows]]
         red, green, blue = (band[..., channel] for channel in range(3))
         darkest = np.minimum(np.minimum(red, green), blue)
         spread = np.maximum(np.maximum(red, green), blue) - darkest
@@ -75,6 +75,12 @@ def extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest and the smallest level of each pixel, `[...]` of pixels `[..., 3]`. One channel after the other: numpy is slow along an axis of three."""
     red, green, blue = (pixels[..., channel] for channel in range(3))
     return np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+
+
+def bands(height: int, *, width: int) -> Iterator[slice]:
+    """The rows of an overview of `width` px in parts that are worked on one after the other, so that memory beside it does not grow with it."""
+    num_rows = max(1, _PX_AT_ONCE // max(1, width))
+    return (slice(top, min(top + num_rows, height)) for top in range(0, height, num_rows))
 
 
 def level_below(counts: np.ndarray, share: float) -> float:
@@ -164,10 +170,10 @@ def shares_of(
     order = np.argsort(lines, kind="stable")
     in_order = lines[order]
     above = np.zeros(len(lines), np.int64)  # true pixels between the sides of a box, from row 0 to its upper edges, then its lower ones
-    sums = np.zeros((_ROWS_AT_ONCE + 1, width + 1), np.int64)
-    for first in range(0, height, _ROWS_AT_ONCE):
+    sums = np.zeros((next(bands(height, width=width)).stop + 1, width + 1), np.int64)
+    for rows in bands(height, width=width):
         beat(progress)
-        last, start = min(first + _ROWS_AT_ONCE, height), max(0, first - margin_px)
+        first, last, start = rows.start, rows.stop, max(0, rows.start - margin_px)
         inner = sums[1 : last - first + 1, 1:]
         np.cumsum(rule(pixels[start : last + margin_px])[first - start : last - start], axis=0, dtype=np.int64, out=inner)
         np.cumsum(inner, axis=1, out=inner)

@@ -17,7 +17,7 @@ from hdgan.progress import SILENT, Progress, beat
 from hdgan.slides.protocol import SlideReader
 from hdgan.slides.resample import area_resample
 from hdgan.store.archive import TileRow
-from hdgan.tiles.background import is_background, overview_mpp, shares, shares_of
+from hdgan.tiles.background import bands, is_background, overview_mpp, shares, shares_of
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.encode import TileSource, tile_source
 from hdgan.tiles.glass import coarsened, find_glass
@@ -38,7 +38,6 @@ UNUSABLE = (UNREADABLE, SUSPECT)
 """Verdicts on pixels that are not to be had, whatever the scores."""
 UNASSIGNED = -1
 """The fold of a tile before all slides are cut."""
-_ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -203,10 +202,9 @@ def _detailed(cell: Cell, pixels: np.ndarray, scores: Scores, config: TilesConfi
 def _dark(pixels: np.ndarray, is_empty: Callable[[np.ndarray], np.ndarray], *, progress: Progress) -> int:
     """The dark level of an overview, which is always that of 8 um/px: averaging moves it."""
     counts = np.zeros(256, np.int64)
-    for top in range(0, len(pixels), _ROWS_AT_ONCE):
+    for rows in bands(len(pixels), width=pixels.shape[1]):
         beat(progress)
-        rows = pixels[top : top + _ROWS_AT_ONCE]
-        counts += np.bincount(luma(rows)[~is_empty(rows)], minlength=256)
+        counts += np.bincount(luma(pixels[rows])[~is_empty(pixels[rows])], minlength=256)
     return dark_level(counts)
 
 
