@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from hdgan.classifier.factored import Folded, fold, logits, logits_reference
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.features.moments import Standardiser
-from hdgan.generator.networks import Generator
+from hdgan.generator.capture import captured
+from hdgan.generator.networks import drawing_format, for_drawing
 from hdgan.generator.spec import NetworkSpec
-from hdgan.generator.weights import TrainedGenerator
 
 NUM_CLASSES = 5
 
@@ -53,12 +53,13 @@ def main() -> None:
 def measure(resolution: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each number of heads."""
     torch.manual_seed(0)
-    generator = TrainedGenerator(
-        Generator(NetworkSpec(resolution=resolution, channel_base=options.channel_base)).to(options.device), mpp=None
-    )
-    w = generator.map(torch.ones(1, generator.z_dim), psi=0.7)
+    spec = NetworkSpec(resolution=resolution, channel_base=options.channel_base)
+    network = for_drawing(spec).to(options.device).to(memory_format=drawing_format(resolution)).eval().requires_grad_(False)
+    ws = network.spread(network.mapping(torch.ones(1, spec.z_dim, device=options.device)), psi=0.7)
+    names = [tap.name for tap in spec.taps(options.blocks)]
     draw: dict[str, Any] = {}
-    maps = [m[0] for m in timed(lambda: generator.render_taps(w, num_blocks=options.blocks)[1], "draw", draw, options)]
+    found = timed(lambda: captured(network.synthesis, ws, noise="const", names=names)[1], "draw", draw, options)
+    maps = [m[0].contiguous() for m in found]
     few = [m[:, ::2, ::2].flatten(1) for m in maps]
     moments = [torch.cat([f.mean(dim=1) for f in few]), torch.cat([f.std(dim=1, correction=0) for f in few]).clamp(min=1e-3)]
     rows = []

@@ -126,7 +126,7 @@ def test_sizes_from_256_to_4096_px_are_among_those_that_can_be_timed():
 
 
 def test_labels_are_timed_and_compared_with_those_of_upsampled_maps(tmp_path):
-    toy = ("--resolutions", "32", "--channel-base", "256", "--rounds", "1", "--device", "cpu")
+    toy = ("--resolutions", "64", "--channel-base", "256", "--rounds", "1", "--device", "cpu")
     run("gpu/label_images.py", *toy, "--out", tmp_path / "labels.json")
     one, ten = json.loads((tmp_path / "labels.json").read_text())["rows"]
     assert [one["heads"], ten["heads"]] == [1, 10]
@@ -161,7 +161,7 @@ TOY = [
     ("--preset 256 --seconds 520", "--preset 16 --kimg 0.04 --device cpu"),
     ("--resolutions 64 256 512 1024 2048 --steps 50", "--resolutions 16 --steps 1 --device cpu"),
     ("--resolutions 4096 --batches 1 2 4 --steps 50", "--resolutions 16 --batches 1 2 --steps 1 --device cpu"),
-    ("--device cuda --resolutions 1024 4096", "--device cpu --resolutions 32 --channel-base 256 --rounds 1"),
+    ("--device cuda --resolutions 1024 4096", "--device cpu --resolutions 64 --channel-base 256 --rounds 1"),
     ("--device cuda", "--device cpu --repeats 1"),
 ]
 

@@ -8,10 +8,10 @@ from hdgan.errors import BadConfig
 from hdgan.generator import augment, losses
 from hdgan.generator.augment_draws import RandomChance, draw
 from hdgan.generator.augment_sets import SETS
+from hdgan.generator.capture import captured
 from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.ops import bands, conv
 from hdgan.generator.spec import NetworkSpec
-from hdgan.generator.weights import captured
 from hdgan.testing.tiny import tiny_network
 
 SMALL = {"resolution": 16, "z_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}

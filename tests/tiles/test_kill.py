@@ -59,7 +59,7 @@ def test_killed_at_seeded_moments_it_resumes_to_the_same_bytes(tmp_path, config)
 def test_a_signal_ends_job_and_workers_at_once_and_the_same_command_goes_on(tmp_path, number):
     for seed in range(3):
         write_slide(tmp_path / f"s{seed}.tif", paint(1500, 1200, seed=seed))
-    settings = '[run]\nname = "x"\n[tiles]\nslides = ["*.tif"]\nmpp = 1.0\ntile_px = 64\nstride_px = 8\nnum_folds = 1\n[generator]\nresolution = 64\n'
+    settings = '[run]\nname = "x"\n[tiles]\nslides = ["*.tif"]\nmpp = 1.0\ntile_px = 64\nstride_px = 4\nnum_folds = 1\n[generator]\nresolution = 64\n'
     (tmp_path / "x.toml").write_text(settings)
     command = [sys.executable, "-m", "hdgan", "tile", tmp_path / "run", "--config", tmp_path / "x.toml", "--workers", "2"]
     parts = tmp_path / "run" / "1-tiles" / "parts"

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hdgan.generator.capture import captured
 from hdgan.generator.noise import own_maps
-from hdgan.generator.weights import TrainedGenerator, captured
+from hdgan.generator.weights import TrainedGenerator
 from hdgan.optional import require
 from hdgan.store.atomic import replacing, write_bytes
 

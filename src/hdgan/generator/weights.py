@@ -9,16 +9,16 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hdgan.errors import BadConfig, DamagedArtifact
+from hdgan.generator.capture import captured
 from hdgan.generator.conditions import Conditions, one_hot
 from hdgan.generator.networks import Generator, Noise, drawing_format, for_drawing
 from hdgan.generator.noise import own_maps, seeds_of
@@ -145,24 +145,6 @@ class TrainedGenerator:
         w = w.to(self.device)
         noise: Noise = own_maps(self.network.synthesis, w[:, -1:]) if self.has_own_noise else "const"
         return self.network.spread(w[:, : self.spec.w_dim]), noise
-
-
-def captured(synthesis: nn.Module, ws: Tensor, *, noise: Noise, names: Sequence[str]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Images of `ws [N, L, D]` and the outputs of the layers called `names`, the network's code untouched."""
-    maps: dict[str, Tensor] = {}
-    handles = []
-    for name in names:
-
-        def keep(_layer: nn.Module, _inputs: Any, output: Tensor, name: str = name) -> None:
-            maps[name] = output
-
-        handles.append(synthesis.get_submodule(name).register_forward_hook(keep))
-    try:
-        image = synthesis(ws, noise=noise)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return image, tuple(maps[name] for name in names)
 
 
 def save_generator(path: Path, network: Generator, *, mpp: float | None, trained: dict[str, Any], is_half: bool = False) -> None:

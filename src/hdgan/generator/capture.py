@@ -1,0 +1,28 @@
+"""Feature maps of a synthesis, taken by hooks: the network's code knows nothing of it. Needs torch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from hdgan.generator.networks import Noise
+
+
+def captured(synthesis: nn.Module, ws: Tensor, *, noise: Noise, names: Sequence[str]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Images of `ws [N, L, D]` and the outputs of the layers called `names`, the network's code untouched."""
+    maps: dict[str, Tensor] = {}
+    handles = []
+    for name in names:
+
+        def keep(_layer: nn.Module, _inputs: Any, output: Tensor, name: str = name) -> None:
+            maps[name] = output
+
+        handles.append(synthesis.get_submodule(name).register_forward_hook(keep))
+    try:
+        image = synthesis(ws, noise=noise)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return image, tuple(maps[name] for name in names)
