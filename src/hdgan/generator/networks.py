@@ -21,7 +21,7 @@ from hdgan.generator.spec import NetworkSpec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _CHANNELS_LAST_PX = 128
-"""Images up to this size are drawn channels last, on CPUs faster (benchmarks/RESULTS.md); at 256 px it is no gain, at 1024 px a loss."""
+"""Images up to this size are drawn channels last, on CPUs faster (benchmarks/RESULTS.md); larger ones gained nothing when tried (dev/LOG.md)."""
 W_AVERAGE_DECAY = 0.998
 Noise = str | Named[str, Tensor]
 """`const` (maps stored with the weights), `random` (fresh ones), `none`, or maps `[N, 1, H, W]` by layer, such as `b8.conv0`."""
