@@ -210,3 +210,26 @@ def test_corrections_of_an_oracles_masks_are_looked_for_where_the_settings_lie(t
     steps.STEPS[3].work(run.with_corrections(tmp_path / "others"), False, SILENT)
     assert [config.corrections for config in seen] == [tmp_path.resolve() / "corrected", tmp_path / "others"]
     assert [(config.annotator, config.corrector) for config in seen] == [("oracle", "B. Eye")] * 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "setting"), [('[generator]\ndevice = "cuda"\n', "generator.device"), ('device = "cuda"\n', "run.device")]
+)
+def test_a_gpu_that_is_not_there_is_missed_before_the_first_stage_begins(works, monkeypatch, tmp_path, asked, setting):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    path = settings(tmp_path)
+    text = path.read_text()
+    path.write_text(text + asked if asked.startswith("[") else text.replace("[tiles]", f"{asked}[tiles]"))
+    run = open_run(tmp_path / "run", config=path)
+    with pytest.raises(BadConfig, match=f"{setting}: cuda was asked for"):
+        run_all(run)
+    assert works.done == []
+
+
+def test_what_a_gpu_has_done_is_no_reason_to_ask_for_it_again(works, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    path = settings(tmp_path)
+    path.write_text(path.read_text() + '[generator]\ndevice = "cuda"\n')
+    run_all(open_run(tmp_path / "run", config=path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert all(outcome.was_current for outcome in run_all(open_run(tmp_path / "run")))

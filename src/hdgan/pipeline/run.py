@@ -21,6 +21,8 @@ from hdgan.training.ranks import rank_of
 
 SETTINGS = "config.toml"
 ORIGIN = "origin.json"
+_ON_RUN_DEVICE = {"samples", "annotations", "dataset", "downstream"}
+"""Stages that work, or let an oracle work, where `run.device` says."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,15 @@ def run_all(
     Raises:
         StaleStage: stages were made from other settings or inputs and `redo` is false, or stages before `first` that these are built
             on were; names them all, with the fields.
+        BadConfig: a stage ahead is to work on a GPU, and there is none.
         HdganError: whatever a stage refuses.
     """
     steps = _between(first, until, run)
     _refuse_stale_sources(run, steps)
+    found = [standing for standing in survey(run) if standing.stage in {step.stage for step in steps}]
     if not redo:
-        _refuse_stale([standing for standing in survey(run) if standing.stage in {step.stage for step in steps}])
+        _refuse_stale(found)
+    _refuse_missing_gpu(run.config, {standing.stage for standing in found if standing.state != "current"})
     outcomes = []
     for number, step in enumerate(steps, start=1):
         progress.say(f"[{number}/{len(steps)}] {step.stage}: {step.purpose}")
@@ -156,6 +161,16 @@ def _refuse_stale(found: Sequence[Standing], *, remedy: str = "add --redo to mak
         listed = "; ".join(f"{standing.stage} ({', '.join(standing.fields)})" for standing in stale)
         message = f"made from other settings or inputs: {listed}; {remedy}"
         raise StaleStage(message)
+
+
+def _refuse_missing_gpu(config: RunConfig, ahead: set[str]) -> None:
+    """Lets no work begin that would end hours later for want of a GPU: none of the stages `ahead` may ask for one that is not there."""
+    asked = {"generator.device": (config.generator.device, {"generator"}), "run.device": (config.run.device, _ON_RUN_DEVICE)}
+    for setting, (device, stages) in asked.items():
+        if device == "cuda" and stages & ahead:
+            from hdgan.training.devices import chosen_device
+
+            chosen_device(device, setting=setting)
 
 
 def _run(step: Step, run: Run, *, redo: bool, progress: Progress) -> Outcome:
