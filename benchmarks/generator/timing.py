@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hdgan.generator.calls import plain_calls
-from hdgan.generator.networks import drawing_format, for_drawing
+from hdgan.generator.networks import SMALL_PX, drawing_format, for_drawing
 from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
@@ -87,6 +87,8 @@ def time_drawing(spec: NetworkSpec, *, num: int, device: str = "cpu", formats: t
         latents = torch.randn(num, 1, spec.z_dim, device=device)
         for memory_format in formats or (drawing_format(spec.resolution),):
             network.to(memory_format=memory_format)  # type: ignore[call-overload]
+            if not formats and spec.resolution <= SMALL_PX:
+                network.hold()
             with Counted() as counted:
                 network(latents[0])
             begun = now(device)

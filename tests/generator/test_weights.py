@@ -173,7 +173,7 @@ def test_shape_and_scale_are_read_without_the_weights(path, tmp_path):
 def test_images_and_maps_are_the_same_to_rounding_in_either_memory_order_and_maps_are_given_contiguous(network, edge, monkeypatch):
     plain = TrainedGenerator(copy.deepcopy(network), mpp=None)
     plain.network.to(memory_format=torch.contiguous_format)
-    monkeypatch.setattr(networks, "_CHANNELS_LAST_PX", edge)
+    monkeypatch.setattr(networks, "SMALL_PX", edge)
     found = TrainedGenerator(copy.deepcopy(network), mpp=None)
     kernel = found.network.synthesis.b16.conv1.weight
     assert kernel.is_contiguous(memory_format=torch.channels_last) == bool(edge)
@@ -183,3 +183,28 @@ def test_images_and_maps_are_the_same_to_rounding_in_either_memory_order_and_map
     for ours, theirs in zip((image, *maps), (expected, *plain_maps), strict=True):
         assert ours.is_contiguous()
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_held_weights_draw_the_same_image_to_the_bit(path):
+    held = load_generator(path)
+    plain = TrainedGenerator(load_generator(path).network, mpp=None)
+    for module in plain.network.modules():
+        for name in ("held_weight", "held_bias", "held_energy"):
+            if hasattr(module, name):
+                setattr(module, name, None)
+    z = torch.randn(3, plain.z_dim)
+    assert held.network.mapping.fc0.held_weight is not None
+    assert held.network.synthesis.b8.conv0.held_energy is not None
+    assert torch.equal(held.map(z, psi=0.7), plain.map(z, psi=0.7))
+    assert torch.equal(held.render(held.map(z, psi=0.7)), plain.render(plain.map(z, psi=0.7)))
+    assert held.content_hash == plain.content_hash
+    assert not any("held" in name for name in held.network.state_dict())
+
+
+def test_weights_that_may_still_be_trained_are_not_held(network):
+    generator = TrainedGenerator(copy.deepcopy(network), mpp=None)
+    w = generator.map(torch.ones(1, generator.z_dim), psi=1.0)
+    before = generator.render(w)
+    with torch.no_grad():
+        generator.network.synthesis.b8.conv0.affine.weight.mul_(3.0)
+    assert not torch.equal(generator.render(w), before)

@@ -28,6 +28,9 @@ def leaky(x: Tensor, *, gain: float = ROOT2, clamp: float | None = None) -> Tens
 class Linear(nn.Module):
     """`x [N, I]` to `[N, O]`, with a learning-rate multiplier and an optional leaky ReLU."""
 
+    held_weight: Tensor | None
+    held_bias: Tensor | None
+
     def __init__(self, num_in: int, num_out: int, *, lr: float = 1.0, bias: float = 0.0, is_activated: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_out, num_in) / lr)
@@ -35,10 +38,18 @@ class Linear(nn.Module):
         self.weight_gain = lr / math.sqrt(num_in)
         self.bias_gain = lr
         self.is_activated = is_activated
+        self.register_buffer("held_weight", None, persistent=False)
+        self.register_buffer("held_bias", None, persistent=False)
+
+    def hold(self) -> None:
+        """Scales the weights once and for all, for drawing; whoever changes them afterwards is not heard."""
+        self.held_weight, self.held_bias = self.weight.detach() * self.weight_gain, self.bias.detach() * self.bias_gain
 
     def forward(self, x: Tensor) -> Tensor:
         """`[N, O]`."""
-        y = F.linear(x, (self.weight * self.weight_gain).to(x.dtype), (self.bias * self.bias_gain).to(x.dtype))
+        weight = self.weight * self.weight_gain if self.held_weight is None else self.held_weight
+        bias = self.bias * self.bias_gain if self.held_bias is None else self.held_bias
+        y = F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
         return leaky(y) if self.is_activated else y
 
 
@@ -78,6 +89,7 @@ class SynthesisLayer(nn.Module):
     """A 3x3 convolution whose weights are modulated by the latent and demodulated, noise, bias, leaky ReLU."""
 
     noise_const: Tensor
+    held_energy: Tensor | None
 
     def __init__(
         self,
@@ -103,13 +115,19 @@ class SynthesisLayer(nn.Module):
             if has_map:
                 self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.register_buffer("held_energy", None, persistent=False)
+
+    def hold(self) -> None:
+        """Measures the kernels once and for all, for drawing in float32 (`Linear.hold`)."""
+        self.held_energy = energy(self.weight.detach())
 
     def forward(self, x: Tensor, w: Tensor, *, noise: str | Tensor = "const") -> Tensor:
         """`[N, O, H, W]`, H and W doubled when the layer is one that goes up.
 
         `noise`: `const` (the stored map), `random` (fresh), `none`, or maps `[N, 1, H, W]`.
         """
-        x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up, gain=ROOT2, bias=self.bias * ROOT2)
+        held, bias = self.held_energy, self.bias * ROOT2
+        x = modulated_conv(x, self.weight, self.affine(w), is_up=self.is_up, gain=ROOT2, bias=bias, held_energy=held)
         is_own = bands.is_drawing()
         if self.has_noise and not (isinstance(noise, str) and noise == "none"):
             added = (self._noise_map(x, noise) * (self.noise_strength * ROOT2)).to(x.dtype)
@@ -149,10 +167,24 @@ class ToRgb(nn.Module):
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
-def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
+def energy(weight: Tensor) -> Tensor:
+    """`[O, I]`: the sum of squares of each kernel of `weight [O, I, 3, 3]`."""
+    return weight.square().sum(dim=(2, 3))
+
+
+def modulated_conv(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    is_up: bool,
+    gain: float = 1.0,
+    bias: Tensor | None = None,
+    held_energy: Tensor | None = None,
+) -> Tensor:
     """Convolution of `x [N, I, H, W]` with `weight [O, I, 3, 3]` scaled by `styles [N, I]`, each output of unit variance.
 
-    Multiplied by `gain`, then plus `bias [O]`.
+    Multiplied by `gain`, then plus `bias [O]`. `held_energy` is that of `weight` where it is known already; float16 has no use for it.
 
     Equation 1 and 3 of arXiv 1912.04958, applied to activations instead of weights: the same numbers without a grouped
     convolution. In float16 weight and styles are normalised first, which demodulation cancels (arXiv 2006.06676).
@@ -161,8 +193,8 @@ def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, is_up: bool, ga
         fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
         weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(fan_in))
         styles = styles / styles.abs().amax(dim=1, keepdim=True)
-    energy = weight.square().sum(dim=(2, 3))  # [O, I]
-    demodulation = (styles.square() @ energy.t() + 1e-8).rsqrt()  # [N, O]
+    known = energy(weight) if held_energy is None or x.dtype == torch.float16 else held_energy
+    demodulation = (styles.square() @ known.t() + 1e-8).rsqrt()  # [N, O]
     factors, w = styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
     y = conv.double(x, w, scale=factors) if is_up else bands.conv2d(x, w, padding=1, scale=factors)
     scale = (demodulation * gain).to(x.dtype)[:, :, None, None]

@@ -20,8 +20,9 @@ from hdgan.generator.recompute import run_block
 from hdgan.generator.spec import NetworkSpec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_CHANNELS_LAST_PX = 128
-"""Images up to this size are drawn channels last, on CPUs faster (benchmarks/RESULTS.md); larger ones gained nothing when tried (dev/LOG.md)."""
+SMALL_PX = 128
+"""Images up to this size are drawn channels last and with held weights, on CPUs faster (benchmarks/RESULTS.md); larger ones gained nothing when tried
+(dev/LOG.md)."""
 W_AVERAGE_DECAY = 0.998
 Noise = str | Named[str, Tensor]
 """`const` (maps stored with the weights), `random` (fresh ones), `none`, or maps `[N, 1, H, W]` by layer, such as `b8.conv0`."""
@@ -157,6 +158,12 @@ class Generator(nn.Module):
             noise = own_maps(self.synthesis, seeds_of(z)) if self.spec.noise_maps == "own" else "const"
         return self.synthesis(self.spread(self.mapping(z, label), psi=psi, cutoff=cutoff), noise=noise)  # type: ignore[no-any-return]
 
+    def hold(self) -> None:
+        """Computes once what depends on weights alone: for a network that only draws from now on."""
+        for module in self.modules():
+            if isinstance(module, Linear | SynthesisLayer):
+                module.hold()
+
     def spread(self, w: Tensor, *, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """`[N, L, D]`: w `[N, D]` for every layer, the first `cutoff` of them truncated."""
         ws = w.unsqueeze(1).repeat(1, self.spec.num_ws, 1)
@@ -173,7 +180,7 @@ def for_drawing(spec: NetworkSpec) -> Generator:
 
 def drawing_format(resolution: int) -> torch.memory_format:
     """The memory order of weights with which images of this edge are drawn fastest; the image is the same to rounding."""
-    return torch.channels_last if resolution <= _CHANNELS_LAST_PX else torch.contiguous_format
+    return torch.channels_last if resolution <= SMALL_PX else torch.contiguous_format
 
 
 class DiscriminatorBlock(nn.Module):

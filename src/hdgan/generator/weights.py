@@ -20,7 +20,7 @@ from torch import Tensor
 from hdgan.errors import BadConfig, DamagedArtifact
 from hdgan.generator.capture import captured
 from hdgan.generator.conditions import Conditions, one_hot
-from hdgan.generator.networks import Generator, Noise, drawing_format, for_drawing
+from hdgan.generator.networks import SMALL_PX, Generator, Noise, drawing_format, for_drawing
 from hdgan.generator.noise import own_maps, seeds_of
 from hdgan.generator.spec import NetworkSpec, TapSpec
 from hdgan.randomness import stream
@@ -38,8 +38,8 @@ class TrainedGenerator:
     Where the network's noise maps are each image's own, the last number of a latent w is the seed of its maps.
     """
 
-    def __init__(self, network: Generator, *, mpp: float | None, facts: dict[str, Any] | None = None) -> None:
-        """Takes the network as it is.
+    def __init__(self, network: Generator, *, mpp: float | None, facts: dict[str, Any] | None = None, is_final: bool = False) -> None:
+        """Takes the network as it is; `is_final` promises that nobody trains it on, and draws small images faster.
 
         Raises:
             BadConfig: it draws other images than RGB, which nothing after it could use.
@@ -57,6 +57,8 @@ class TrainedGenerator:
         """What the file says of the training."""
         self.content_hash = _content_hash(network)
         self.network.to(memory_format=drawing_format(self.resolution))  # type: ignore[call-overload]
+        if is_final and self.resolution <= SMALL_PX:
+            self.network.hold()
         self.conditions = self._conditions()
         """Labels that it can be asked for."""
         self._asked_for: int | None = None
@@ -168,7 +170,7 @@ def load_generator(path: Path, *, device: str = "cpu") -> TrainedGenerator:
         raise DamagedArtifact(path, f"weights do not fit their own spec ({error})", "train the generator again") from error
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
         raise DamagedArtifact(path, "holds weights that are not finite", "resume the training from an earlier state")
-    return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=facts["trained"])
+    return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=facts["trained"], is_final=True)
 
 
 def read_shape(path: Path) -> tuple[NetworkSpec, float | None]:
@@ -189,7 +191,7 @@ def untrained_like(path: Path, *, seed: int) -> TrainedGenerator:
     facts, _ = _read(path)
     seeds.reseed(seed, "generator.untrained")
     labels = {name: value for name, value in facts["trained"].items() if name == "conditions"}
-    return TrainedGenerator(for_drawing(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"], facts=labels)
+    return TrainedGenerator(for_drawing(NetworkSpec.from_json(facts["spec"])), mpp=facts["mpp"], facts=labels, is_final=True)
 
 
 def load_snapshot(path: Path, *, like: Path, device: str = "cpu") -> TrainedGenerator:
@@ -207,7 +209,7 @@ def load_snapshot(path: Path, *, like: Path, device: str = "cpu") -> TrainedGene
         trained = {name: value for name, value in facts["trained"].items() if name == "conditions"} | {"images": counters["num_images"]}
     except (ValueError, RuntimeError, KeyError) as error:
         raise DamagedArtifact(path, f"is no state of the training of {like.name} ({error})", "leave it out, or copy it again") from error
-    return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=trained)
+    return TrainedGenerator(network.to(device), mpp=facts["mpp"], facts=trained, is_final=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
