@@ -45,24 +45,27 @@ def channel_base(resolution: int) -> int:
     return 32768 if resolution >= 512 else 16384
 
 
-def split(num: int) -> dict[str, int]:
-    """Images of each part: those of the paper's 16, 4 and 16 where there are so many, else most for the training."""
-    validate = max(1, num // 8)
-    return {"train": max(1, num - validate), "validate": validate, "test": 0}
+def split(num: int, test: int = 0) -> dict[str, int]:
+    """Images of each part: of those that are not to test on, most are for the training."""
+    validate = max(1, (num - test) // 8)
+    return {"train": max(1, num - test - validate), "validate": validate, "test": test}
 
 
-def settings(resolution: int, num: int, **fields: Any) -> str:
-    """The settings of the run as TOML."""
+def settings(resolution: int, num: int, *, test: int = 0, **fields: Any) -> str:
+    """The settings of the run as TOML; `test` of its `num` images are to test on."""
     budget = fields.pop("memory_budget_gib", None)
     usual: dict[str, Any] = {"num_blocks": 5, "source": "native", "dtype": "float32", "members": 5, "epochs": 1, "pixels": 2048}
     line = "" if budget is None else f"memory_budget_gib = {budget}"
     components = fields.pop("components", None)
     shrunk = "" if components is None else f"components = {components}"
-    return SETTINGS.format(resolution=resolution, memory_budget=line, components=shrunk, **split(num), **(usual | fields))
+    return SETTINGS.format(resolution=resolution, memory_budget=line, components=shrunk, **split(num, test), **(usual | fields))
 
 
-def make(root: Path, *, resolution: int, num: int, base: int | None = None) -> None:
-    """Writes generator, samples and annotations of the run in `root`; `num` images are drawn. `base`: channel base, the published one unless given."""
+def make(root: Path, *, resolution: int, num: int, test: int = 0, base: int | None = None) -> None:
+    """Writes generator, samples and annotations of the run in `root`; `num` images are drawn, `test` of them to test on.
+
+    `base`: channel base, the published one unless given.
+    """
     from hdgan.annotations.stage import run_annotations
     from hdgan.generator.networks import Generator
     from hdgan.generator.spec import NetworkSpec
@@ -77,7 +80,7 @@ def make(root: Path, *, resolution: int, num: int, base: int | None = None) -> N
     from hdgan.training import seeds
 
     write_json(root / "classes.json", ClassMap((LabelClass("dark", "#202020"), LabelClass("bright", "#f0e0a0"))).to_json())
-    write_text(root / "config.toml", settings(resolution, num))
+    write_text(root / "config.toml", settings(resolution, num, test=test))
     run = open_run(root)
     seeds.reseed(0, "benchmark")
     spec = NetworkSpec(resolution=resolution, channel_base=base or channel_base(resolution))

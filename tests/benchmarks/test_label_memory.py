@@ -30,3 +30,12 @@ def test_the_large_fit_runs_small_and_stores_nothing(tmp_path):
     assert line.startswith("64 px, 3 images, last 2 blocks, 1 classifiers (1 in a pass): peak ")
     assert (row["source"], row["measured_disk"]) == ("recompute", 0)
     assert 0.5 < row["planned_bytes"] / row["measured_bytes"] < 2
+
+
+@pytest.mark.slow
+def test_the_memory_of_an_evaluation_is_told_after_that_of_the_stages_before_it():
+    sizes = ("--resolution", 64, "--images", 3, "--test", 1)
+    lines = printed("labels/evaluate_large.py", *sizes, "--controls", "filters")
+    assert [line.split(": ")[1] for line in lines] == ["features", "classifier", "evaluation"]
+    peaks = [float(line.split("peak so far ")[1].split(" GB")[0]) for line in lines]
+    assert 0 < peaks[0] <= peaks[1] <= peaks[2]
