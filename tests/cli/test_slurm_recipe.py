@@ -16,7 +16,7 @@ from hdgan.training.signals import StopRequest
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "slurm_train.sbatch"
 SRUN = """#!/bin/bash
-while [[ $1 == --* ]]; do shift; done
+while [[ $1 == --* ]]; do echo "$1" >> "$LOG/options"; shift; done
 last=0
 for n in 0 1; do SLURM_PROCID=$n SLURM_LOCALID=0 SLURM_NTASKS=2 "$@"; code=$?; (( code > last )) && last=$code; done
 exit $last
@@ -49,6 +49,7 @@ def test_each_process_is_told_its_rank_and_where_the_first_one_is(sbatch):
         assert rank_of(environment) == Rank(number, 2, 0)
         assert environment["MASTER_ADDR"] == "node1"
         assert 20000 <= int(environment["MASTER_PORT"]) < 40000
+    assert "--cpus-per-task=8" in (log / "options").read_text().splitlines()  # srun of Slurm 22.05 and later does not take it from the job
     verb, run = (log / "verb").read_text().split()
     assert verb in VERBS
     assert run == "runs/kidney"

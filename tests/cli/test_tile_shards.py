@@ -123,7 +123,8 @@ def test_handed_in_it_becomes_an_array_and_a_join_that_waits_for_it(file, slurm)
 def test_each_task_cuts_its_share_and_task_0_joins(file, slurm, run, task, share):
     code, _ = slurm(file, SLURM_ARRAY_TASK_ID=task, SLURM_ARRAY_JOB_ID="77", SLURM_CPUS_PER_TASK="4")
     assert code == 0
-    python, *arguments = (slurm.log / "srun").read_text().splitlines()
+    cores, python, *arguments = (slurm.log / "srun").read_text().splitlines()
+    assert cores == "--cpus-per-task=4"
     assert python == sys.executable
     assert arguments == ["-m", "hdgan", "tile", str(run), "--workers", "4", *share]
     assert arguments[2] in VERBS
@@ -148,7 +149,7 @@ def test_redo_is_asked_of_every_share_and_of_the_join(hdgan, run, file, slurm):
 
 
 def test_the_command_in_the_file_runs(hdgan, file, run):
-    (line,) = re.findall(r'^srun (.*) --workers .*"\$@"$', file.read_text(), flags=re.MULTILINE)
+    (line,) = re.findall(r'^srun --cpus-per-task="\$cpus" (.*) --workers .*"\$@"$', file.read_text(), flags=re.MULTILINE)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     subprocess.run([*shlex.split(line), "--workers", "1"], check=True, env=environment, stderr=subprocess.DEVNULL, timeout=60)
     assert (run / "1-tiles" / "manifest.json").exists()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +72,18 @@ def found(log, text):
     raise AssertionError(log.read_text())
 
 
+class Waiting(Listening):
+    """Lets it be known that a line was said."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = threading.Event()
+
+    def say(self, line):
+        super().say(line)
+        self.heard.set()
+
+
 class Killing(Listening):
     """Kills a worker when the first slide is done."""
 
@@ -119,6 +134,35 @@ def test_what_goes_wrong_on_a_worker_is_what_goes_wrong_here(tmp_path, cluster):
             list(crew.run([Job("a.svs", faults.refuse, ("full",))]))
 
 
+def test_a_scheduler_without_workers_is_told_of_and_waited_for(cluster):
+    address, working = cluster
+    ear = Waiting()
+    with open_cluster(address, num_workers=1) as crew, ThreadPoolExecutor(1) as other:
+        outcomes = other.submit(lambda: list(crew.run([Job("a.svs", faults.double, (4,))], progress=ear)))
+        assert ear.heard.wait(30)
+        assert not outcomes.done()
+        with working():
+            (outcome,) = outcomes.result(60)
+            assert outcome.value == 8
+            list(crew.run([Job("a.svs", faults.double, (4,))], progress=ear))
+    (line,) = [line for line in ear.lines if "worker" in line]
+    assert line.startswith("no worker has joined the Dask scheduler yet")
+
+
+def test_what_a_worker_had_done_is_not_done_again_when_it_leaves(tmp_path, cluster):
+    address, working = cluster
+    with open_cluster(address, num_workers=1) as crew:
+        with working() as first:
+            outcomes = crew.run([Job("a.svs", faults.tell_process, (tmp_path / "marks",)), Job("b.svs", faults.work_slowly, (2,))])
+            (tmp_path / "marks").mkdir()
+            assert next(outcomes).value == first.pid
+        first.wait()
+        with working():
+            (slow,) = outcomes
+    assert slow.value == "done"
+    assert [mark.name for mark in (tmp_path / "marks").iterdir()] == [str(first.pid)]
+
+
 def test_a_slide_over_which_workers_die_again_and_again_is_given_up_and_named(cluster):
     address, working = cluster
     with working(), working(), working(), open_cluster(address, num_workers=1) as crew:
@@ -146,6 +190,15 @@ def test_a_cluster_on_this_machine_gives_the_same_bytes(tmp_path, cohort, config
     code += "if __name__ == '__main__':\n    run_tiles(TilesConfig.model_validate_json(sys.argv[1]), out=Path(sys.argv[2]), seed=0, base=Path(sys.argv[3]))\n"
     subprocess.run([sys.executable, "-c", code, settings, tmp_path / "out", cohort], check=True, timeout=60, cwd=tmp_path)
     assert outputs(tmp_path / "out") == outputs(tmp_path / "plain")
+
+
+def test_the_lifetime_in_the_docs_is_one_that_workers_read_and_ends_before_the_job_does():
+    from dask.utils import parse_timedelta
+
+    text = (ROOT / "docs" / "how-to" / "tile-clusters.md").read_text()
+    (lifetime,) = re.findall(r'"--lifetime", "([^"]+)"', text)
+    (hours,) = re.findall(r'walltime="(\d\d):00:00"', text)
+    assert 0 < parse_timedelta(lifetime) < int(hours) * 3600
 
 
 def test_without_a_scheduler_or_without_the_extra_there_is_one_line(monkeypatch):

@@ -45,7 +45,8 @@ set --
 if [ "$SLURM_ARRAY_TASK_ID" -gt 0 ]; then
     set -- --shard "$SLURM_ARRAY_TASK_ID/{num}"
 fi
-srun {command} --workers "${{SLURM_CPUS_PER_TASK:-1}}" {redo}"$@"
+cpus=${{SLURM_CPUS_PER_TASK:-1}} # since Slurm 22.05 srun does not take it from the job, and might bind all workers to one core
+srun --cpus-per-task="$cpus" {command} --workers "$cpus" {redo}"$@"
 code=$?
 
 # 75: stopped by a signal (the time limit is near), and the same command goes on.

@@ -69,10 +69,13 @@ class ClusterCrew:
         futures = {
             self.client.submit(_attempt, job, self.max_silence_s, key=f"hdgan-{mark}-{i}", pure=False): i for i, job in enumerate(jobs)
         }
+        if not self.client.nthreads():
+            progress.say("no worker has joined the Dask scheduler yet: waiting for the first; if none comes, their logs say why")
         try:
             for future in distributed.as_completed(list(futures)):
-                index = futures[future]
+                index = futures.pop(future)
                 value, problem = self._result(future, jobs[index], progress)
+                del future  # the scheduler forgets it: what is still wanted when its worker leaves would be done again
                 advance(progress, jobs[index].steps)
                 yield Outcome(index, value, problem)
         finally:
