@@ -96,7 +96,7 @@ def signalled(folder: Path, options: argparse.Namespace) -> bool:
     whole = slides_cut_plainly(folder, options)
     begun = time.monotonic()
     jobs = handed_in(folder, "signalled")
-    at_work(f"{jobs[0]}_1", folder / "signalled")
+    at_work(f"{jobs[0]}_1", folder)
     asked("scancel", "--signal=USR1", f"{jobs[0]}_1")
     restarts = ended(jobs, watched=f"{jobs[0]}_1")
     is_same = whole == files(folder / "signalled" / "1-tiles")
@@ -108,7 +108,7 @@ def killed(folder: Path, options: argparse.Namespace) -> bool:
     whole = slides_cut_plainly(folder, options)
     begun = time.monotonic()
     jobs = handed_in(folder, "killed")
-    at_work(f"{jobs[0]}_2", folder / "killed")
+    at_work(f"{jobs[0]}_2", folder)
     asked("scancel", "--signal=KILL", f"{jobs[0]}_2")
     ended(jobs)
     is_joined = (folder / "killed" / "1-tiles" / "manifest.json").exists()
@@ -205,9 +205,10 @@ def asked(*command: str, folder: Path | None = None) -> str:
     return done.stdout
 
 
-def at_work(job: str, run: Path) -> None:
-    """Returns when a share is being cut: it runs, and a slide of the run is done."""
-    until(lambda: bool(list((run / "1-tiles" / "parts").glob("*"))) or not state(job).startswith(("PENDING", "RUNNING")))
+def at_work(job: str, folder: Path) -> None:
+    """Returns when a share is being cut, as its log says."""
+    log = folder / f"hdgan-tile-{job}.log"
+    until(lambda: log.exists() and " to do" in log.read_text())
 
 
 def ended(jobs: Sequence[str], *, watched: str = "") -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -193,6 +194,24 @@ def test_the_exit_code_and_the_line_are_those_of_the_error(error, code, monkeypa
     found, out, line = hdgan()
     assert (found, out) == (code, "")
     assert line == "hdgan: " + " ".join(str(error).split()) + "\n"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_signal_that_comes_before_a_stage_listens_says_resume_me_too(name, monkeypatch, capsys):
+    number = getattr(signal, name)
+    unheard = []
+    before = signal.signal(number, lambda *_: unheard.append(name))
+    monkeypatch.setattr(sys, "argv", ["hdgan", "verify", "run"])
+    monkeypatch.setattr(command, "command_of", lambda _: signal.raise_signal(number))  # while the verb's libraries are imported
+    try:
+        with pytest.raises(SystemExit) as end:
+            command.main()
+        signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+    assert end.value.code == Interrupted.exit_code
+    assert capsys.readouterr().err == f"hdgan: stopped by {name}; the same command goes on from here\n"
+    assert unheard == [name]  # the one after the command's end
 
 
 def test_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, hdgan):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hdgan.errors import HdganError, Interrupted, OutOfSpace
+from hdgan.stopping import stoppable
 
 if TYPE_CHECKING:
     import typer
@@ -79,8 +80,10 @@ def main() -> None:
     was_collecting = gc.isenabled()
     gc.disable()  # until the verb begins: what is imported for it makes many containers, none of them garbage
     try:
-        # To build the options of all verbs takes as long as the pages of a small slide.
-        (command_of(sys.argv[1]) if is_verb else whole_command())()
+        # What is slow before a stage listens itself (imports, a look at every slide) must not be where a cluster's signal kills, or the job is not resumed.
+        with stoppable():
+            # To build the options of all verbs takes as long as the pages of a small slide.
+            (command_of(sys.argv[1]) if is_verb else whole_command())()
     except HdganError as error:
         print("hdgan: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(error.exit_code)

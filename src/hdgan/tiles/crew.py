@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
-from hdgan.errors import BadInput, HdganError, Interrupted
+from hdgan.errors import BadInput, HdganError
 from hdgan.progress import SILENT, Progress
 
 Value = TypeVar("Value")
-
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 logger = logging.getLogger(__name__)
 
@@ -138,27 +132,3 @@ def in_order(outcomes: Iterator[Outcome[Value]]) -> list[Outcome[Value]]:
 def num_cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Within it SIGTERM and SIGUSR1 (Slurm, before a time limit) end the work as Ctrl-C does: children first, nothing half-written.
-
-    Does nothing outside the main thread.
-
-    Raises:
-        Interrupted: such a signal came.
-    """
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {signal.Signals(number).name}; the same command goes on from here")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

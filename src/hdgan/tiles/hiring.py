@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from PIL import Image
 
+from hdgan.stopping import stoppable
 from hdgan.tiles.code import code_hash
 from hdgan.tiles.config import TilesConfig
-from hdgan.tiles.crew import INLINE, Crew, num_cores, stoppable
+from hdgan.tiles.crew import INLINE, Crew, num_cores
 from hdgan.tiles.pool import ProcessCrew
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.inspect import SlideReport, inspect_slide
 from hdgan.slides.table import SlideEntry, find_slides
+from hdgan.stopping import stoppable
 from hdgan.tiles.copying import Copying, copying
-from hdgan.tiles.crew import Crew, Job, in_order, num_cores, stoppable
+from hdgan.tiles.crew import Crew, Job, in_order, num_cores
 from hdgan.tiles.pool import ProcessCrew
 from hdgan.tiles.portrait import Portrait, portray
 
