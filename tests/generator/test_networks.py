@@ -92,6 +92,7 @@ def test_a_large_image_is_drawn_in_bands_as_it_is_at_once(monkeypatch):
     with torch.no_grad():
         whole = G.synthesis(ws, noise="const")
         monkeypatch.setattr(bands, "_LARGE_VALUES", 100)
+        monkeypatch.setattr(bands, "_BAND_VALUES", 100)
         torch.testing.assert_close(G.synthesis(ws, noise="const"), whole, rtol=0, atol=1e-5)
 
 

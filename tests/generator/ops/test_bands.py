@@ -21,8 +21,22 @@ def test_bands_are_the_convolution(num, channels, height, shape, is_depthwise, l
     weight = torch.randn(channels if is_depthwise else 3, channels // groups, kernel, kernel)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(bands, "_LARGE_VALUES", large)
+        patch.setattr(bands, "_BAND_VALUES", large)
         ours = bands.conv2d(x, weight, padding=padding, groups=groups)
     torch.testing.assert_close(ours, F.conv2d(x, weight, padding=padding, groups=groups), rtol=0, atol=1e-5)
+
+
+def test_bands_of_any_height_give_the_same_bits(monkeypatch):
+    x, weight, scale = torch.randn(1, 64, 256, 260), torch.randn(64, 64, 3, 3), torch.rand(1, 64, 1, 1)
+    assert bands.is_large(x, num_out=64) is False  # a gradient is wanted
+    found = []
+    for values in (2**22, 2**20, 2**18):
+        monkeypatch.setattr(bands, "_BAND_VALUES", values)
+        with torch.no_grad():
+            assert bands.is_large(x, num_out=64)
+            found.append((bands.conv2d(x, weight, padding=1, scale=scale), conv.double(x[:, :, :99], weight, scale=scale)))
+    for once in found[1:]:
+        assert all(torch.equal(*pair) for pair in zip(once, found[0], strict=True))
 
 
 def test_gradients_go_through_one_convolution(monkeypatch):
@@ -40,6 +54,7 @@ def test_a_scaled_way_up_in_bands_is_that_of_the_whole(num, num_in, num_out, hei
     x, weight, scale = torch.randn(num, num_in, height, 7), torch.randn(num_out, num_in, 3, 3), torch.rand(num, num_in, 1, 1)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(bands, "_LARGE_VALUES", large)
+        patch.setattr(bands, "_BAND_VALUES", large)
         ours = conv.double(x, weight, scale=scale)
     torch.testing.assert_close(ours, conv.up_conv_reference(x * scale, weight), rtol=0, atol=2e-5)
 
@@ -51,11 +66,13 @@ def test_an_image_is_doubled_and_added_in_bands(num, height, large):
     expected = fir.upsample2_binomial(half) + share
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bands, "_LARGE_VALUES", large)
+        patch.setattr(bands, "_BAND_VALUES", large)
         assert torch.equal(fir.add_upsampled(share, half), expected)
 
 
 def test_a_scale_is_that_of_the_map(monkeypatch):
     monkeypatch.setattr(bands, "_LARGE_VALUES", 10)
+    monkeypatch.setattr(bands, "_BAND_VALUES", 10)
     x, weight, scale = torch.randn(2, 3, 8, 8), torch.randn(4, 3, 1, 1), torch.rand(2, 3, 1, 1)
     expected = F.conv2d(x * scale, weight)
     torch.testing.assert_close(bands.conv2d(x, weight, padding=0, scale=scale), expected, rtol=0, atol=1e-5)

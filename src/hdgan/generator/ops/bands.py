@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _LARGE_VALUES = 2**22
-"""Maps with more values than this are convolved in bands of about as many; 16 MB in float32."""
+"""Maps with more values than this are convolved in bands; 16 MB in float32."""
+_BAND_VALUES = 2**20
+"""Values of a band: its copies together stay in a processor's cache, which is faster than bands of 16 MB (benchmarks/RESULTS.md)."""
 
 
 def conv2d(x: Tensor, weight: Tensor, *, padding: int, groups: int = 1, scale: Tensor | None = None) -> Tensor:
@@ -53,4 +55,4 @@ def is_drawing() -> bool:
 
 def rows_at_once(num_rows: int, *, num_values: int) -> int:
     """How many of `num_rows` rows, which hold `num_values` in all, make a band."""
-    return max(1, _LARGE_VALUES * num_rows // num_values)
+    return max(1, _BAND_VALUES * num_rows // num_values)
