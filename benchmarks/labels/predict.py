@@ -6,7 +6,8 @@ blocks in each process; nothing of ours is on disk. `published` (see `published.
 8.3 GB at 1024 px, 33 GB at 4096 px. Prints for each way
 
 - seconds of drawing and of labelling, on the wall and of the processor (on a busy machine only these compare), the least of all rounds (one
-  round for the published way);
+  round for the published way); ours draws the last layer, and the image, row by row while it labels: that counts as drawing, with its share
+  of the wall time;
 - peak memory above that of a process which has imported torch, in drawing, in labelling and in all; pages of a mapped array count where
   they are in memory, so the part that the process has for itself stands beside it;
 
@@ -21,6 +22,8 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +92,34 @@ def scene(resolution: int, num_heads: int, options: argparse.Namespace) -> tuple
     return generator, heads
 
 
-def standardiser_of(maps: list[torch.Tensor]) -> Standardiser:
+class Finest:
+    """The last map of an image, by rows in `dtype`, and the processor time `spent` on them."""
+
+    def __init__(self, draw: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]], dtype: torch.dtype = torch.float32) -> None:
+        self._draw, self._dtype, self.spent = draw, dtype, [0.0]
+
+    def __call__(self, first: int, last: int) -> torch.Tensor:
+        """Rows `first` to `last - 1`, `[C, rows, R]`."""
+        begun = time.thread_time()
+        found = self._draw(first, last)[0][0].to(self._dtype)
+        self.spent.append(time.thread_time() - begun)
+        return found
+
+
+def drawn(generator: TrainedGenerator, way: str, options: argparse.Namespace) -> tuple[list[torch.Tensor], Finest | None]:
+    """The maps, and the last one apart where it is drawn by rows."""
+    w = generator.map(torch.ones(1, 512), psi=0.7)
+    unfinished = None if way == "published" else generator.begin(w, num_blocks=options.blocks)
+    if unfinished is None:
+        return [m[0] for m in generator.render_taps(w, num_blocks=options.blocks)[1]], None
+    return [m[0] for m in unfinished.maps], Finest(unfinished.rows, torch.float16 if way == "float16" else torch.float32)
+
+
+def standardiser_of(maps: list[torch.Tensor], finest: Finest | None, size: int) -> Standardiser:
     """Of every 8th cell of every 8th row."""
     few = [m[:, ::8, ::8].flatten(1) for m in maps]
+    if finest is not None:
+        few.append(torch.cat([finest(row, row + 1)[:, 0, ::8].float() for row in range(0, size, 8)], dim=1))
     mean, std = torch.cat([f.mean(dim=1) for f in few]), torch.cat([f.std(dim=1) for f in few])
     return Standardiser(mean, std.clamp(min=1e-3))
 
@@ -102,15 +130,15 @@ def worker(way: str, resolution: int, num_heads: int, folder: Path, options: arg
     memory = memory_by_phase()
     generator, heads = scene(resolution, num_heads, options)
     with Meter() as drawing:
-        maps = [m[0] for m in generator.render_taps(generator.map(torch.ones(1, 512), psi=0.7), num_blocks=options.blocks)[1]]
+        maps, finest = drawn(generator, way, options)
     num_products = needed_products(heads[0], maps, resolution)
-    standardiser = standardiser_of(maps)
+    standardiser = standardiser_of(maps, finest, resolution)
     if way == "float16":
         for i, m in enumerate(maps):
             maps[i] = m.half()
     del generator
     memory.next_phase("drawing")
-    facts: dict[str, Any] = {"draw": drawing.to_json(), "maps_mib": sum(m.numel() * m.element_size() for m in maps) / 2**20}
+    facts: dict[str, Any] = {"maps_mib": sum(m.numel() * m.element_size() for m in maps) / 2**20}
     if way == "published":
         array = folder / "features.array"
         try:
@@ -125,23 +153,33 @@ def worker(way: str, resolution: int, num_heads: int, folder: Path, options: arg
     else:
         folded = fold(heads, standardiser)
         labels, kept = np.empty((resolution, resolution), dtype=np.uint8), []
-        rounds = []
+        rounds: list[tuple[Meter, Meter]] = []
         for _ in range(options.rounds):
             kept.clear()
+            if finest is not None:
+                finest.spent.clear()
             with Meter() as labelling:
-                for first, (found, sparse) in predicted(folded, maps, size=resolution, then=label_strip):
+                for first, (found, sparse) in predicted(folded, maps, size=resolution, then=label_strip, finest=finest):
                     labels[first : first + len(found)] = found
                     kept.append(sparse)
-            rounds.append(labelling)
+            rounds.append(apart(labelling, 0.0 if finest is None else sum(finest.spent)))
         kept = np.concatenate(kept, axis=1)
-        facts["label"] = Meter.least(rounds).to_json()
+        facts["label"] = Meter.least([labelling for labelling, _ in rounds]).to_json()
+        drawing += Meter.least([last_layer for _, last_layer in rounds])
+    facts["draw"] = drawing.to_json()
     memory.next_phase("labelling")
     facts["memory"] = memory.close()
     if way == "ours" and num_heads == 1:
         facts["rates"] = multiply_rates(options.threads) | {"needed": num_products}
-        facts["stages"] = stages(folded, maps, resolution)
+        facts["stages"] = stages(folded, maps if finest is None else [*maps, finest(0, resolution)], resolution)
     (folder / f"{way}.json").write_text(json.dumps(facts))
     np.savez(folder / f"{way}.npz", labels=labels, logits=kept)
+
+
+def apart(labelling: Meter, spent: float) -> tuple[Meter, Meter]:
+    """Labelling alone, and the drawing of the last layer in it, which took `spent` s of processor time."""
+    drawing = Meter(labelling.wall * spent / labelling.cpu, spent)
+    return Meter(labelling.wall - drawing.wall, labelling.cpu - spent), drawing
 
 
 def label_strip(found: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

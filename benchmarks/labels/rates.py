@@ -72,9 +72,13 @@ def _own_mib() -> float:
 
 
 def needed_products(head: PixelMlp, maps: Sequence[Tensor], size: int) -> float:
-    """Multiplications that labelling by one head cannot do without: each map once at its own resolution, the later layers at each pixel."""
+    """Multiplications that labelling by one head cannot do without: each map once at its own resolution, the later layers at each pixel.
+
+    What `maps` lack of the channels is of image size.
+    """
     first, *later = (linear.weight.shape for linear in head.linears)
-    return float(sum(m.numel() for m in maps) * first[0] + size * size * sum(a * b for a, b in later))
+    by_rows = (first[1] - sum(len(m) for m in maps)) * size * size
+    return float((sum(m.numel() for m in maps) + by_rows) * first[0] + size * size * sum(a * b for a, b in later))
 
 
 READING, POSITIONS = "reading and laying out cells", "positions"

@@ -112,6 +112,30 @@ def test_any_number_of_threads_gives_the_same_bits_and_leaves_torch_its_own(thre
     assert torch.equal(found[0], found[2])
 
 
+@given(st.integers(0, 10_000), st.sampled_from([32, 37, 200]), HIDDEN, st.integers(0, 2), st.fixed_dictionaries(CUTS))
+@settings(max_examples=30, deadline=None)
+def test_the_finest_maps_may_be_made_row_by_row(seed, size, hidden, num_apart, cuts):
+    """Those of image size that are not made by rows lie among the maps."""
+    taps = [*TAPS[:3], (3, size), (2, size), (4, size)]
+    members, standardiser, maps = trained_like(seed, 2, taps=taps, hidden=hidden)
+    apart = torch.cat(maps[3 + num_apart :])
+    asked = []
+
+    def finest(first, last):
+        asked.append((first, last))
+        return apart[:, first:last]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cuts.items():
+            patch.setattr(factored, name, value)
+        folded = fold(members, standardiser)
+        ours = torch.cat([strip for _, strip in logits(folded, maps[: 3 + num_apart], size=size, finest=finest)], dim=2)
+        assert torch.equal(ours, whole(members, standardiser, maps, size))
+    assert sorted(asked)[0][0] == 0
+    assert sum(last - first for first, last in asked) == size  # each row once
+    assert_equal_to_rounding(ours, logits_reference(members, standardiser, maps, size=size))
+
+
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_failure_in_a_strip_is_raised_where_the_strips_are_read(threads, num_threads):
     members, standardiser, maps = trained_like(8, 1)

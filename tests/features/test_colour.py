@@ -37,6 +37,10 @@ def test_the_map_is_the_stored_picture_to_rounding(generator, w):
     assert image_map(np.full((2, 2, 3), 255, dtype=np.uint8)).tolist() == [[[1.0] * 2] * 2] * 3
 
 
+def test_an_image_that_a_generator_draws_at_once_has_nothing_by_rows(generator, w):
+    assert WithImage(generator).begin(w, num_blocks=3) is None
+
+
 def test_a_generator_is_wrapped_only_where_the_image_was_tapped(generator):
     assert tapping(generator, generator.taps(2)) is generator
     wrapped = tapping(generator, WithImage(generator).taps(2))

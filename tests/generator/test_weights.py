@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hdgan.errors import BadConfig, DamagedArtifact
 from hdgan.generator import networks
 from hdgan.generator.layers import leaky, modulated_conv
 from hdgan.generator.networks import Generator
+from hdgan.generator.ops import bands
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.weights import TrainedGenerator, load_generator, read_shape, save_generator, untrained_like
@@ -49,6 +51,40 @@ def test_images_are_drawn_in_float32_whatever_the_training_used(path):
     generator = load_generator(path)
     image, maps = generator.render_taps(torch.ones(1, 8), num_blocks=4)
     assert {image.dtype, *(m.dtype for m in maps)} == {torch.float32}
+
+
+@pytest.mark.parametrize("noise_maps", ["shared", "own"])
+@pytest.mark.parametrize("step", [1, 5, 32])
+def test_the_last_layer_drawn_by_rows_is_that_drawn_at_once(monkeypatch, noise_maps, step):
+    torch.manual_seed(1)
+    network = Generator(replace(SPEC, noise_maps=noise_maps, low_precision="float32", num_low_precision=0))
+    for name, parameter in network.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.constant_(parameter, 0.5)
+    generator = TrainedGenerator(network, mpp=None)
+    w = generator.map(torch.randn(2, 8), psi=0.7)
+    assert generator.begin(w, num_blocks=3) is None  # so small a map is drawn at once
+    image, maps = generator.render_taps(w, num_blocks=3)
+    monkeypatch.setattr(bands, "_LARGE_VALUES", 2 * maps[-1][0].numel() - 1)
+    begun = generator.begin(w, num_blocks=3)
+    for found, expected in zip(begun.maps, maps[:-1], strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    parts = [begun.rows(first, min(first + step, 32)) for first in range(0, 32, step)]
+    torch.testing.assert_close(torch.cat([part for part, _ in parts], dim=2), maps[-1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.cat([part for _, part in parts], dim=2), image, rtol=0, atol=1e-5)
+    assert not parts[0][0].requires_grad
+
+
+def test_large_images_drawn_by_rows_have_the_same_bits():
+    torch.manual_seed(2)
+    generator = TrainedGenerator(Generator(NetworkSpec(resolution=512, z_dim=8, w_dim=8, channel_base=16384, channel_max=20)), mpp=None)
+    w = generator.map(torch.randn(1, 8), psi=0.7)
+    image, maps = generator.render_taps(w, num_blocks=2)
+    begun = generator.begin(w, num_blocks=2)
+    parts = [begun.rows(first, min(first + 100, 512)) for first in range(0, 512, 100)]
+    assert all(torch.equal(*pair) for pair in zip(begun.maps, maps[:-1], strict=True))
+    assert torch.equal(torch.cat([part for part, _ in parts], dim=2), maps[-1])
+    assert torch.equal(torch.cat([part for _, part in parts], dim=2), image)
 
 
 def test_weights_rounded_to_half_give_another_hash_but_nearly_the_same_image(network, path, tmp_path):

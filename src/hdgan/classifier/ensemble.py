@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hdgan.classifier.factored import Folded, fold, logits
+from hdgan.classifier.factored import Folded, Rows, fold, logits
 from hdgan.classifier.mlp import PixelMlp
 from hdgan.errors import BadInput, DamagedArtifact
 from hdgan.features.colour import tapping_only
 from hdgan.features.moments import Standardiser
-from hdgan.generator.protocol import LatentGenerator, TapSpec, to_uint8
+from hdgan.generator.protocol import InRows, LatentGenerator, TapSpec, Unfinished, to_uint8
 from hdgan.labels import ClassMap
 from hdgan.measures.calibration import image_score
 from hdgan.training import checkpoint
@@ -86,13 +86,16 @@ class Ensemble:
         """`[K]`, added to log probabilities where the mask is decided; 0 in files of earlier versions."""
         return torch.tensor(self.facts.get("mask_offsets", [0.0] * len(self.classes)))
 
-    def predict(self, maps: Sequence[Tensor], *, size: int, with_chances: bool = False) -> Prediction:
-        """The prediction for maps `[C, S, S]` of one image of `size` px; `with_chances` keeps them, 4 K bytes for each pixel."""
+    def predict(self, maps: Sequence[Tensor], *, size: int, finest: Rows | None = None, with_chances: bool = False) -> Prediction:
+        """The prediction for maps `[C, S, S]` of one image of `size` px, and the `finest` by rows where it is none of them.
+
+        `with_chances` keeps them, 4 K bytes for each pixel.
+        """
         chances = np.empty((len(self.classes), size, size), dtype=np.float32) if with_chances else None
         mask = np.empty((size, size), dtype=np.uint8)
         uncertainty, entropy, confidence = (np.empty((size, size), dtype=np.float32) for _ in range(3))
         gains = self.mask_offsets.exp().to(maps[0].device).view(-1, 1, 1)
-        for first, found in logits(self._folded.to(maps[0].device), maps, size=size):
+        for first, found in logits(self._folded.to(maps[0].device), maps, size=size, finest=finest):
             rows = slice(first, first + found.shape[2])
             mean, spread = agreement(found)
             weighted = mean * gains
@@ -146,8 +149,23 @@ def label_image(ensemble: Ensemble, generator: LatentGenerator, w: Tensor, *, wi
     if ensemble.facts["generator_hash"] != generator.content_hash:
         raise BadInput("classifier", "was fitted on the features of another generator", "extract features and fit again")
     tapped = tapping_only(generator, ensemble.taps, num_blocks=ensemble.num_blocks, where="classifier")
+    unfinished = tapped.begin(w, num_blocks=ensemble.num_blocks) if isinstance(tapped, InRows) else None
+    if unfinished is not None:
+        return _label_by_rows(ensemble, unfinished, size=generator.resolution, with_chances=with_chances)
     image, maps = tapped.render_taps(w, num_blocks=ensemble.num_blocks)
     return to_uint8(image)[0], ensemble.predict([m[0] for m in maps], size=image.shape[-1], with_chances=with_chances)
+
+
+def _label_by_rows(ensemble: Ensemble, drawn: Unfinished, *, size: int, with_chances: bool) -> tuple[np.ndarray, Prediction]:
+    """The image and its prediction, both as the rows are drawn."""
+    pixels = np.empty((size, size, 3), dtype=np.uint8)
+
+    def finest(first: int, last: int) -> Tensor:
+        found, image = drawn.rows(first, last)
+        pixels[first:last] = to_uint8(image)[0]
+        return found[0]
+
+    return pixels, ensemble.predict([m[0] for m in drawn.maps], size=size, finest=finest, with_chances=with_chances)
 
 
 def _shape(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from hdgan.features.moments import Standardiser
 from hdgan.features.upsample import span, upsample_reference
 
 _T = TypeVar("_T")
+Rows = Callable[[int, int], Tensor]
+"""Rows `first` to `last - 1` of maps of image size, `[C, rows, R]`, made when they are asked for; several threads may ask."""
 
 _STRIP_ROWS = 64
 _BLOCK_COLUMNS = 512
@@ -82,9 +84,12 @@ def _fold_one(member: PixelMlp, standardiser: Standardiser) -> list[tuple[Tensor
     return [(weight / std, bias - weight @ (standardiser.mean.double() / std)), *later]
 
 
-def logits(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
-    """Strips of rows from the top: the first row, and logits `[M, K, rows, R]` of the maps `[C, S, S]` at `size` px."""
-    return predicted(folded, maps, size=size, then=_itself)
+def logits(folded: Folded, maps: Sequence[Tensor], *, size: int, finest: Rows | None = None) -> Iterator[tuple[int, Tensor]]:
+    """Strips of rows from the top: the first row, and logits `[M, K, rows, R]` of the maps `[C, S, S]` at `size` px.
+
+    `finest` are the last channels, where they are not among the maps: each row is asked for once.
+    """
+    return predicted(folded, maps, size=size, then=_itself, finest=finest)
 
 
 def probabilities(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Iterator[tuple[int, Tensor]]:
@@ -92,9 +97,11 @@ def probabilities(folded: Folded, maps: Sequence[Tensor], *, size: int) -> Itera
     return predicted(folded, maps, size=size, then=partial(F.softmax, dim=1))
 
 
-def predicted(folded: Folded, maps: Sequence[Tensor], *, size: int, then: Callable[[Tensor], _T]) -> Iterator[tuple[int, _T]]:
+def predicted(
+    folded: Folded, maps: Sequence[Tensor], *, size: int, then: Callable[[Tensor], _T], finest: Rows | None = None
+) -> Iterator[tuple[int, _T]]:
     """As `logits`, but what `then` makes of a strip, in the thread that computed it."""
-    task = _task(folded, maps, size)
+    task = _task(folded, maps, size, finest)
 
     def work(rows: tuple[int, int]) -> tuple[int, _T]:
         with torch.no_grad():
@@ -175,17 +182,21 @@ class _Task:
     """Projected first."""
     fine: tuple[_Level, ...]
     """Upsampled first, or of image size already."""
+    finest: Rows | None
+    """The last channels, where none of the levels has them."""
     heads: tuple[_Heads, ...]
     blocks: tuple[Block, ...]
     device: torch.device
 
 
-def _task(folded: Folded, maps: Sequence[Tensor], size: int) -> _Task:
+def _task(folded: Folded, maps: Sequence[Tensor], size: int, finest: Rows | None = None) -> _Task:
     num_members, width = folded.biases[0].shape
     device = maps[0].device
     together = min(num_members, max(1, _WIDTH_TOGETHER // width))
     pieces = _pieces(_CACHE_VALUES if device.type == "cpu" else _DEVICE_VALUES, width=together * width)
-    columns_of = torch.split(folded.weights[0], [len(m) for m in maps], dim=2)
+    lengths = [len(m) for m in maps]
+    *columns_of, last_columns = torch.split(folded.weights[0], [*lengths, folded.weights[0].shape[2] - sum(lengths)], dim=2)
+    assert bool(last_columns.shape[2]) == (finest is not None), "the maps have other channels than the classifier"
     found: dict[int, list[tuple[Tensor, Tensor]]] = {}
     for m, part in zip(maps, columns_of, strict=True):
         found.setdefault(m.shape[-1], []).append((m, part))
@@ -200,7 +211,8 @@ def _task(folded: Folded, maps: Sequence[Tensor], size: int) -> _Task:
     heads = []
     for first, last in runs(num_members, together):
         parts = {edge: weight[first:last].flatten(0, 1).t().contiguous() for edge, weight in weights.items()}
-        at_image = torch.cat([folded.weights[0].new_zeros(0, (last - first) * width), *(parts[edge] for edge in fine)])
+        at_last = last_columns[first:last].flatten(0, 1).t()
+        at_image = torch.cat([folded.weights[0].new_zeros(0, (last - first) * width), *(parts[edge] for edge in fine), at_last])
         heads.append(_Heads(first, last, folded.biases[0][first:last].flatten(), tuple(parts[edge] for edge in projected), at_image))
     return _Task(
         folded,
@@ -208,6 +220,7 @@ def _task(folded: Folded, maps: Sequence[Tensor], size: int) -> _Task:
         pieces,
         tuple(levels[edge] for edge in projected),
         tuple(levels[edge] for edge in fine),
+        finest,
         tuple(heads),
         tuple(block(*run, projected, size=size, pieces=pieces, device=device) for run in runs(size, pieces.block_columns)),
         device,
@@ -247,12 +260,13 @@ def _strip_logits(task: _Task, first: int, last: int) -> Tensor:
     rows = strip(first, last, [level.edge for level in task.levels], size=task.size, group_rows=_GROUP_ROWS, device=task.device)
     found = task.folded.biases[-1].new_empty(*task.folded.biases[-1].shape, last - first, task.size)
     scratch = _Scratch(found)
+    finest = None if task.finest is None else task.finest(first, last)
     for columns in task.blocks:
         cells = [
             level.cells(down.start, down.stop, across.start, across.stop).flatten(1)
             for level, down, across in zip(task.levels, rows.spans, columns.spans, strict=True)
         ]
-        fine = [_fine(task, rows, piece) for piece in columns.pieces]
+        fine = [_fine(task, rows, piece, finest) for piece in columns.pieces]
         starts = [0, *accumulate(c.shape[1] for c in cells)]
         under = [_windows_under(rows, columns, piece, starts) for piece in columns.pieces]
         for heads in task.heads:
@@ -263,8 +277,8 @@ def _strip_logits(task: _Task, first: int, last: int) -> Tensor:
     return found
 
 
-def _fine(task: _Task, rows: Strip, piece: Piece) -> tuple[Tensor, ...]:
-    """What is projected at image size under a piece, `[C, P]` of each group."""
+def _fine(task: _Task, rows: Strip, piece: Piece, finest: Tensor | None) -> tuple[Tensor, ...]:
+    """What is projected at image size under a piece, `[C, P]` of each group; `finest [C, rows, R]` are the last channels."""
     parts = [task.folded.biases[0].new_zeros(0, rows.last - rows.first, piece.last - piece.first)]
     for level in task.fine:
         if level.edge == task.size:
@@ -274,6 +288,8 @@ def _fine(task: _Task, rows: Strip, piece: Piece) -> tuple[Tensor, ...]:
         across = span(piece.first, piece.last, size=task.size, edge=level.edge)
         cells = level.cells(down.start, down.stop, across.start, across.stop)
         parts.append(down.matrix().to(cells.device) @ cells @ across.matrix().t().to(cells.device))
+    if finest is not None:
+        parts.append(finest[:, :, piece.first : piece.last].float())
     features = torch.cat(parts)
     beyond = piece.num_columns - features.shape[2]
     features = (F.pad(features, (0, beyond)) if beyond else features).flatten(1)

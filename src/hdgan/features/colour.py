@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hdgan.errors import BadConfig, BadInput
-from hdgan.generator.protocol import LatentGenerator, TapSpec
+from hdgan.generator.protocol import InRows, LatentGenerator, TapSpec, Unfinished
 
 IMAGE = "image"
 """Name of the tap."""
@@ -49,6 +49,19 @@ class WithImage:
         """Images and maps; the last map is the image as it can be shown, -1 to 1."""
         image, maps = self.generator.render_taps(w, num_blocks=num_blocks)
         return image, (*maps, image.clamp(-1, 1))
+
+    def begin(self, w: Tensor, *, num_blocks: int) -> Unfinished | None:
+        """As of the generator; the last map has three channels more, those of the image."""
+        found = self.generator.begin(w, num_blocks=num_blocks) if isinstance(self.generator, InRows) else None
+        if found is None:
+            return None
+        draw = found.rows
+
+        def rows(first: int, last: int) -> tuple[Tensor, Tensor]:
+            finest, image = draw(first, last)
+            return torch.cat((finest, image.clamp(-1, 1)), dim=1), image
+
+        return Unfinished(found.maps, rows)
 
 
 def tapping(generator: LatentGenerator, taps: Iterable[TapSpec]) -> LatentGenerator:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +13,14 @@ from hdgan.generator.networks import Noise
 
 def captured(synthesis: nn.Module, ws: Tensor, *, noise: Noise, names: Sequence[str]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Images of `ws [N, L, D]` and the outputs of the layers called `names`, the network's code untouched."""
+    with capturing(synthesis, names) as maps:
+        image = synthesis(ws, noise=noise)
+    return image, tuple(maps[name] for name in names)
+
+
+@contextmanager
+def capturing(synthesis: nn.Module, names: Sequence[str]) -> Iterator[Mapping[str, Tensor]]:
+    """What each layer called one of `names` gives under `with`, by name."""
     maps: dict[str, Tensor] = {}
     handles = []
     for name in names:
@@ -21,8 +30,7 @@ def captured(synthesis: nn.Module, ws: Tensor, *, noise: Noise, names: Sequence[
 
         handles.append(synthesis.get_submodule(name).register_forward_hook(keep))
     try:
-        image = synthesis(ws, noise=noise)
+        yield maps
     finally:
         for handle in handles:
             handle.remove()
-    return image, tuple(maps[name] for name in names)

@@ -137,6 +137,14 @@ class SynthesisLayer(nn.Module):
             return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
         return leaky(x, gain=1.0, clamp=self.clamp)  # the gain is in demodulation, noise and bias already
 
+    def rows(self, x: Tensor, w: Tensor, first: int, last: int, *, noise: str | Tensor = "const") -> Tensor:
+        """Rows `first` to `last - 1` of what the layer, one that does not go up, gives for `x`; one more row of `x` is read on either side."""
+        assert not self.is_up, "two rows for each of x"
+        top, bottom = max(first - 1, 0), min(last + 1, x.shape[2])
+        if self.has_noise and (isinstance(noise, Tensor) or noise == "const"):
+            noise = self._noise_map(x, noise)[..., top:bottom, :]
+        return self(x[:, :, top:bottom], w, noise=noise)[:, :, first - top : last - top]  # type: ignore[no-any-return]
+
     def _noise_map(self, x: Tensor, noise: str | Tensor) -> Tensor:
         if isinstance(noise, Tensor):
             return noise

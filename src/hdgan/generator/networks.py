@@ -7,6 +7,7 @@ Letters: N images, C channels, H and W px, D latent width, L number of latents e
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from collections.abc import Mapping as Named
 from dataclasses import replace
 
@@ -94,20 +95,25 @@ class SynthesisBlock(nn.Module):
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, *, noise: Noise) -> tuple[Tensor, Tensor]:
         """Activations and the image so far; `ws [N, 3 (first block: 2), D]` are this block's latents, toRGB's last."""
-        if x is None:
-            x = (
-                self.const.expand(ws.shape[0], -1, -1, -1)
-                if self.start == "constant"
-                else self.start_map(ws[:, 0]).unflatten(1, (-1, 4, 4))
-            )
-            x = x.to(self.dtype)
-        else:
-            x = self.conv0(x.to(self.dtype), ws[:, 0], noise=self._noise_of("conv0", noise))
-        x = self.conv1(x, ws[:, -2], noise=self._noise_of("conv1", noise))
+        x = self.conv1(self.enter(x, ws, noise=noise), ws[:, -2], noise=self._noise_of("conv1", noise))
         share = self.torgb(x, ws[:, -1]).float()
         if image is None:
             return x, share
         return x, fir.add_upsampled(share, image) if bands.is_drawing() else fir.upsample2_binomial(image) + share
+
+    def enter(self, x: Tensor | None, ws: Tensor, *, noise: Noise) -> Tensor:
+        """What the block's last convolution takes."""
+        if x is not None:
+            return self.conv0(x.to(self.dtype), ws[:, 0], noise=self._noise_of("conv0", noise))  # type: ignore[no-any-return]
+        if self.start == "constant":
+            return self.const.expand(ws.shape[0], -1, -1, -1).to(self.dtype)
+        return self.start_map(ws[:, 0]).unflatten(1, (-1, 4, 4)).to(self.dtype)  # type: ignore[no-any-return]
+
+    def rows(self, entered: Tensor, image: Tensor | None, ws: Tensor, first: int, last: int, *, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Rows `first` to `last - 1` of what the block gives, from what `enter` gave; inference."""
+        x = self.conv1.rows(entered, ws[:, -2], first, last, noise=self._noise_of("conv1", noise))
+        share = self.torgb(x, ws[:, -1]).float()
+        return x, share if image is None else fir.add_upsampled(share, image, first=first)
 
     def _noise_of(self, layer: str, noise: Noise) -> str | Tensor:
         return noise if isinstance(noise, str) else noise.get(f"b{self.resolution}.{layer}", "none")
@@ -127,15 +133,33 @@ class Synthesis(nn.Module):
         """Images `[N, C, R, R]` float32 of `ws [N, L, D]`; toRGB of a block uses the latent of the next block's first layer."""
         x: Tensor | None = None
         image: Tensor | None = None
+        for block, its_ws in self._with_latents(ws):
+            is_kept = self.recompute_from_px is None or block.resolution < self.recompute_from_px
+            x, image = run_block(block, x, image, its_ws, noise=noise, is_kept=is_kept)
+        assert image is not None
+        return image
+
+    def but_last(self, ws: Tensor, *, noise: Noise = "const") -> Callable[[int, int], tuple[Tensor, Tensor]]:
+        """Draws all but the last layer; what is returned gives rows `first` to `last - 1` of that layer's map and of the images. Inference."""
+        x: Tensor | None = None
+        image: Tensor | None = None
+        *earlier, (block, its_ws) = self._with_latents(ws)
+        for before, ws_before in earlier:
+            x, image = before(x, image, ws_before, noise=noise)
+        entered = block.enter(x, its_ws, noise=noise)
+        return lambda first, last: block.rows(entered, image, its_ws, first, last, noise=noise)
+
+    def _with_latents(self, ws: Tensor) -> list[tuple[SynthesisBlock, Tensor]]:
+        """The blocks, and of `ws [N, L, D]` those of each."""
+        found = []
         first = 0
         for resolution in self.block_resolutions:
             num_convs = 1 if resolution == 4 else 2
             block = self.get_submodule(f"b{resolution}")
-            is_kept = self.recompute_from_px is None or resolution < self.recompute_from_px
-            x, image = run_block(block, x, image, ws[:, first : first + num_convs + 1], noise=noise, is_kept=is_kept)
+            assert isinstance(block, SynthesisBlock)
+            found.append((block, ws[:, first : first + num_convs + 1]))
             first += num_convs
-        assert image is not None
-        return image
+        return found
 
 
 class Generator(nn.Module):

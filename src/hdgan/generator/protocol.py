@@ -5,7 +5,8 @@ Ours (`networks.py`) and the analytic one of `hdgan.testing` both fit. Letters: 
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from hdgan.generator.spec import TapSpec
 
-__all__ = ["Conditional", "LatentGenerator", "TapSpec", "to_uint8"]
+__all__ = ["Conditional", "InRows", "LatentGenerator", "TapSpec", "Unfinished", "to_uint8"]
 
 
 class LatentGenerator(Protocol):
@@ -43,6 +44,23 @@ class LatentGenerator(Protocol):
 
     def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Images as by `render` and the maps `[N, channels, resolution, resolution]` in the order of `taps`."""
+
+
+class Unfinished(NamedTuple):
+    """An image of which everything is drawn but the last layer, whose map is the largest: that is drawn row by row, and never held as a whole."""
+
+    maps: tuple[Tensor, ...]
+    """All tapped maps but the last, `[N, C, S, S]`."""
+    rows: Callable[[int, int], tuple[Tensor, Tensor]]
+    """Rows `first` to `last - 1` of the last map, `[N, C, rows, R]`, and of the image, `[N, 3, rows, R]`; any thread may ask for them."""
+
+
+@runtime_checkable
+class InRows(Protocol):
+    """A generator whose last layer can be drawn row by row."""
+
+    def begin(self, w: Tensor, *, num_blocks: int) -> Unfinished | None:
+        """What `render_taps` gives, to be finished by rows; None where that would save nothing."""
 
 
 @runtime_checkable

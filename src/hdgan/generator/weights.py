@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from hdgan.errors import BadConfig, DamagedArtifact
-from hdgan.generator.capture import captured
+from hdgan.generator.capture import captured, capturing
 from hdgan.generator.conditions import Conditions, one_hot
 from hdgan.generator.networks import SMALL_PX, Generator, Noise, drawing_format, for_drawing
 from hdgan.generator.noise import own_maps, seeds_of
+from hdgan.generator.ops import bands
+from hdgan.generator.protocol import Unfinished
 from hdgan.generator.spec import NetworkSpec, TapSpec
 from hdgan.randomness import stream
 from hdgan.training import checkpoint, seeds
@@ -141,6 +143,21 @@ class TrainedGenerator:
             ws, noise = self._inputs(w)
             image, maps = captured(self.network.synthesis, ws, noise=noise, names=names)
             return image.contiguous(), tuple(m.contiguous() for m in maps)
+
+    def begin(self, w: Tensor, *, num_blocks: int) -> Unfinished | None:
+        """As `render_taps`, the last layer to be drawn by rows, to the same bits; None for small images, and on a GPU.
+
+        Raises:
+            BadConfig: there are fewer blocks.
+        """
+        *taps, last = self.taps(num_blocks)
+        if self.device.type != "cpu" or not bands.are_large(len(w) * last.channels * last.resolution**2):
+            return None
+        with torch.no_grad():
+            ws, noise = self._inputs(w)
+            with capturing(self.network.synthesis, [tap.name for tap in taps]) as maps:
+                draw = self.network.synthesis.but_last(ws, noise=noise)
+        return Unfinished(tuple(maps[tap.name].contiguous() for tap in taps), torch.no_grad()(draw))
 
     def _inputs(self, w: Tensor) -> tuple[Tensor, Noise]:
         """What the synthesis takes: w for every layer, and the noise."""

@@ -70,6 +70,17 @@ def test_an_image_is_doubled_and_added_in_bands(num, height, large):
         assert torch.equal(fir.add_upsampled(share, half), expected)
 
 
+@given(st.integers(1, 12), st.integers(0, 23), st.integers(1, 24), st.integers(1, 300))
+@settings(max_examples=40, deadline=None)
+def test_any_rows_of_a_doubled_image_are_added_alone(height, first, num, large):
+    first, last = min(first, 2 * height - 1), min(first + num, 2 * height)
+    half, share = torch.randn(2, 3, height, 5), torch.randn(2, 3, 2 * height, 10)
+    expected = (fir.upsample2_binomial(half) + share)[:, :, first:last]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bands, "_BAND_VALUES", large)
+        assert torch.equal(fir.add_upsampled(share[:, :, first:last].clone(), half, first=first), expected)
+
+
 def test_a_scale_is_that_of_the_map(monkeypatch):
     monkeypatch.setattr(bands, "_LARGE_VALUES", 10)
     monkeypatch.setattr(bands, "_BAND_VALUES", 10)

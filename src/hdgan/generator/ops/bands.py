@@ -42,7 +42,12 @@ def conv2d(x: Tensor, weight: Tensor, *, padding: int, groups: int = 1, scale: T
 
 def is_large(x: Tensor, *, num_out: int) -> bool:
     """Whether a convolution of `x [N, C, H, W]` to `num_out` channels is for bands: on a CPU, and no gradient is wanted."""
-    return is_drawing() and not x.is_cuda and x.numel() * max(1, num_out // x.shape[1]) > _LARGE_VALUES
+    return is_drawing() and not x.is_cuda and are_large(x.numel() * max(1, num_out // x.shape[1]))
+
+
+def are_large(num_values: int) -> bool:
+    """Whether maps of so many values in all are for bands on a CPU."""
+    return num_values > _LARGE_VALUES
 
 
 def is_drawing() -> bool:

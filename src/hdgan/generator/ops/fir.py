@@ -94,13 +94,15 @@ def upsample2_binomial(x: Tensor) -> Tensor:
     return torch.stack((near + rows[..., :-2] * 0.25, near + rows[..., 2:] * 0.25), dim=4).reshape(N, C, 2 * H, 2 * W)
 
 
-def add_upsampled(x: Tensor, half: Tensor) -> Tensor:
-    """`x [N, C, 2 H, 2 W]` with `upsample2_binomial(half)` added to it in place, some rows at a time."""
-    height = half.shape[2]
-    step = height if x.is_cuda else bands.rows_at_once(height, num_values=x.numel())
-    for first in range(0, height, step):
-        last = min(first + step, height)
-        above = int(first > 0)
-        seen = upsample2_binomial(half[:, :, first - above : last + 1])
-        x[:, :, 2 * first : 2 * last] += seen[:, :, 2 * above : 2 * above + 2 * (last - first)]
+def add_upsampled(x: Tensor, half: Tensor, *, first: int = 0) -> Tensor:
+    """`x [N, C, rows, 2 W]` with rows `first` on of `upsample2_binomial(half)` added to it in place, some at a time."""
+    num_rows = x.shape[2]
+    step = num_rows if x.is_cuda else bands.rows_at_once(num_rows, num_values=x.numel())
+    for start in range(0, num_rows, step):
+        stop = min(start + step, num_rows)
+        top, bottom = (first + start) // 2, (first + stop + 1) // 2  # rows of `half` under these
+        above = min(top, 1)
+        seen = upsample2_binomial(half[:, :, top - above : bottom + 1])
+        skipped = first + start - 2 * (top - above)
+        x[:, :, start:stop] += seen[:, :, skipped : skipped + stop - start]
     return x
