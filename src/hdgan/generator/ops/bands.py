@@ -12,7 +12,7 @@ from torch import Tensor
 _LARGE_VALUES = 2**22
 """Maps with more values than this are convolved in bands; 16 MB in float32."""
 _BAND_VALUES = 2**20
-"""Values of a band: its copies together stay in a processor's cache, which is faster than bands of 16 MB (benchmarks/RESULTS.md)."""
+"""Values of a band: bands of 16 MB took more memory and were no faster."""
 
 
 def conv2d(x: Tensor, weight: Tensor, *, padding: int, groups: int = 1, scale: Tensor | None = None) -> Tensor:
