@@ -19,13 +19,16 @@ def filter_maps(image: NDArray[np.uint8]) -> Tensor:
     """`[C, H, W]` float32 of an image uint8 `[H, W, 3]`: 3 colours and 7 values for each scale."""
     rgb = image.astype(np.float32) / 255
     luminance = np.asarray(rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32), dtype=np.float32)
-    maps: list[NDArray[np.floating]] = [rgb[..., channel] for channel in range(3)]
-    for sigma in SIGMAS_PX:
-        maps.extend(ndimage.gaussian_filter(rgb[..., channel], sigma) for channel in range(3))
-        maps.append(ndimage.gaussian_gradient_magnitude(luminance, sigma))
-        maps.append(ndimage.gaussian_laplace(luminance, sigma))
-        maps.extend(_structure(luminance, sigma))
-    return torch.from_numpy(np.stack(maps).astype(np.float32))
+    # Each map is put where it stays: of 4096 px all of them have 2 GB, which a list of them would hold once more.
+    found = np.empty((3 + 7 * len(SIGMAS_PX), *luminance.shape), dtype=np.float32)
+    found[:3] = rgb.transpose(2, 0, 1)
+    for sigma, maps in zip(SIGMAS_PX, np.split(found[3:], len(SIGMAS_PX)), strict=True):
+        for channel in range(3):
+            ndimage.gaussian_filter(rgb[..., channel], sigma, output=maps[channel])
+        ndimage.gaussian_gradient_magnitude(luminance, sigma, output=maps[3])
+        ndimage.gaussian_laplace(luminance, sigma, output=maps[4])
+        maps[5], maps[6] = _structure(luminance, sigma)
+    return torch.from_numpy(found)
 
 
 def _structure(luminance: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
