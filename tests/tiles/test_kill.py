@@ -64,7 +64,9 @@ def test_a_signal_ends_job_and_workers_at_once_and_the_same_command_goes_on(tmp_
     command = [sys.executable, "-m", "hdgan", "tile", tmp_path / "run", "--config", tmp_path / "x.toml", "--workers", "2"]
     parts = tmp_path / "run" / "1-tiles" / "parts"
     # Whoever starts these tests in the background has SIGINT ignored, and what they start would inherit it.
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as job:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ) as job:
         while len(list(parts.glob(".partial-*"))) < 2:
             time.sleep(0.02)
         began = time.monotonic()
