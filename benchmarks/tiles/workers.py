@@ -4,17 +4,20 @@
 
 Jobs with one and two workers take turns, so that what else the machine does meets both; the least of the rounds is shown. Joining, hashing and
 the report are the parent's and run on one core; "cutting" leaves them out. The peak is the largest of any worker's, read from /proc while it works.
+Beside them stand two whole jobs of one worker, each with half of the slides, at the same time: they share nothing, so no way of working with
+two processes on this machine can be much faster (two virtual cores are seldom two whole ones).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -51,45 +54,50 @@ def main() -> None:
     folder = options.cache.absolute() / f"workers-{options.edge}"
     for seed in range(options.slides):
         painted_slide(folder, edge_px=options.edge, seed=seed)
-    rows: dict[int, dict[str, float]] = {}
+    slides = [path.name for path in sorted(folder.glob("*.tif"))]
+    ways = {"1": ([slides], 1), "2": ([slides], 2), "two jobs of 1": ([slides[::2], slides[1::2]], 1)}
+    rows: dict[str, dict[str, float]] = {}
     for _ in range(options.rounds):
-        for num in (1, 2):
-            now, before = measured(folder, num, options), rows.get(num, {})
-            rows[num] = {name: (max if name == "peak_mb" else min)(value, before.get(name, value)) for name, value in now.items()}
+        for way, (halves, num) in ways.items():
+            now, before = measured(folder, halves, num, options), rows.get(way, {})
+            rows[way] = {name: (max if name == "peak_mb" else min)(value, before.get(name, value)) for name, value in now.items()}
     print(
         f"{options.slides} slides of {options.edge} px, tiles of {options.tile_px} px as {options.format}, least of {options.rounds} rounds"
     )
     print("| workers | seconds | cutting, seconds | peak of a worker, MB |\n|---|---|---|---|")
-    for num, row in rows.items():
-        print(f"| {num} | {row['seconds']:.2f} | {row['cutting']:.2f} | {row['peak_mb']:.0f} |")
-    ratios = {name: rows[1][name] / rows[2][name] for name in ("seconds", "cutting")}
-    print(f"two workers: {ratios['seconds']:.2f} times as fast, cutting {ratios['cutting']:.2f} times")
+    for way, row in rows.items():
+        print(f"| {way} | {row['seconds']:.2f} | {row['cutting']:.2f} | {row['peak_mb']:.0f} |")
+    ratios = {way: {name: rows["1"][name] / rows[way][name] for name in ("seconds", "cutting")} for way in list(ways)[1:]}
+    print(f"two workers: {ratios['2']['seconds']:.2f} times as fast, cutting {ratios['2']['cutting']:.2f} times")
+    print(
+        f"two jobs with half of the slides each: {ratios['two jobs of 1']['seconds']:.2f}, cutting {ratios['two jobs of 1']['cutting']:.2f}"
+    )
     if options.out:
         options.out.write_text(json.dumps({"rows": rows, "ratios": ratios}))
 
 
-def measured(folder: Path, num_workers: int, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of one job, of its cutting, and the peak memory of a worker (MB)."""
-    settings = {
-        "slides": ["*.tif"],
-        "mpp": MPP,
-        "tile_px": options.tile_px,
-        "num_folds": 1,
-        "format": options.format,
-        "workers": num_workers,
-    }
-    out = folder / f"job-{num_workers}"
-    shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-c", JOB, json.dumps(settings), str(out), str(folder)]
+def measured(folder: Path, parts: list[list[str]], num_workers: int, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds until the jobs of all `parts` have ended, of the longest cutting, and the peak memory of a worker (MB)."""
+    settings = {"mpp": MPP, "tile_px": options.tile_px, "num_folds": 1, "format": options.format, "workers": num_workers}
     began, peak = time.monotonic(), 0.0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as job:
-        while job.poll() is None:
-            peak = max([peak, *map(peak_mb, children(job.pid))])
+    with contextlib.ExitStack() as ends:
+        out = [Path(ends.enter_context(tempfile.TemporaryDirectory(dir=folder))) / "tiles" for _ in parts]
+        jobs = [
+            ends.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", JOB, json.dumps(settings | {"slides": slides}), str(to), str(folder)],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                )
+            )
+            for slides, to in zip(parts, out, strict=True)
+        ]
+        while any(job.poll() is None for job in jobs):
+            peak = max([peak, *(peak_mb(child) for job in jobs for child in children(job.pid))])
             time.sleep(0.05)
         seconds = time.monotonic() - began
-        assert job.stdout is not None
-        cutting = float(job.stdout.read())
-    shutil.rmtree(out)
+        cutting = max(float(job.stdout.read()) for job in jobs if job.stdout is not None)
     return {"seconds": seconds, "cutting": cutting, "peak_mb": peak}
 
 
