@@ -23,6 +23,7 @@ CHOICES: dict[str, dict[str, dict[str, object]]] = {
     "recipe": {},
     "another seed": {"run": {"seed": 2}},
     "1 um/px": {"tiles": {"asked_mpp": 1.0}},
+    "3 um/px": {"tiles": {"asked_mpp": 3.0, "margin": 1.33}},
     "whole width": {"generator": {"channel_base": 4096}},
     "histology-blit": {"generator": {"augment": "histology-blit"}},
     "no augmentation": {"generator": {"augment": "none"}},
@@ -31,8 +32,8 @@ CHOICES: dict[str, dict[str, dict[str, object]]] = {
     "average 1 kimg": {"generator": {"ema_kimg": 1.0}},
     "average 20 kimg": {"generator": {"ema_kimg": 20.0}},
 }
-"""Name to the sections and fields that differ from the recipe. (A wider field than its 128 um is not among them: the donors' tiles of 256 um
-leave no room to turn it.)"""
+"""Name to the sections and fields that differ from the recipe. (At 3 um/px a field is 192 um wide and holds most glomeruli whole; the donors' tiles of
+256 um leave room to move it, but to turn it by right angles only.)"""
 
 
 def main() -> None:
