@@ -9,7 +9,7 @@ blocks in each process; nothing of ours is on disk. `published` (see `published.
   round for the published way); ours draws the last layer, and the image, row by row while it labels: that counts as drawing, with its share
   of the wall time;
 - peak memory above that of a process which has imported torch, in drawing, in labelling and in all; pages of a mapped array count where
-  they are in memory, so the part that the process has for itself stands beside it;
+  they are in memory, so the part that the process has for itself stands beside it; of ours, what `hdgan run --plan` says of making pairs too;
 
 and then what ours is to the published one, whether their labels and logits agree, what maps rounded to float16 change (storage, not prediction),
 several heads in one pass beside one, the share of the processor's own rate of multiplication that one head reaches, and where its time goes.
@@ -42,6 +42,7 @@ from hdgan.features.moments import Standardiser
 from hdgan.generator.networks import Generator
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.weights import TrainedGenerator
+from hdgan.pipeline.estimates import labelling_bytes
 from machine import Meter, multiply_rates
 
 NUM_CLASSES = 5
@@ -136,9 +137,12 @@ def worker(way: str, resolution: int, num_heads: int, folder: Path, options: arg
     if way == "float16":
         for i, m in enumerate(maps):
             maps[i] = m.half()
+    spec = generator.spec
     del generator
     memory.next_phase("drawing")
     facts: dict[str, Any] = {"maps_mib": sum(m.numel() * m.element_size() for m in maps) / 2**20}
+    if way == "ours":
+        facts["planned_mib"] = labelling_bytes(spec, num_blocks=options.blocks) / 2**20
     if way == "published":
         array = folder / "features.array"
         try:
@@ -247,6 +251,8 @@ def line_of(facts: dict[str, Any]) -> str:
     parts.append(
         f"peak {memory['drawing']:,.0f} MiB drawing, {memory['labelling']:,.0f} labelling ({memory['labelling_own']:,.0f} its own)"
     )
+    if "planned_mib" in facts:
+        parts.append(f"planned {facts['planned_mib']:,.0f}")
     parts.append(f"maps {facts['maps_mib']:,.0f} MiB, array {facts.get('array_mib', 0):,.0f} MiB on disk")
     return "  ".join(parts)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hdgan.generator.footprint import drawing_bytes, map_bytes, weight_bytes
+from hdgan.generator.footprint import drawing_bytes, labelling_bytes, map_bytes, weight_bytes
 from hdgan.generator.networks import Generator
 from hdgan.generator.spec import NetworkSpec
 
@@ -34,3 +34,11 @@ def test_drawing_holds_two_of_the_largest_maps_those_before_it_and_two_images():
     for num_blocks, before in ((1, 64 * 512**2), (2, 2 * 64 * 512**2)):
         assert drawing_bytes(spec.taps(num_blocks)) == pytest.approx(80e6 + (1.02 * (before + 2 * 32 * 1024**2) + 6 * 1024**2) * 4)
     assert drawing_bytes(spec.taps(9)) > drawing_bytes(spec.taps(5)) > drawing_bytes(spec.taps(2))
+
+
+@pytest.mark.parametrize(("resolution", "num_blocks"), [(1024, 1), (1024, 5), (4096, 5)])
+def test_labelling_holds_one_of_the_largest_maps_less_and_what_is_said_of_each_pixel(resolution, num_blocks):
+    spec = NetworkSpec(resolution=resolution)
+    largest, pixels = 4 * spec.channels(resolution) * resolution**2, resolution**2
+    saved = drawing_bytes(spec.taps(num_blocks)) - labelling_bytes(spec.taps(num_blocks))
+    assert saved == pytest.approx(1.02 * largest + (6 * 4 - 16) * pixels)

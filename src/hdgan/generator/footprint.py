@@ -2,7 +2,7 @@
 
 The weights are counted. The rest was measured by the peak of whole processes on a CPU, from 256 to 2048 px (`benchmarks/labels/memory.py`): it
 is largest in the last block, which holds both of its maps and the image before and after it, beside the maps that are kept (large maps are
-convolved in bands, and written over: `ops/bands.py`).
+convolved in bands, and written over: `ops/bands.py`). While an image is labelled, the last map is made row by row (`protocol.InRows`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _ALSO_HELD = 1.02
 _KERNEL_BYTES = 80e6
 """Compiled convolutions and their scratch."""
 _FLOAT_BYTES = 4
+_LABELLED_BYTES_PER_PX = 3 + 1 + 3 * 4
+"""The image, its mask, and three measures of doubt."""
 
 
 def weight_bytes(spec: NetworkSpec) -> int:
@@ -50,9 +52,22 @@ def drawing_bytes(taps: Sequence[TapSpec]) -> float:
 
     A generator of ours has two of its largest maps in its last block.
     """
+    largest, before = _in_last_block(taps)
+    images = _IMAGES_AT_ONCE * map_bytes([TapSpec("", 3, largest.resolution)])
+    return _KERNEL_BYTES + _ALSO_HELD * (map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest])) + images
+
+
+def labelling_bytes(taps: Sequence[TapSpec]) -> float:
+    """As `drawing_bytes`, while the image is drawn and labelled on a CPU: of the last block one map is held, the other is made as it is read."""
+    largest, before = _in_last_block(taps)
+    labelled = _LABELLED_BYTES_PER_PX * largest.resolution**2
+    return _KERNEL_BYTES + _ALSO_HELD * (map_bytes(before) + map_bytes([largest])) + labelled
+
+
+def _in_last_block(taps: Sequence[TapSpec]) -> tuple[TapSpec, Sequence[TapSpec]]:
+    """One map of the last block, and the maps of the blocks before that are held beside it."""
     largest = max(taps, key=lambda tap: (tap.resolution, tap.channels))
     before = [tap for tap in taps if tap.resolution < largest.resolution]
     if not before:  # the block before the last is held all the same, with up to twice the channels at a quarter of the cells
         before = [TapSpec("", 2 * largest.channels, largest.resolution // 2)]
-    images = _IMAGES_AT_ONCE * map_bytes([TapSpec("", 3, largest.resolution)])
-    return _KERNEL_BYTES + _ALSO_HELD * (map_bytes(before) + _LARGEST_MAPS_AT_ONCE * map_bytes([largest])) + images
+    return largest, before

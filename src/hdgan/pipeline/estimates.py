@@ -169,6 +169,11 @@ def drawing_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
     return footprint.weight_bytes(spec) + footprint.drawing_bytes(spec.taps(num_blocks))
 
 
+def labelling_bytes(spec: NetworkSpec, *, num_blocks: int) -> float:
+    """Bytes to draw and label one image in float32 on a CPU."""
+    return footprint.weight_bytes(spec) + footprint.labelling_bytes(spec.taps(num_blocks))
+
+
 def drawing_flops(spec: NetworkSpec) -> float:
     """Floating-point operations of one image drawn."""
     return 2 * generator_macs(spec)

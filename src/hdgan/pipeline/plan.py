@@ -221,7 +221,7 @@ def _dataset(config: RunConfig, _slides: _Known) -> Found:
     )
     encoding = drawn * spec.resolution**2 * 3.5e-7
     disk = drawn * spec.resolution**2 * (estimates.PNG_BYTES_PER_PX + estimates.MASK_BYTES_PER_PX)
-    memory = estimates.drawing_bytes(spec, num_blocks=config.features.num_blocks)
+    memory = estimates.labelling_bytes(spec, num_blocks=config.features.num_blocks)
     need = Need(memory, disk, estimates.seconds_on(flops, cores=cores()) + encoding, flops / estimates.GPU_FLOPS + encoding)
     return need, f"{c.num} labelled pairs of {spec.resolution} px, the {c.drop_share:.0%} most uncertain dropped", ()
 
