@@ -2,9 +2,10 @@
 
 Without `--run` on the analytic generator: exact masks, five classes of which one has about 0.3 % of the pixels; every repeat draws 16 training, 4
 validation and 16 test images of its own. With `--run` on the annotated images of a run with a trained generator (its stages 4 and 5 are read):
-every repeat deals them anew into parts of the same sizes. Each preset trains by its own full schedule; its step is tuned, with one
-member, among those of `_STEPS`: on all images that a repeat of its own predicts and that nobody scores (four validation images were too few: they
-chose steps by noise), for a run on the validation images of the first repeat. Printed for each preset:
+every repeat deals them anew into parts of the same sizes, but for those that were drawn at random (its second test set). Each preset trains by its
+own full schedule; its step is tuned, with one member, among those of `_STEPS`, on images that no repeat scores: all that a repeat of its own
+predicts (four validation images were too few: they chose steps by noise), for a run those drawn at random, a quarter of which at a time is predicted
+by what learned from the others. Printed for each preset:
 step, macro Dice, micro Dice, Dice of the rarest class, boundary IoU (mean and spread over repeats), calibration error, processor seconds of a fit;
 then how far `default` is ahead, repeat by repeat; and colour + filter bank under `default`, which tells what the image alone gives away.
 The band of boundary IoU is whole pixels wide here, 2 at 64 px, where `hdgan evaluate` has 1.81: its numbers are not those of a report.
@@ -47,6 +48,8 @@ _STEPS = {"sgd": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 3.0, 10.0, 30.0), "adam": (3e-4, 
 _FILTERS = "filters"
 _TUNING = -1
 """The repeat that steps are tuned on."""
+_QUARTERS = 4
+"""Parts of the images drawn at random, each of which is predicted once while steps are tuned."""
 Image = tuple[list[Tensor], np.ndarray]
 
 
@@ -68,7 +71,11 @@ class Analytic:
     def __init__(self, resolution: int, *, signal: float, contrast: float, sizes: tuple[int, int, int]) -> None:
         self.generator = AnalyticGenerator(resolution, has_rare_class=True, signal=signal, contrast=contrast)
         self.sizes = dict(zip(("train", "validate", "test"), sizes, strict=True))
-        self.tuning, self.tuning_part = _TUNING, "test"
+        self.tuning_part = "test"
+
+    def tuning(self) -> list[Parts]:
+        """What steps are tuned on: a repeat that is not scored."""
+        return [self.parts(_TUNING)]
 
     def parts(self, repeat: int) -> Parts:
         """Images of latents that no other repeat and no other part has."""
@@ -94,19 +101,32 @@ class FromRun:
         self.annotated, self.bank = AnnotationSet(run / "4-annotations"), FeatureBank(run / "5-features")
         self.samples = SampleBank(run / "3-samples")
         self.sizes = dict(zip(("train", "validate", "test"), sizes, strict=True))
-        self.tuning, self.tuning_part = 0, "validate"
+        self.at_random = list(self.annotated.split.get("random", ()))
+        if len(self.at_random) < _QUARTERS:
+            raise SystemExit(
+                f"{run}: steps are tuned on samples.random images, of which it has {len(self.at_random)}; annotate {_QUARTERS} or more"
+            )
+        self.tuning_part = "validate"
+
+    def tuning(self) -> list[Parts]:
+        """What steps are tuned on: the images drawn at random, each once in the part that is predicted."""
+        quarters = [self.at_random[i::_QUARTERS] for i in range(_QUARTERS)]
+        rest = [[name for name in self.at_random if name not in quarter] for quarter in quarters]
+        return [self._loaded({"train": others, "validate": quarter}) for quarter, others in zip(quarters, rest, strict=True)]
 
     def parts(self, repeat: int) -> Parts:
         """As many images in each part as were asked for."""
-        names = stream(repeat, "benchmark.presets.run").permutation(np.array(self.annotated.names)).tolist()
-        maps: dict[str, list[Image]] = {}
-        filters: dict[str, list[Image]] = {}
-        first = 0
+        dealt = np.array([name for name in self.annotated.names if name not in self.at_random])
+        names, chosen = stream(repeat, "benchmark.presets.run").permutation(dealt).tolist(), {}
         for part, num in self.sizes.items():
-            chosen = names[first : first + num]
-            first += num
-            maps[part] = [(list(self.bank.maps(name)), self.annotated.mask(name)) for name in chosen]
-            pictures = [self.samples.image(self.samples.by_name(name).index) for name in chosen]
+            chosen[part], names = names[:num], names[num:]
+        return self._loaded(chosen)
+
+    def _loaded(self, chosen: dict[str, list[str]]) -> Parts:
+        maps = {part: [(list(self.bank.maps(name)), self.annotated.mask(name)) for name in names] for part, names in chosen.items()}
+        filters: dict[str, list[Image]] = {}
+        for part, names in chosen.items():
+            pictures = [self.samples.image(self.samples.by_name(name).index) for name in names]
             filters[part] = [([filter_maps(picture)], mask) for picture, (_, mask) in zip(pictures, maps[part], strict=True)]
         return Parts(self.annotated.classes, maps, filters)
 
@@ -178,22 +198,23 @@ def configured(preset: str, options: argparse.Namespace) -> ClassifierConfig:
 
 def tuned_step(source: Analytic | FromRun, preset: str, config: ClassifierConfig, kept: Kept) -> float:
     """The step of the best macro Dice on images that are never scored, one member."""
-    parts, merit = None, {}
+    dealt, merit = None, {}
     for lr in _STEPS[config.optimiser]:
         key = f"tune {preset} {lr:g} {config.epochs} {config.tap_weights}"
         if key not in kept.rows:
-            parts = parts or source.parts(source.tuning)
+            dealt = dealt or source.tuning()
         alone = config.model_copy(update={"lr": lr, "members": 1})
-        merit[lr] = kept.get(key, lambda alone=alone, parts=parts: _tried(parts, preset, alone, part=source.tuning_part))["macro"]
+        merit[lr] = kept.get(key, lambda alone=alone, dealt=dealt: _tried(dealt, preset, alone, part=source.tuning_part))["macro"]
     return max(merit, key=lambda lr: (merit[lr], -lr))
 
 
-def _tried(parts: Parts, preset: str, config: ClassifierConfig, *, part: str) -> dict[str, Any]:
-    """The scores of a step that may be too large to train by at all."""
+def _tried(dealt: list[Parts], preset: str, config: ClassifierConfig, *, part: str) -> dict[str, Any]:
+    """The mean scores of a step that may be too large to train by at all."""
     try:
-        return measure(parts, preset, config, part=part, seed=0)
+        rows = [measure(parts, preset, config, part=part, seed=0) for parts in dealt]
     except Diverged:
         return {"macro": 0.0}
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def scored(source: Analytic | FromRun, options: argparse.Namespace, kept: Kept) -> Iterator[tuple[str, float, list[dict[str, Any]]]]:

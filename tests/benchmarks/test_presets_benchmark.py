@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hdgan.annotations.reader import AnnotationSet
 from hdgan.classifier.config import ClassifierConfig
 from hdgan.errors import Diverged
 
@@ -48,17 +50,60 @@ def test_a_step_too_large_to_train_by_is_not_chosen(monkeypatch):
     assert benchmark.tuned_step(source, "default", ClassifierConfig(), benchmark.Kept(None)) == 1e-3
 
 
-def test_the_annotated_images_of_a_run_are_dealt_anew_for_every_repeat(tmp_path, small_run):
-    benchmark = loaded("labels/presets.py")
+def linked(folder, run):
+    """The stages that the benchmark reads, as a run has them."""
     for number, stage in ((3, "samples"), (4, "annotations"), (5, "features")):
-        (tmp_path / f"{number}-{stage}").symlink_to(getattr(small_run, stage))
-    source = benchmark.FromRun(tmp_path, sizes=(3, 1, 2))
+        (folder / f"{number}-{stage}").symlink_to(getattr(run, stage))
+    return folder
+
+
+def with_some_at_random(folder):
+    """The annotations of the small run, four of its six test images called random ones."""
+    found = AnnotationSet(folder)
+    test = found.split["test"]
+    found.split = {**found.split, "test": test[:2], "random": test[2:]}
+    return found
+
+
+def test_the_annotated_images_of_a_run_are_dealt_anew_for_every_repeat(tmp_path, small_run, monkeypatch):
+    benchmark = loaded("labels/presets.py")
+    monkeypatch.setattr(benchmark, "AnnotationSet", with_some_at_random)
+    source = benchmark.FromRun(linked(tmp_path, small_run), sizes=(3, 1, 2))
     one, again, other = (source.parts(repeat).maps for repeat in (0, 0, 1))
     assert [len(one[part]) for part in ("train", "validate", "test")] == [3, 1, 2]
     hashes = [[mask.tobytes() for part in parts.values() for _, mask in part] for parts in (one, again, other)]
     assert hashes[0] == hashes[1] != hashes[2]
     assert len(set(hashes[0])) == 6
     assert source.parts(0).filters["train"][0][0][0].shape[0] == 31
+
+
+def test_steps_are_tuned_on_images_of_a_run_that_no_repeat_scores(tmp_path, small_run, monkeypatch):
+    benchmark = loaded("labels/presets.py")
+    monkeypatch.setattr(benchmark, "AnnotationSet", with_some_at_random)
+    source = benchmark.FromRun(linked(tmp_path, small_run), sizes=(3, 1, 2))
+    tuning = [parts.maps for parts in source.tuning()]
+    assert [{part: len(images) for part, images in maps.items()} for maps in tuning] == [{"train": 3, "validate": 1}] * 4
+    predicted = {mask.tobytes() for maps in tuning for _, mask in maps["validate"]}
+    assert len(predicted) == 4
+    scored = {mask.tobytes() for repeat in range(8) for images in source.parts(repeat).maps.values() for _, mask in images}
+    assert not predicted & scored
+
+
+def test_the_step_tuned_is_the_best_of_the_mean_over_all_parts(monkeypatch):
+    benchmark = loaded("labels/presets.py")
+    best = {"first": 1e-3, "second": 3e-2}
+
+    def measure(parts, preset, config, *, part, seed):
+        return {"macro": (0.9 if parts == "second" else 0.1) * (config.lr == best[parts])}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    source = SimpleNamespace(tuning=lambda: ["first", "second"], tuning_part="validate")
+    assert benchmark.tuned_step(source, "default", ClassifierConfig(), benchmark.Kept(None)) == 3e-2
+
+
+def test_a_run_without_images_drawn_at_random_is_refused(tmp_path, small_run):
+    with pytest.raises(SystemExit, match=r"samples\.random images, of which it has 0"):
+        loaded("labels/presets.py").FromRun(linked(tmp_path, small_run), sizes=(3, 1, 2))
 
 
 def test_the_boundary_iou_by_hand():
