@@ -6,8 +6,13 @@ import ipaddress
 import socket
 
 import pytest
+from hypothesis import settings
 
 from tests.small_run import small_run  # noqa: F401 - a fixture for several packages
+
+# No example has a time limit: on a busy machine any takes longer than the fifth of a second that hypothesis allows, and speed is no test of ours.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items):
