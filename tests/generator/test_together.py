@@ -141,6 +141,13 @@ def test_a_number_that_is_not_finite_in_one_process_stops_all_of_them_before_the
 STAGE = FIELDS | {"kimg": 0.16, "snapshot_kimg": 0.08}
 
 
+def test_weights_that_are_not_finite_stop_all_processes_with_one_code_so_that_no_job_is_queued_again(tiles, tmp_path):
+    assert ended(start(together.train_until_weights_overflow, 2, STAGE, tiles, tmp_path / "g", 4, said=tmp_path)) == [2, 2]
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
+    assert first == second
+    assert first.startswith("hdgan: at image 80 the state is not finite (G_average.synthesis.b16.torgb.bias)")
+
+
 def test_a_signal_to_one_process_saves_and_ends_all_with_the_code_that_says_resume(tiles, tmp_path):
     out = tmp_path / "2-generator"
     assert ended(start(together.train_stage, 2, STAGE, tiles, out, (1, together.SIGUSR1, 4), said=tmp_path)) == [75, 75]

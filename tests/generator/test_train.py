@@ -345,12 +345,24 @@ def test_what_is_not_finite_stops_the_run_is_recorded_and_leaves_the_last_good_s
     assert last == {"images": 60, "warning": "not_finite"}
 
 
-def test_a_state_that_is_not_finite_is_never_written(tiles):
+def test_a_state_that_is_not_finite_is_named_by_its_weight():
     state = new_state(CONFIG.network_spec(), CONFIG.train_settings(seed=0))
-    training._finite_state(state, [])
+    training._require_finite(state)
     state.D.b4.out.weight.data[0, 0] = torch.inf
     with pytest.raises(Diverged, match=r"D\.b4\.out\.weight"):
-        training._finite_state(state, [])
+        training._require_finite(state)
+
+
+def test_weights_that_are_not_finite_are_neither_drawn_nor_written(tiles, tmp_path, monkeypatch):
+    def overflowing(state, *given):
+        phases.train_step(state, *given)
+        if state.num_images == 40:  # that of the first grid
+            state.G_average.synthesis.b16.torgb.bias.fill_(torch.inf)
+
+    monkeypatch.setattr(training, "train_step", overflowing)
+    with pytest.raises(Diverged, match=r"at image 40 the state is not finite \(G_average\.synthesis\.b16\.torgb\.bias\)"):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0)
+    assert not list(tmp_path.rglob("*40.*"))
 
 
 @pytest.mark.parametrize(("device", "is_pinned"), [("cpu", False), ("cuda", True)])

@@ -84,4 +84,17 @@ def train_stage(fields, tiles, out, hurt=None):
     run_generator(config_of(fields), tiles=Path(tiles), out=Path(out), seed=3, progress=progress)
 
 
+def train_until_weights_overflow(fields, tiles, out, steps):
+    """The generator stage, whose averaged weights are not finite after some steps, though every gradient was."""
+    from hdgan.generator import train
+
+    def overflowing(state, *given):
+        phases.train_step(state, *given)
+        if state.num_steps == steps:
+            state.G_average.synthesis.b16.torgb.bias.fill_(torch.inf)
+
+    train.train_step = overflowing
+    run_generator(config_of(fields), tiles=Path(tiles), out=Path(out), seed=3)
+
+
 SIGTERM, SIGKILL, SIGUSR1 = signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1

@@ -73,7 +73,7 @@ def train(
     Raises:
         Interrupted: a signal asked to stop, this process or another; the state is saved.
         LostProcess: another process ended; the last state is kept.
-        Diverged: a gradient was not finite; the last state is kept.
+        Diverged: a gradient or a weight was not finite, in whichever process; the last state is kept.
     """
     _require_rgb(state)
     group, last, device = state.group, int(settings.kimg * 1000), state.path_mean.device
@@ -90,13 +90,15 @@ def train(
             is_last = state.num_images >= last
             is_stopped, is_due = group.any(bool(stop), group.is_first and time.monotonic() - saved_at > upkeep.save_seconds)
             is_snapshot = state.num_images > 0 and (is_last or state.num_images % upkeep.snapshot_images < settings.batch)
+            if is_snapshot or is_last or is_stopped or is_due:
+                _require_finite(state)  # in every process: all hold the same numbers, and end together
             if group.is_first and is_snapshot:
                 _snapshot(state, reference, yardstick, statistics, out, progress)
                 if is_best(rows, upkeep.best):
-                    checkpoint.save_best(out / STATE, **_finite_state(state, rows))
+                    checkpoint.save_best(out / STATE, **_as_written(state, rows))
             if is_last or is_stopped or is_due:
                 if group.is_first:
-                    checkpoint.save(out / STATE, **_finite_state(state, rows))
+                    checkpoint.save(out / STATE, **_as_written(state, rows))
                 saved_at = time.monotonic()
             if is_snapshot or is_last or is_stopped or is_due:
                 group.wait()  # who went on, or ended, before the first has written would not learn that it failed, or would have it stopped
@@ -143,18 +145,22 @@ def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[st
     return list(facts["rows"])
 
 
-def _finite_state(state: TrainingState, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The state as it is written.
+def _require_finite(state: TrainingState) -> None:
+    """Lets a state pass that may be drawn with and written.
 
     Raises:
         Diverged: it holds a number that is not finite; to write it would push a good one out.
     """
-    tensors, facts = to_tensors(state)
-    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
+    broken = [name for name, value in to_tensors(state)[0].items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
     if broken:
         raise Diverged(
             f"at image {state.num_images} the state is not finite ({', '.join(broken[:3])}) and is not written; the last one is kept"
         )
+
+
+def _as_written(state: TrainingState, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The state as it is written."""
+    tensors, facts = to_tensors(state)
     facts |= {"rows": rows, "spec": state.G.spec.to_json()}
     facts |= {} if state.conditions is None else {"conditions": state.conditions.to_json()}
     return {"step": state.num_images, "tensors": tensors, "facts": facts}
