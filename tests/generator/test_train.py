@@ -170,6 +170,38 @@ def test_a_killed_run_resumes_to_the_same_bytes(tiles, tmp_path):
     assert resumed == straight
 
 
+class StopsAndHears(StopAfter):
+    """Remembers what was said, too."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(steps)
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_states_of_other_networks_and_damaged_ones_are_named_and_a_training_that_begins_anew_says_so(tiles, tmp_path):
+    other = CONFIG.model_copy(update={"channel_max": 4})
+    for folder, config in (("g", CONFIG), ("other", other)):
+        with pytest.raises(Interrupted):
+            run_generator(config, tiles=tiles, out=tmp_path / folder, seed=3, progress=StopAfter(3))
+    states = tmp_path / "g" / "state"
+    (own,) = states.iterdir()
+    (states / "state-000000099.safetensors").write_bytes((tmp_path / "other" / "state" / own.name).read_bytes())
+    heard = StopsAndHears(1)
+    with pytest.raises(Interrupted, match="at 16 images"):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3, progress=heard)
+    assert "skipped a state: state-000000099.safetensors: it is of other networks" in heard.lines
+    for state in states.iterdir():
+        state.write_bytes(b"")
+    heard = StopsAndHears(1)
+    with pytest.raises(Interrupted, match="at 4 images"):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3, progress=heard)
+    assert heard.lines[-1] == "no other state is left: the training begins anew"
+    assert sum(line.startswith("skipped a state: ") for line in heard.lines) == 3
+
+
 def test_other_settings_in_the_same_folder_are_refused_by_name(tiles, tmp_path):
     run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3)
     with pytest.raises(StaleStage, match=r"config\.gamma"):

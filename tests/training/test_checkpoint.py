@@ -71,6 +71,33 @@ def test_one_best_state_is_kept_beside_the_newest_and_stands_in_where_none_of_th
     assert len(found.skipped) == 3
 
 
+def test_a_state_after_damaged_ones_of_later_steps_is_kept_and_those_are_not_counted(tmp_path):
+    checkpoint.save_best(tmp_path, step=100, tensors=TENSORS, facts={"step": 100})
+    for step in (200, 300, 400):
+        checkpoint.save(tmp_path, step=step, tensors=TENSORS, facts={"step": step}).write_bytes(b"damaged")
+    assert checkpoint.newest(tmp_path).facts == {"step": 100}
+    for step in (110, 120, 130, 140):
+        checkpoint.save(tmp_path, step=step, tensors=TENSORS, facts={"step": step})
+        assert checkpoint.newest(tmp_path).facts == {"step": step}
+    assert {path.name for path in tmp_path.glob("state-*")} == {f"state-{step:09d}.safetensors" for step in (120, 130, 140, 200, 300, 400)}
+    for step in (250, 350, 450):
+        checkpoint.save(tmp_path, step=step, tensors=TENSORS, facts={"step": step})
+    assert checkpoint.newest(tmp_path).facts == {"step": 450}
+    assert len(list(tmp_path.glob("state-*"))) == 3
+
+
+def test_states_that_belong_to_something_else_are_skipped_and_told_even_where_none_is_left(tmp_path):
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step=step, tensors=TENSORS, facts={"step": step})
+    told = []
+    misfit = lambda _tensors, facts: "it is of Tuesday" if facts["step"] == 2 else None  # noqa: E731
+    assert checkpoint.newest(tmp_path, misfit=misfit, tell=told.append).facts == {"step": 1}
+    assert told == ["state-000000002.safetensors: it is of Tuesday"]
+    (tmp_path / "state-000000001.safetensors").write_bytes(b"")
+    assert checkpoint.newest(tmp_path, misfit=misfit, tell=told.append) is None
+    assert len(told) == 3
+
+
 def test_no_state_is_none(tmp_path):
     assert checkpoint.newest(tmp_path) is None
 

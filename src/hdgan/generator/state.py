@@ -21,6 +21,8 @@ from hdgan.generator.spec import NetworkSpec
 from hdgan.training import seeds
 from hdgan.training.distributed import ALONE, Group
 
+_COUNTERS = ("ada_p", "num_images", "num_steps", "sign_sum", "sign_count")
+
 
 @dataclass
 class TrainingState:
@@ -91,8 +93,19 @@ def to_tensors(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]
             if moments:
                 tensors[f"adam.{prefix}.{name}.second"] = moments["exp_avg_sq"]
                 tensors[f"adam.{prefix}.{name}.steps"] = moments["step"]
-    names = ("ada_p", "num_images", "num_steps", "sign_sum", "sign_count")
-    return tensors, {name: getattr(state, name) for name in names} | {"report": dict(state.report)}
+    return tensors, {name: getattr(state, name) for name in _COUNTERS} | {"report": dict(state.report)}
+
+
+def misfit(state: TrainingState, tensors: dict[str, Tensor], facts: dict[str, Any]) -> str | None:
+    """Why tensors and facts cannot be put into `state`, in words; None: they can."""
+    expected = {
+        f"{prefix}.{name}": value.shape
+        for prefix, network in (("G", state.G), ("D", state.D), ("G_average", state.G_average))
+        for name, value in network.state_dict().items()
+    }
+    if {name: value.shape for name, value in tensors.items() if name.startswith(("G.", "D.", "G_average."))} != expected:
+        return "it is of other networks"
+    return None if "path_mean" in tensors and facts.keys() >= set(_COUNTERS) else "it is none that a training wrote"
 
 
 def from_tensors(state: TrainingState, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:

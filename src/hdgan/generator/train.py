@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from hdgan.generator.phases import train_step
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.shares import places
-from hdgan.generator.state import TrainingState, from_tensors, to_tensors
+from hdgan.generator.state import TrainingState, from_tensors, misfit, to_tensors
 from hdgan.generator.statistics import Statistics
 from hdgan.generator.watch import BEST, Criterion, Reference, is_best
 from hdgan.generator.yardstick import Yardstick
@@ -134,13 +135,15 @@ def _waiting(crops: Crops, first: int, mine: Sequence[int], device: torch.device
 
 def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[str, Any]]:
     """Loads the newest whole state, if there is one, as the first process finds it; the statistics so far."""
-    group = state.group
-    found = checkpoint.newest(out / STATE) if group.is_first else None
+    group, skipped = state.group, list[str]()
+    found = checkpoint.newest(out / STATE, misfit=partial(misfit, state), tell=skipped.append) if group.is_first else None
+    for line in skipped:
+        progress.say(f"skipped a state: {line}")
+    if skipped and found is None:
+        progress.say("no other state is left: the training begins anew")
     facts = group.tell(None if found is None else found.facts)
     if facts is None:
         return []
-    for line in found.skipped if found else ():
-        progress.say(f"skipped a damaged state: {line}")
     from_tensors(state, group.tell_tensors(found.tensors if found else None), facts)
     return list(facts["rows"])
 

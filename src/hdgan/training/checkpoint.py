@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from hdgan.store.atomic import replacing
 
 _PATTERN = "state-*.safetensors"
 _BEST = "best-*.safetensors"
+Misfit = Callable[[dict[str, Tensor], dict[str, Any]], str | None]
+"""Why tensors and facts are none of this training's, in words; None: they are."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,12 @@ class Checkpoint:
 
 
 def save(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dict[str, Any], keep: int = 3) -> Path:
-    """Writes state number `step` and removes all but the newest `keep`; the file's path."""
+    """Writes state number `step` and removes all earlier ones but the newest; `keep` are left. The file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{step:09d}.safetensors"
     write_tensors(path, tensors, facts)
-    for old in sorted(folder.glob(_PATTERN))[:-keep]:
+    # States of later steps were skipped when this training went on from an earlier one: counted among the newest they would push this one out.
+    for old in sorted(other for other in folder.glob(_PATTERN) if other.name <= path.name)[:-keep]:
         old.unlink()
     return path
 
@@ -59,14 +63,21 @@ def last_step(folder: Path) -> int:
     return max((int(path.stem.rsplit("-", 1)[1]) for path in folder.glob(_PATTERN)), default=0)
 
 
-def newest(folder: Path) -> Checkpoint | None:
-    """The newest state that is whole, else the best one, or None; damaged ones are named in `skipped`."""
+def newest(folder: Path, *, misfit: Misfit | None = None, tell: Callable[[str], None] | None = None) -> Checkpoint | None:
+    """The newest state that is whole, else the best one, or None; the others are named in `skipped`, and to `tell` also where none is left.
+
+    `misfit` says of a whole state why it belongs to something else; None: it does not.
+    """
     skipped: list[str] = []
     for path in (*sorted(folder.glob(_PATTERN), reverse=True), *folder.glob(_BEST)):
         try:
             tensors, facts = read_tensors(path)
+            if misfit is not None and (why := misfit(tensors, facts)):
+                raise ValueError(why)
         except ValueError as error:
             skipped.append(f"{path.name}: {error}")
+            if tell is not None:
+                tell(skipped[-1])
             continue
         return Checkpoint(tensors, facts, path, tuple(skipped))
     return None
