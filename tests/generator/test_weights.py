@@ -135,6 +135,20 @@ def test_an_untrained_control_has_the_same_shape_and_other_weights(path):
     assert control.content_hash == again.content_hash != trained.content_hash
 
 
+def test_convolutions_keep_all_bits_of_float32_while_a_generator_draws_and_may_round_again_afterwards(path):
+    generator, seen = load_generator(path), []
+    for layer in generator.network.modules():
+        layer.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.conv.fp32_precision))
+    before = torch.backends.cudnn.conv.fp32_precision
+    assert before == "tf32"  # torch's own, with which a GPU's images would not be a CPU's
+    w = generator.map(torch.zeros(1, generator.z_dim), psi=0.7)
+    generator.render(w)
+    generator.render_taps(w, num_blocks=2)
+    assert len(seen) > 20
+    assert set(seen) == {"ieee"}
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.99])
 def test_a_flipped_bit_in_the_file_is_noticed(path, place):
     data = bytearray(path.read_bytes())

@@ -27,6 +27,7 @@ from hdgan.generator.protocol import Unfinished
 from hdgan.generator.spec import NetworkSpec, TapSpec
 from hdgan.randomness import stream
 from hdgan.training import checkpoint, seeds
+from hdgan.training.devices import whole_float32
 
 FILE = "generator.safetensors"
 KIND = "stylegan2-ada"
@@ -93,7 +94,7 @@ class TrainedGenerator:
 
         Where labels are named, truncation draws towards the mean of the latent's own label: towards that of all, stains would mix.
         """
-        with torch.no_grad():
+        with torch.no_grad(), whole_float32():
             numbers = None if self.conditions is None else self._numbers(z)
             label = None if numbers is None else one_hot(numbers, self.spec.label_dim).to(self.device)
             w = self.network.mapping(z.to(self.device), label)
@@ -114,7 +115,7 @@ class TrainedGenerator:
 
     def render(self, w: Tensor) -> Tensor:
         """Images `[N, 3, R, R]`."""
-        with torch.no_grad():
+        with torch.no_grad(), whole_float32():
             ws, noise = self._inputs(w)
             return self.network.synthesis(ws, noise=noise)  # type: ignore[no-any-return]
 
@@ -139,7 +140,7 @@ class TrainedGenerator:
     def render_taps(self, w: Tensor, *, num_blocks: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Images and the tapped maps, each layer's output after noise, bias and activation."""
         names = [tap.name for tap in self.taps(num_blocks)]
-        with torch.no_grad():
+        with torch.no_grad(), whole_float32():
             ws, noise = self._inputs(w)
             image, maps = captured(self.network.synthesis, ws, noise=noise, names=names)
             return image.contiguous(), tuple(m.contiguous() for m in maps)
