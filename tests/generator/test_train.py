@@ -107,6 +107,22 @@ def test_a_signal_before_the_first_step_saves_and_says_that_the_same_command_res
     )
 
 
+class StopTwice(StopAfter):
+    """Sends this process a second signal where it has not stopped for the first one yet."""
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        super().advance(steps, note=note)
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_signal_acts_as_usual_at_once(tiles, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3, progress=StopTwice(2))
+    assert not list(tmp_path.rglob("state-*"))  # the first one alone would have saved
+    assert run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3).counts["images"] == 100
+
+
 class StopAtTheEnd(Silent):
     """Sends this process a SIGTERM when the last step is done."""
 

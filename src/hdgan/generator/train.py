@@ -85,7 +85,7 @@ def train(
     saved_at = time.monotonic()
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
     progress.start("training the generator", total=last, done=state.num_images)
-    with ThreadPoolExecutor(1) as ahead, nullcontext(stop) if stop else StopRequest() as stop, statistics.with_events():
+    with ThreadPoolExecutor(1) as ahead, nullcontext(stop) if stop is not None else StopRequest() as stop, statistics.with_events():
         pending = ahead.submit(_waiting, crops, state.num_images, mine, device)
         while True:
             is_last = state.num_images >= last
