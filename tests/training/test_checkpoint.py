@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hdgan.errors import OutOfSpace
 from hdgan.store.atomic import remove_leftovers
@@ -69,6 +71,28 @@ def test_one_best_state_is_kept_beside_the_newest_and_stands_in_where_none_of_th
     found = checkpoint.newest(tmp_path)
     assert found.facts == {"step": 2}
     assert len(found.skipped) == 3
+
+
+def test_no_flipped_bit_of_a_state_gives_other_facts_or_numbers(tmp_path):
+    facts = {"ada_p": 0.12345, "num_images": 123456, "rows": [{"images": 1000, 7: (1, 2)}, {"warning": "p_at_cap"}]}
+    path = checkpoint.save(tmp_path, step=1, tensors=TENSORS, facts=facts)
+    whole, (tensors, read) = path.read_bytes(), checkpoint.read_tensors(path)
+    assert read == json.loads(json.dumps(facts))
+    for place in range(8, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        try:
+            found, told = checkpoint.read_tensors(path)
+        except ValueError:
+            continue
+        assert told == read
+        assert all(torch.equal(value, found[name]) for name, value in tensors.items())
+
+
+def test_a_file_of_an_earlier_version_whose_facts_have_no_digest_is_read(tmp_path):
+    about = {"digest": checkpoint.digest(TENSORS), "facts": {"step": 3}}
+    save_file(TENSORS, tmp_path / "state-000000003.safetensors", metadata={"hdgan": json.dumps(about)})
+    assert checkpoint.newest(tmp_path).facts == {"step": 3}
+    assert checkpoint.read_facts(tmp_path / "state-000000003.safetensors") == {"step": 3}
 
 
 def test_a_state_after_damaged_ones_of_later_steps_is_kept_and_those_are_not_counted(tmp_path):

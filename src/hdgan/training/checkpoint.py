@@ -1,7 +1,7 @@
 """Resumable state on disk: numbered safetensors files, the newest whole one wins, damaged ones are skipped by name.
 
-A file holds tensors, and in its metadata a JSON object of plain facts and a digest of every tensor byte (safetensors
-itself does not notice a flipped bit).
+A file holds tensors, and in its metadata a JSON object of plain facts, a digest of them, and a digest of every tensor byte
+(safetensors itself does not notice a flipped bit).
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any])
     """Writes tensors and facts, whole or not at all; equal content gives equal bytes."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One key only: safetensors writes several in an order that changes from call to call.
-    metadata = {"hdgan": json.dumps({"digest": digest(held), "facts": facts}, sort_keys=True, allow_nan=False)}
+    plain = json.loads(json.dumps(facts, allow_nan=False))  # as it will be read: tuples are lists, and keys are text
+    about = {"digest": digest(held), "facts": plain, "facts_digest": _facts_digest(plain)}
+    metadata = {"hdgan": json.dumps(about, sort_keys=True, allow_nan=False)}
     with replacing(path, is_nested=True) as temporary:  # safetensors writes a temporary file of its own beside it
         temporary.touch()
         mode = temporary.stat().st_mode
@@ -133,9 +135,21 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def _about(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
-    """Facts and digest; files written before the two shared one key are read too."""
+    """Facts and the tensors' digest; files written before the two shared one key, or before facts had a digest, are read too.
+
+    Raises:
+        KeyError, ValueError: there are none, or the facts do not match their digest.
+    """
     about = json.loads(metadata["hdgan"])
-    return (about, metadata["digest"]) if "digest" in metadata else (about["facts"], about["digest"])
+    if "digest" in metadata:
+        return about, metadata["digest"]
+    if about.get("facts_digest", stated := _facts_digest(about["facts"])) != stated:
+        raise ValueError("its facts do not match their own digest")
+    return about["facts"], about["digest"]
+
+
+def _facts_digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
