@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from hdgan.generator.conditions import Conditions
 from hdgan.generator.networks import Generator
-from hdgan.generator.weights import FILE, save_generator
+from hdgan.generator.weights import FILE, TrainedGenerator, save_generator
+from hdgan.randomness import stream
 from hdgan.samples.draw import render_pixels
 from hdgan.samples.interpolate import interpolate, walk
 from hdgan.store.stage import open_stage
@@ -56,8 +58,6 @@ def test_on_a_great_circle_no_latent_is_much_shorter_than_the_shortest_drawn_one
 def test_the_noise_of_the_first_latent_is_held_all_along():
     network = tiny_network(resolution=32)
     own = Generator(replace(network.spec, noise_maps="own"))
-    from hdgan.generator.weights import TrainedGenerator
-
     generator = TrainedGenerator(own, mpp=None)
     for way in ("linear", "spherical"):
         free = walk(generator, way=way, **WALK)
@@ -65,6 +65,42 @@ def test_the_noise_of_the_first_latent_is_held_all_along():
         assert len(set(free[::5, -1].tolist())) == 4
         assert set(held[:, -1].tolist()) == {free[0, -1]}
         assert np.array_equal(held[:, :-1], free[:, :-1])
+
+
+@pytest.fixture
+def stained():
+    """A generator of two stains."""
+    torch.manual_seed(0)
+    stains = Conditions("stain", ("HE", "PAS"), (1, 1))
+    return TrainedGenerator(Generator(replace(tiny_network().spec, label_dim=2)), mpp=None, facts={"conditions": stains.to_json()})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_walk_on_great_circles_keeps_the_label_of_its_first_latent_instead_of_changing_it_at_every_step(stained, seed):
+    labels = []
+    _ = stained.label_centres  # mapped as well, once
+    stained.network.mapping.register_forward_pre_hook(lambda _mapping, given: labels.append(int(given[1].argmax())))
+    fine = WALK | {"num_steps": 20, "seed": seed}
+    ws = walk(stained, way="spherical", **fine)
+    assert len(labels) == 80
+    assert len(set(labels)) == 1
+    z = stream(seed, "samples.interpolation", 0).standard_normal(stained.z_dim, dtype=np.float32)
+    np.testing.assert_allclose(ws[:1], stained.map(torch.from_numpy(z)[None], psi=0.7).numpy(), atol=1e-6)
+
+
+def test_a_walk_has_the_label_that_the_settings_of_the_samples_ask_for(stained, tmp_path):
+    with open_stage(tmp_path / "g", stage="generator", config={}, seed=0, inputs={}) as stage:
+        save_generator(tmp_path / "g" / FILE, stained.network, mpp=None, trained=stained.facts)
+        stage.seal(counts={})
+    sheets = []
+    for stain in ("HE", "PAS"):
+        short = {"psi": 0.7, "seed": 3, "num_latents": 2, "num_steps": 2}
+        _, video = interpolate(tmp_path / "g", out=tmp_path / stain, condition=stain, **short)
+        first = walk(stained.asked_for(stain), way="linear", **short)[0]
+        with Image.open(video) as frames:
+            assert np.array_equal(np.asarray(frames.convert("RGB")), render_pixels(stained, first, what="step"))
+        sheets.append(video.read_bytes())
+    assert sheets[0] != sheets[1]
 
 
 def test_sheet_and_video_show_the_walk(tmp_path):

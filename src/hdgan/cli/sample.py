@@ -39,8 +39,16 @@ def sample(run: Run, config: Config = None, redo: Redo = False, interpolate: Int
 
     opened = open_run(run, config=config)
     refuse_stale(run, "generator")
-    psi, seed = opened.config.samples.psi, opened.config.run.seed
+    asked, seed = opened.config.samples, opened.config.run.seed
     with showing() as progress:
-        written = walks.interpolate(opened.stage("generator"), out=interpolate, psi=psi, seed=seed, way=way.value, progress=progress)
+        written = walks.interpolate(
+            opened.stage("generator"),
+            out=interpolate,
+            psi=asked.psi,
+            seed=seed,
+            way=way.value,
+            condition=asked.condition,
+            progress=progress,
+        )
     for path in written:
         typer.echo(str(path))

@@ -3,7 +3,8 @@
 A walk goes through a few latents and back to the first. `linear` moves w on straight lines; `spherical` moves z on great
 circles (arXiv 1609.04468), where z is as long as a drawn one, and maps every step. Noise of an image's own is a function of z
 (docs/decisions/004-noise-belongs-to-the-image.md) and would jump from step to step: the first latent's seed is held all along, so
-what moves is what the latent decides. Letters: P latents, F steps from each to the next, D latent width.
+what moves is what the latent decides. The label of a z is a function of it as well (docs/how-to/conditions.md): a walk on great
+circles has that of its first latent. Letters: P latents, F steps from each to the next, D latent width.
 """
 
 from __future__ import annotations
@@ -45,15 +46,19 @@ def interpolate(
     num_latents: int = 6,
     num_steps: int = 24,
     way: Way = "linear",
+    condition: str | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Path, Path]:
     """The sheet (a row for each pair of latents) and the video of a walk, written to `out`, drawn by the weights in `generator`.
 
+    All latents have the label `condition`; None: each its own.
+
     Raises:
+        BadConfig: the generator knows no such label.
         BadInput: there are no weights, or they give pixels that are not finite.
     """
     weights, _ = weights_of(generator)
-    model = load_generator(weights)
+    model = load_generator(weights).asked_for(condition)
     ws = walk(model, psi=psi, seed=seed, num_latents=num_latents, num_steps=num_steps, way=way, num_held=_num_held(model))
     small, frames = [], []
     for number, w in enumerate(track(ws, total=len(ws), label="draw the walk", progress=progress)):
@@ -75,6 +80,7 @@ def walk(
     draws = [stream(seed, "samples.interpolation", p).standard_normal(generator.z_dim, dtype=np.float32) for p in range(num_latents)]
     z = torch.from_numpy(np.stack(draws))
     if way == "spherical":
+        generator = _with_label_of(z[:1], generator)
         z = _between(z, num_steps, _on_circle)
     with torch.no_grad():
         ws = torch.cat([generator.map(part, psi=psi).float().cpu() for part in torch.split(z, 1)])  # one at a time, as images are drawn
@@ -83,6 +89,11 @@ def walk(
     if num_held:
         ws[:, -num_held:] = ws[0, -num_held:]
     return ws.numpy()
+
+
+def _with_label_of(z: torch.Tensor, generator: LatentGenerator) -> LatentGenerator:
+    """The generator, all of whose latents have the label of `z [1, z_dim]`, where it takes any."""
+    return generator.asked_for(generator.condition_of(z)) if isinstance(generator, TrainedGenerator) else generator
 
 
 def _num_held(generator: TrainedGenerator) -> int:

@@ -30,7 +30,7 @@ def whole_float32() -> Iterator[None]:
     By itself torch lets a GPU's convolutions round what they multiply to 10 bits (TF32): an image then differs from a CPU's as one in float16
     does, and samples drawn on the one would not be recognised on the other.
     """
-    kinds = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    kinds = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined] # torch's modules of flags
     before = [kind.fp32_precision for kind in kinds]
     try:
         for kind in kinds:
