@@ -28,6 +28,7 @@ from hdgan.tiles.stage import run_tiles
 from hdgan.tiles.what_if import what_if
 from tests.slides.outlining import circle, square, write_qupath
 from tests.slides.painting import paint, write_coded, write_slide
+from tests.slides.scn_painting import write_scn
 from tests.tiles.test_stage import outputs
 
 DATA = os.environ.get("HDGAN_DATA")
@@ -327,3 +328,19 @@ def test_every_glomerulus_of_a_real_biopsy_gets_a_tile_with_it(tmp_path):
     assert all(hit.area_um2 > 0 for hit in hits)
     with (tmp_path / "out" / "regions.csv").open() as file:
         assert {line["class"] for line in csv.DictReader(file)} == {"Glomerulus"}
+
+
+def test_tiles_lie_around_what_qupath_outlined_on_a_slide_that_was_scanned_in_part(tmp_path, config):
+    pixels = paint()
+    pixels[120:180, 220:280] = (20, 120, 40)  # an object that is seen
+    write_scn(tmp_path / "a.scn", pixels, corner_px=(300, 200), slide_px=(1200, 900))
+    write_qupath(tmp_path / "a.geojson", [("object", square(220, 120, 60))])
+    centred = asked(config.model_copy(update={"slides": ("a.scn",), "margin": 1.0}), "centred")
+    manifest = run(centred, tmp_path, tmp_path / "out")
+    archive = TileArchive(tmp_path / "out")
+    (row,) = archive.rows
+    assert (row.x_px + row.level0_px / 2, row.y_px + row.level0_px / 2) == (300 + 250, 200 + 150)
+    assert np.abs(archive.read(0)[8:-8, 8:-8].mean(axis=(0, 1)) - (20, 120, 40)).max() < 8
+    assert manifest.inputs["regions a"].endswith(" from x 300, y 200")
+    (hit,) = read_hits(tmp_path / "out" / "regions.csv")
+    assert hit.area_um2 == pytest.approx(30**2, rel=0.01)

@@ -32,6 +32,16 @@ class Level:
     """Level-0 pixels for one of this level, >= 1."""
 
 
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in level-0 px."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 class SlideReader(Protocol):
     """An open slide."""
 

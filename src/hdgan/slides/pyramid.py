@@ -16,11 +16,23 @@ from hdgan.errors import BadInput
 from hdgan.slides.codecs import DamagedTileError
 from hdgan.slides.foreign import RECOPY, foreign
 from hdgan.slides.gaps import VENDORS, Gaps, gaps_in
-from hdgan.slides.protocol import WHITE, Level, UndecodableRegion, read_scaled
+from hdgan.slides.protocol import WHITE, Box, Level, SlideReader, UndecodableRegion, read_scaled
 from hdgan.types import Mpp
 
+_BOUNDS = (
+    openslide.PROPERTY_NAME_BOUNDS_X,
+    openslide.PROPERTY_NAME_BOUNDS_Y,
+    openslide.PROPERTY_NAME_BOUNDS_WIDTH,
+    openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
+)
 ALLOWED = frozenset(
-    (openslide.PROPERTY_NAME_VENDOR, openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+    (
+        openslide.PROPERTY_NAME_VENDOR,
+        openslide.PROPERTY_NAME_MPP_X,
+        openslide.PROPERTY_NAME_MPP_Y,
+        openslide.PROPERTY_NAME_OBJECTIVE_POWER,
+        *_BOUNDS,
+    )
 )
 """The properties that are read."""
 
@@ -50,6 +62,7 @@ class PyramidSlide:
         self.levels = tuple(Level((width, height), float(factor)) for (width, height), factor in zip(sizes, downsamples, strict=True))
         self.size_px = self.levels[0].size_px
         self.mpp = Mpp(mpp_override) if mpp_override else _stated_mpp(self._slide, path)
+        self.scanned = _stated_bounds(self._slide, self.size_px)
         self.gaps: tuple[Gaps, ...] | None = None if self.vendor in VENDORS else ()
         """The lost tiles of each level, sought at the first look at a coarser one; empty where none are known."""
 
@@ -86,6 +99,11 @@ class PyramidSlide:
         lost = self.gaps[level].told(xy, size) if self.gaps else ""
         if lost:
             raise DamagedTileError(lost)
+
+
+def scanned_part(slide: SlideReader) -> Box | None:
+    """The part of level 0 that was scanned, where the slide states it."""
+    return slide.scanned if isinstance(slide, PyramidSlide) else None
 
 
 def knows(path: Path) -> bool:
@@ -138,6 +156,16 @@ def _stated_mpp(slide: openslide.OpenSlide, path: Path) -> Mpp | None:
     if abs(across - down) > _SQUARE_WITHIN * min(across, down):
         raise BadInput(path, f"has pixels of {across} x {down} um, which are not square", "resample it, or give its mpp in the slide table")
     return Mpp((across + down) / 2)
+
+
+def _stated_bounds(slide: openslide.OpenSlide, size_px: tuple[int, int]) -> Box | None:
+    """The part of level 0 that was scanned, as MIRAX and Leica SCN slides state it; None without one that lies inside."""
+    try:
+        left, top, width, height = (int(_property(slide, name)) for name in _BOUNDS)
+    except ValueError:
+        return None
+    is_inside = left >= 0 and top >= 0 and 0 < width <= size_px[0] - left and 0 < height <= size_px[1] - top
+    return Box(left, top, width, height) if is_inside else None
 
 
 def _on_white(rgba: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from hdgan.errors import BadInput
 from hdgan.progress import SILENT, Progress
 from hdgan.slides.protocol import SlideReader, best_level
 from hdgan.slides.pseudonyms import HidingProgress, Pseudonyms, hidden_error, hiding
+from hdgan.slides.pyramid import scanned_part
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.regions.read import Regions, read_regions
 from hdgan.slides.scale import requested_mpp
@@ -106,7 +107,7 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig, *, se
         level0_px, step = config.stored_px * grid.downsample, float(config.step_px * grid.downsample)
     else:
         level0_px = _fitted(level0_px, slide.size_px, config)
-    regions = None if entry.regions is None else read_regions(entry.regions, size_px=slide.size_px)
+    regions = None if entry.regions is None else read_regions(entry.regions, size_px=slide.size_px, scanned=scanned_part(slide))
     read_px = math.ceil(level0_px / slide.levels[best_level(slide.levels, level0_px / config.stored_px)].downsample)
     raw_level = grid.level if grid else None
     plan = SlidePlan(entry, slide.size_px, float(mpp), slide.vendor, level0_px, read_px, (), wanted, raw_level, regions)

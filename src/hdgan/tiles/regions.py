@@ -9,6 +9,7 @@ from typing import Any
 
 from hdgan.errors import BadInput
 from hdgan.slides.pseudonyms import Pseudonyms
+from hdgan.slides.regions.read import Regions
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hits import UNNAMED, Hit, hits_of
 from hdgan.tiles.placement import chosen
@@ -18,8 +19,8 @@ _MOST_NAMED = 8
 
 
 def region_inputs(plans: Sequence[SlidePlan]) -> dict[str, str]:
-    """Content hash of each slide's region file, as the manifest records it."""
-    return {f"regions {plan.entry.name}": f"sha256:{plan.regions.content}" for plan in plans if plan.regions is not None}
+    """Content hash of each slide's region file, as the manifest records it, and where its origin lies where that is not the slide's own."""
+    return {f"regions {plan.entry.name}": _told(plan.regions) for plan in plans if plan.regions is not None}
 
 
 def with_hidden_classes(plan: SlidePlan, pseudonyms: Pseudonyms, config: TilesConfig) -> SlidePlan:
@@ -80,6 +81,11 @@ def refuse_unplaced(plans: Sequence[SlidePlan], config: TilesConfig) -> None:
 def _hits(plan: SlidePlan) -> tuple[Hit, ...]:
     assert plan.regions is not None
     return hits_of(plan.entry.name, plan.cells, plan.regions.outlines, edge_px=plan.level0_px, slide_mpp=plan.slide_mpp)
+
+
+def _told(regions: Regions) -> str:
+    x, y = regions.counted_from
+    return f"sha256:{regions.content}" + (f" from x {x}, y {y}" if x or y else "")
 
 
 def _consequence(config: TilesConfig) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hdgan.errors import BadInput
+from hdgan.slides.protocol import Box
 from hdgan.slides.regions.read import is_of_class, read_regions
 from tests.slides.outlining import annotation, asap, circle, feature, imagescope, layer, region, square, write_qupath
 
@@ -48,6 +49,31 @@ def test_the_format_is_told_by_content_and_all_give_the_same_shape(tmp_path, con
     (outline,) = found.outlines
     assert (outline.number, outline.class_name) == (1, "glomerulus")
     assert outline.shape.equals(shapely.box(100, 200, 150, 250))
+
+
+def test_qupath_counts_from_the_corner_of_the_scanned_part_where_a_slide_states_one(tmp_path):
+    path = write_qupath(tmp_path / "a.geojson", [("a", square(100, 200, 50)), ("b", square(590, 0, 20))])
+    found = read_regions(path, size_px=SIZE, scanned=Box(300, 40, 600, 700))
+    assert [outline.shape.bounds for outline in found.outlines] == [(400, 240, 450, 290), (890, 40, 910, 60)]
+    assert found.counted_from == (300, 40)
+    assert read_regions(path, size_px=SIZE).counted_from == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [imagescope(layer(region(square(100, 200, 50)), name="a")), asap(annotation(square(100, 200, 50), group="a"))],
+    ids=["imagescope", "asap"],
+)
+def test_other_programs_count_from_the_corner_of_the_slide(tmp_path, content):
+    (tmp_path / "a.xml").write_bytes(content)
+    found = read_regions(tmp_path / "a.xml", size_px=SIZE, scanned=Box(300, 40, 600, 700))
+    assert [outline.shape.bounds for outline in found.outlines] == [(100, 200, 150, 250)]
+
+
+def test_qupath_outlines_that_were_counted_from_the_corner_of_the_slide_are_refused(tmp_path):
+    path = write_qupath(tmp_path / "a.geojson", [("a", square(700, 200, 50))])
+    with pytest.raises(BadInput, match=r"outside of the part of the slide that was scanned \(from x 300, y 40\) of 600 x 700 px"):
+        read_regions(path, size_px=SIZE, scanned=Box(300, 40, 600, 700))
 
 
 def test_an_outline_that_crosses_itself_is_repaired_by_the_even_odd_rule_and_noted(tmp_path):

@@ -2,6 +2,9 @@
 
 The format is told by the content. An outline that crosses itself is repaired by the even-odd rule; one without area is left out; one that sticks
 out of the slide a little is cut at its edge. All three are noted. Far outside nothing is cut: such a file was drawn on another slide or at another scale.
+
+QuPath shows of a slide only the part that was scanned, where the file states it (OpenSlide's bounds, of MIRAX and Leica SCN), and counts from the corner of
+that part (https://github.com/qupath/qupath/issues/820).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdgan.errors import BadInput
+from hdgan.slides.protocol import Box
 from hdgan.slides.regions import geojson
 from hdgan.slides.regions.drawn import Drawing, Drawings
 from hdgan.store.geojson import read_bounded, shape_of
@@ -55,18 +59,22 @@ class Regions:
     """In the order of the file."""
     notes: tuple[str, ...] = ()
     """What was repaired, cut or left out, one line for each kind."""
+    counted_from: tuple[int, int] = (0, 0)
+    """Where on the slide the file has its origin, level-0 px; `outlines` are counted from the slide's own."""
 
 
-def read_regions(path: Path, *, size_px: tuple[int, int]) -> Regions:
-    """The regions in the file at `path` for a slide of `size_px` (width, height of level 0).
+def read_regions(path: Path, *, size_px: tuple[int, int], scanned: Box | None = None) -> Regions:
+    """The regions in the file at `path` for a slide of `size_px` (width, height of level 0); `scanned` is the part of it that was scanned, where
+    the slide states it.
 
     Raises:
         BadInput: it cannot be read, is of no known format, declares a document type, or has coordinates outside of the slide.
     """
     data = read_bounded(path, most_bytes=geojson.MOST_BYTES)
     name, found = _parsed(data, path)
-    outlines, notes = _shaped(found, where=path, size_px=size_px)
-    return Regions(name, hash_bytes(data), outlines, notes)
+    frame = scanned if name == "qupath" and scanned is not None else Box(0, 0, *size_px)
+    outlines, notes = _shaped(found, where=path, size_px=size_px, frame=frame)
+    return Regions(name, hash_bytes(data), outlines, notes, (frame.left, frame.top))
 
 
 def is_of_class(name: str, wanted: Iterable[str]) -> bool:
@@ -123,22 +131,24 @@ def _listed(numbers: Sequence[int]) -> str:
     return f"{len(ordered)} outline{'s' if len(ordered) > 1 else ''} (number {named}{more})"
 
 
-def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int]) -> tuple[tuple[Outline, ...], tuple[str, ...]]:
+def _shaped(found: Drawings, *, where: Path, size_px: tuple[int, int], frame: Box) -> tuple[tuple[Outline, ...], tuple[str, ...]]:
+    """The outlines on a slide of `size_px`, and the notes; the drawings are counted from the corner of `frame` and should lie in it."""
     import shapely
 
     notes = _Notes(empty=list(found.without_area))
     slide = shapely.box(0, 0, *size_px)
-    beyond = BEYOND_SHARE * max(size_px)
     outlines: list[Outline] = []
     cut_outs: dict[int, shapely.Geometry] = {}
     for drawing in found.drawings:
         shape, is_repaired = _area(drawing.polygons)
-        _refuse_far(drawing, shape, size_px=size_px, beyond=beyond, where=where)
+        _refuse_far(drawing, shape, frame=frame, where=where)
         if drawing.cut_out:
             key = id(drawing.cut_out)  # one tuple for all drawings of a layer
             if key not in cut_outs:
                 cut_outs[key] = _area(drawing.cut_out)[0]
             shape = shapely.difference(shape, cut_outs[key])
+        if frame.left or frame.top:
+            shape = shapely.transform(shape, lambda corners: corners + (frame.left, frame.top))
         if not slide.covers(shape):
             shape = shapely.intersection(shape, slide)
             if not shape.is_empty:
@@ -171,13 +181,14 @@ def _pieces(shape: shapely.Geometry) -> list[shapely.Polygon]:
     return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
 
 
-def _refuse_far(drawing: Drawing, shape: shapely.Geometry, *, size_px: tuple[int, int], beyond: float, where: Path) -> None:
+def _refuse_far(drawing: Drawing, shape: shapely.Geometry, *, frame: Box, where: Path) -> None:
     if shape.is_empty:
         return
     left, top, right, bottom = shape.bounds
-    width, height = size_px
+    width, height, beyond = frame.width, frame.height, BEYOND_SHARE * max(frame.width, frame.height)
     is_far = left < -beyond or top < -beyond or right > width + beyond or bottom > height + beyond
     if is_far:
         # Its class is not told: it may be called after a patient, and lines are kept under pseudonyms.
-        what = f"outline {drawing.number} spans x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}, outside of the slide of {width} x {height} px"
+        of = f"part of the slide that was scanned (from x {frame.left}, y {frame.top})" if frame.left or frame.top else "slide"
+        what = f"outline {drawing.number} spans x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f}, outside of the {of} of {width} x {height} px"
         raise BadInput(where, what, "it belongs to another slide or scale: export the outlines of this slide in pixels of its full size")
