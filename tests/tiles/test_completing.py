@@ -110,6 +110,46 @@ def test_the_same_damaged_file_makes_nothing_stale_and_is_not_tried_again(tmp_pa
     assert names == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"format": "none"}], ids=["stored", "unstored"])
+def test_redo_cuts_a_slide_after_all_whose_reader_was_killed_and_no_other(tmp_path, cohort, with_bad, opened, settings):
+    names, broken = opened
+    config, out = with_bad.model_copy(update=settings), tmp_path / "out"
+    leave_out("cutting", config, cohort, out, broken)
+    ear = Listening()
+    assert run(config, cohort, out, progress=ear).counts["slides"] == 3
+    assert "1 left out when the others were cut: bad; --redo tries again, and cuts no other slide" in ear.lines
+    names.clear()
+    manifest = run(config, cohort, out, redo=True)
+    assert names == ["bad"]
+    assert (manifest.counts["slides"], manifest.counts["skipped_slides"]) == (4, 0)
+    run(config, cohort, tmp_path / "whole")
+    assert outputs(out) == outputs(tmp_path / "whole")
+    assert not (out / "parts").exists()
+    names.clear()
+    ear = Listening()
+    assert run(config, cohort, out, redo=True, progress=ear) == manifest
+    assert (names, [line for line in ear.lines if "left out" in line]) == ([], [])
+
+
+def test_redo_leaves_the_stage_as_it_is_where_the_slide_fails_again(tmp_path, cohort, with_bad, opened):
+    names, broken = opened
+    leave_out("cutting", with_bad, cohort, tmp_path / "out", broken)
+    broken.append(DAMAGED)
+    names.clear()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    run(with_bad, cohort, tmp_path / "out", redo=True)
+    assert names == ["bad"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_redo_of_a_stage_that_was_damaged_meanwhile_cuts_all_of_it(tmp_path, cohort, with_bad, opened):
+    leave_out("cutting", with_bad, cohort, tmp_path / "out", opened[1])
+    (tmp_path / "out" / "tiles.zip").write_bytes(b"x")
+    run(with_bad, cohort, tmp_path / "out", redo=True)
+    run(with_bad, cohort, tmp_path / "whole")
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
+
+
 def test_a_slide_that_stays_broken_otherwise_is_left_out_again(tmp_path, cohort, with_bad, opened):
     names, broken = opened
     first = leave_out("cutting", with_bad, cohort, tmp_path / "out", broken)

@@ -1,4 +1,5 @@
-"""A finished stage that left out slides (`broken_slides = "skip"`) goes on when one of them was mended: that one is cut, and the others are not cut again.
+"""A finished stage that left out slides (`broken_slides = "skip"`) goes on when one of them was mended, or with `--redo` is cut after all: that one is cut,
+and the others are not cut again.
 
 The manifest says which slides were left out, and what all others were made from. Where nothing but the slides left out has changed, the finished archive is
 split into parts again, as they were before they were joined, and the stage is begun anew with them. The result is that of cutting everything again.
@@ -15,15 +16,17 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hdgan.errors import BadInput
+from hdgan.progress import Progress
 from hdgan.store.archive import TileArchive, TileRow
 from hdgan.store.atomic import read_json, replacing_folder, write_bytes
 from hdgan.store.codec import format_of
 from hdgan.store.hashing import hash_json
-from hdgan.store.stage import MANIFEST, PROVENANCE, REBUILT, read_manifest, sharing, verify
+from hdgan.store.stage import MANIFEST, PROVENANCE, REBUILT, Manifest, read_manifest, sharing, verify
 from hdgan.store.versions import own_version
 from hdgan.tiles import parts
 from hdgan.tiles.code import UNKNOWN
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import Crew
 from hdgan.tiles.cut import KEPT, LEFT_OUT, UNASSIGNED, Cell, CutTile
 from hdgan.tiles.encode import ASKED_FOR
 from hdgan.tiles.keys import KEY_INPUT
@@ -32,7 +35,7 @@ from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.report import PICTURES
 from hdgan.tiles.sources import Sources, inputs_of
 from hdgan.tiles.unread import UNREAD, Unread, read_unread
-from hdgan.tiles.work import part_key
+from hdgan.tiles.work import cut_all, part_key
 
 RECORD = "left_out_slides"
 """Key in the counts of the manifest."""
@@ -55,18 +58,29 @@ def is_completed(out: Path, sources: Sources, config: TilesConfig, *, seed: int)
 
     Its files are compared with their hashes then: what was changed since cannot be gone on with, nor tiles that were stored again in another format.
     """
-    if not (out / MANIFEST).exists():
-        return False
-    try:
-        manifest, provenance = read_manifest(out), read_json(out / PROVENANCE)
-        version, left = provenance["versions"]["hdgan"], manifest.counts.get(RECORD)
-    except (BadInput, KeyError, TypeError):  # whoever opens the stage says so
-        return False
-    if left is None or manifest.inputs == sources.inputs or version != own_version() or REBUILT in manifest.counts:
-        return False
-    is_same = (manifest.config, manifest.seed) == (json.loads(json.dumps(config.recorded())), seed)
-    is_same &= manifest.inputs.get(KEY_INPUT) == sources.inputs.get(KEY_INPUT)
-    return is_same and _others(sources, left["names"]) == left["others"] and not verify(out)
+    manifest = _with_slides_left_out(out, sources, config, seed=seed)
+    return manifest is not None and manifest.inputs != sources.inputs and not verify(out)
+
+
+def left_out_in_cutting(out: Path, sources: Sources, config: TilesConfig, *, seed: int) -> tuple[SlidePlan, ...]:
+    """The slides that the finished stage in `out`, made from these `sources`, left out although they could be opened: memory may have been short."""
+    manifest = _with_slides_left_out(out, sources, config, seed=seed)
+    if manifest is None or manifest.inputs != sources.inputs:
+        return ()
+    names = set(manifest.counts[RECORD]["names"])
+    return tuple(plan for plan in sources.plans if plan.entry.name in names)
+
+
+def are_cut_after_all(plans: Sequence[SlidePlan], sources: Sources, out: Path, *, crew: Crew, progress: Progress) -> bool:
+    """Whether some of the slides of `plans`, which the finished stage in `out` left out, now have their part there, and its files are whole.
+
+    Raises:
+        Busy: another process works in it.
+        HdganError: as `work.cut_all`.
+    """
+    with sharing(out):
+        failed = cut_all(plans, sources.config, out=out, contents=sources.inputs, crew=crew, progress=progress)
+    return len(failed) < len(plans) and not verify(out)
 
 
 def split(out: Path, sources: Sources) -> None:
@@ -112,6 +126,22 @@ class _BySlide(Generic[Line]):
         self.of: dict[str, list[Line]] = defaultdict(list)
         for line in lines:
             self.of[line.slide].append(line)
+
+
+def _with_slides_left_out(out: Path, sources: Sources, config: TilesConfig, *, seed: int) -> Manifest | None:
+    """The manifest of the stage in `out`, if it is finished, left out slides, and nothing but these may be others in `sources`."""
+    if not (out / MANIFEST).exists():
+        return None
+    try:
+        manifest, provenance = read_manifest(out), read_json(out / PROVENANCE)
+        version, left = provenance["versions"]["hdgan"], manifest.counts.get(RECORD)
+    except (BadInput, KeyError, TypeError):  # whoever opens the stage says so
+        return None
+    if left is None or version != own_version() or REBUILT in manifest.counts:
+        return None
+    is_same = (manifest.config, manifest.seed) == (json.loads(json.dumps(config.recorded())), seed)
+    is_same &= manifest.inputs.get(KEY_INPUT) == sources.inputs.get(KEY_INPUT)
+    return manifest if is_same and _others(sources, left["names"]) == left["others"] else None
 
 
 def _others(sources: Sources, left_out: Sequence[str]) -> str:

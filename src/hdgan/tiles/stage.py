@@ -23,7 +23,7 @@ from hdgan.store.tables import csv_text
 from hdgan.tiles import parts
 from hdgan.tiles.cases import CASES
 from hdgan.tiles.code import is_of_other_code
-from hdgan.tiles.completing import is_completed, record, split
+from hdgan.tiles.completing import are_cut_after_all, is_completed, left_out_in_cutting, record, split
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew
 from hdgan.tiles.cut import BACKGROUND, KEPT, LEFT_OUT, REASONS, SUSPECT, UNREADABLE, Cell
@@ -43,6 +43,7 @@ from hdgan.tiles.work import cut_all
 STAGE = "tiles"
 QC = "qc.png"
 SLIDES = "slides.csv"
+_NUM_LISTED = 5
 
 
 def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bool = False, progress: Progress = SILENT) -> Manifest:
@@ -70,6 +71,14 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
             split(out, sources)
             redo = True
         afresh = config.recut_changed_code and is_of_other_code(out)
+        left_out = left_out_in_cutting(out, sources, config, seed=seed)
+        if left_out and redo and are_cut_after_all(left_out, sources, out, crew=crew, progress=progress):
+            split(out, sources)
+            afresh = True
+        elif left_out and not redo:
+            progress.say(
+                f"{len(left_out)} left out when the others were cut: {_listed(left_out)}; --redo tries again, and cuts no other slide"
+            )
         how: dict[str, Any] = {"redo": redo, "vouched": vouched, "is_afresh": afresh}
         with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, **how) as stage:
             if stage.manifest is None:
@@ -79,6 +88,11 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
             parts.remove_parts(out)
             assert stage.manifest is not None
             return stage.manifest
+
+
+def _listed(plans: Sequence[SlidePlan]) -> str:
+    names = [plan.entry.name for plan in plans[:_NUM_LISTED]]
+    return ", ".join(names) + (f" and {len(plans) - _NUM_LISTED} more" if len(plans) > _NUM_LISTED else "")
 
 
 def _finish(
