@@ -94,6 +94,25 @@ def test_a_broken_slide_of_another_share_is_not_told_by_this_one(tmp_path, cohor
     assert sorted(told) == [(0, 0), (0, 0), (1, 1)]
 
 
+def test_a_case_that_is_left_out_is_cut_by_no_share_and_makes_none_stale(tmp_path, cohort, config):
+    """A share holds one stain of a case, and the whole has them."""
+    rule = config.model_copy(update={"min_stains_per_case": 2})
+    join(rule, cohort, tmp_path / "whole")
+    done = [cut(rule, cohort, tmp_path / "out", Shard(number, 3)) for number in (1, 2, 3)]
+    assert sorted(one.num_slides for one in done) == [0, 1, 1]
+    assert sorted(status.parent.name for status in (tmp_path / "out" / PARTS).glob(f"*/{STATUS}")) == ["a1", "a2"]
+    join(rule, cohort, tmp_path / "out")
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
+    assert all(cut(rule, cohort, tmp_path / "out", Shard(number, 3)).was_finished for number in (1, 2, 3))
+    assert not (tmp_path / "out" / PARTS).exists()
+
+
+def test_a_share_is_cut_here_whatever_scheduler_the_settings_name(tmp_path, cohort, config):
+    nowhere = config.model_copy(update={"scheduler": "tcp://127.0.0.1:1"})
+    assert cut(nowhere, cohort, tmp_path / "out", Shard(1, 1)).num_slides == 3
+    assert len(list((tmp_path / "out" / PARTS).glob(f"*/{STATUS}"))) == 3
+
+
 def test_joining_cuts_what_no_share_did(tmp_path, cohort, config):
     join(config, cohort, tmp_path / "whole")
     cut(config, cohort, tmp_path / "out", Shard(1, 3))

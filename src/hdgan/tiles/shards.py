@@ -64,6 +64,7 @@ class ShardDone:
     """What became of a shard."""
 
     num_slides: int
+    """But for those of cases that are left out."""
     problems: tuple[BadInput, ...]
     """Why slides are without a part; whoever joins tries them again."""
     was_finished: bool
@@ -82,6 +83,7 @@ def cut_shard(
     """
     if config.images is not None:
         raise BadConfig("--shard", "is for slides; images that are cut already are taken in one go")
+    config = config.model_copy(update={"scheduler": None})  # a share is cut here, whatever the settings say of the whole
     pseudonyms = stage_pseudonyms(config, out=out, base=base, redo=redo, progress=progress)
     entries = find_entries(config, base=base, pseudonyms=pseudonyms)
     mine = shard.deal(entries)
@@ -94,38 +96,43 @@ def cut_shard(
         for problem in problems:
             progress.say(f"left out: {problem}")
         contents, unreadable = contents_of(plans, config, crew, progress)
+        num_slides = len(plans) + len(problems)
         plans = tuple(plan for plan in plans if plan.entry.name not in unreadable)
         problems = (*problems, *unreadable.values())
         inputs = contents | region_inputs(plans)
-        folder = out / parts.PARTS
-        folder.mkdir(parents=True, exist_ok=True)
-        with sharing(out), holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):
-            _refuse_others(folder, shard)
+        out.mkdir(parents=True, exist_ok=True)
+        with sharing(out):
             if _is_finished(out, config, seed, inputs, redo=redo):
-                return ShardDone(len(mine), problems, was_finished=True)
-            names = {entry.name for entry in mine}
-            remove_leftover_folders(folder, names)
-            try:
-                crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
-            finally:
+                return ShardDone(num_slides, problems, was_finished=True)
+            folder = out / parts.PARTS
+            folder.mkdir(exist_ok=True)  # while nobody joins, who removes it
+            with holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):
+                _refuse_others(folder, shard)
+                names = {entry.name for entry in mine}
                 remove_leftover_folders(folder, names)
-    return ShardDone(len(mine), (*problems, *crashed.values()), was_finished=False)
+                try:
+                    crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
+                finally:
+                    remove_leftover_folders(folder, names)
+    return ShardDone(num_slides, (*problems, *crashed.values()), was_finished=False)
 
 
 def _planned(
     entries: Sequence[SlideEntry], mine: Sequence[SlideEntry], config: TilesConfig, *, seed: int, crew: Crew, progress: Progress
 ) -> tuple[tuple[SlidePlan, ...], tuple[BadInput, ...], TilesConfig]:
-    """The plans of the slides that are `mine`, what is wrong with the others of them, and the settings with the scale of all tiles.
+    """The plans of the slides that are `mine` but for those of cases that are left out, what is wrong with the others of them, and the settings with
+    the scale of all tiles.
 
-    Where no mpp is asked for, tiles have the coarsest scale of all slides, which a share alone does not know: all are opened, and what is wrong with those
-    of other shares is theirs to say.
+    Where no mpp is asked for, tiles have the coarsest scale of all slides, and where cases need some stains, the slides of a case lie in several shares: a
+    share alone does not know. All are opened then, and what is wrong with those of other shares is theirs to say.
     """
-    known = mine if config.asked_mpp is not None else entries
+    known = mine if config.asked_mpp is not None and config.min_stains_per_case is None else entries
     plans, problems = plan_by_name(known, config, seed=seed, crew=crew, progress=progress)
     left_out = without_stains(plans, min_stains=config.min_stains_per_case)  # as whoever joins leaves them out
-    at_scale = scaled(config, [plan for plan in plans if plan.entry.patient not in left_out])
+    used = [plan for plan in plans if plan.entry.patient not in left_out]
+    at_scale = scaled(config, used)
     names = {entry.name for entry in mine}
-    own = tuple(plan for plan in plans if plan.entry.name in names)
+    own = tuple(plan for plan in used if plan.entry.name in names)
     return own, tuple(problem for name, problem in problems.items() if name in names), at_scale
 
 
