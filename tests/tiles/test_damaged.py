@@ -133,6 +133,22 @@ def test_broken_slides_are_skipped_and_the_good_ones_are_as_without_them(tmp_pat
     assert (tmp_path / "together" / "unread.csv").read_text().count("tile dropped") > 50
 
 
+def test_slides_that_are_left_out_stand_in_the_table_under_their_own_names_and_patients(tmp_path, cohort, config):
+    """One is damaged, the region file of another is; a third is called as the file of the first."""
+    (cohort / "a1.tif").write_bytes(b"no slide")
+    (cohort / "outlines.xml").write_text("none")
+    lines = ["a1.tif,first,A,Rome,PAS,", "a2.tif,second,A,Rome,HE,outlines.xml", "b1.tif,a1,B,Pisa,PAS,"]
+    (cohort / "slides.csv").write_text("path,slide,patient,centre,stain,regions\n" + "\n".join(lines) + "\n")
+    run_tiles(config.model_copy(update={"broken_slides": "skip"}), out=tmp_path / "out", seed=0, base=cohort)
+    with (tmp_path / "out" / "slides.csv").open() as file:
+        table = {line["slide"]: line for line in csv.DictReader(file)}
+    told = {name: (line["file"], line["patient"], line["centre"], line["stain"]) for name, line in table.items()}
+    assert told == {"first": ("a1.tif", "A", "Rome", "PAS"), "second": ("a2.tif", "A", "Rome", "HE"), "a1": ("b1.tif", "B", "Pisa", "PAS")}
+    assert table["a1"]["problem"] == ""
+    assert table["first"]["problem"].startswith("is a text file, not a slide; ")
+    assert table["second"]["problem"].startswith("outlines.xml: holds no outlines that can be read")
+
+
 def good_ones(out):
     """What the stage holds of the good slides: tiles, cells, pictures."""
     with zipfile.ZipFile(out / "tiles.zip") as archive:

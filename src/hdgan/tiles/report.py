@@ -15,6 +15,7 @@ from PIL import Image
 
 from hdgan.plots.histograms import histogram
 from hdgan.plots.page import Page
+from hdgan.slides.table import SlideEntry
 from hdgan.store.archive import TileRow
 from hdgan.store.atomic import write_bytes, write_text
 from hdgan.tiles import parts, what_if
@@ -161,7 +162,7 @@ def _rules(config: TilesConfig) -> str:
 def _tell_problems(
     page: Page, out: Path, sources: Sources, of_slide: Mapping[str, Sequence[Cell]], index: Sequence[TileRow], dealt: Dealt
 ) -> None:
-    rows = [[Path(problem.where).name, f"left out: {problem.what}; {problem.remedy}"] for problem in sources.problems]
+    rows = [[_called(entry), f"left out: {why}"] for entry, why in sources.told_problems()]
     slides = [plan.entry.name for plan in sources.plans]
     rows += [list(note) for note in (*region_notes(sources.plans, sources.config), *parts.white_notes(out, slides))]
     for plan in sources.plans:
@@ -187,6 +188,11 @@ def _tell_problems(
         page.note(
             "Nothing: every slide was read whole and gave tiles, and every fold holds every stain, centre and diagnosis that is known."
         )
+
+
+def _called(entry: SlideEntry) -> str:
+    """The name of a slide, with its file where that is called otherwise."""
+    return entry.name if Path(entry.file_name).stem == entry.name else f"{entry.name} ({entry.file_name})"
 
 
 def _tell_counts(page: Page, cells: Sequence[Cell], lines: Lines) -> None:

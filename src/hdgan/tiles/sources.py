@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Sources:
     """The settings, with the scale of all tiles."""
     left_out: tuple[str, ...] = ()
     """Names of the slides that cannot be cut, as `problems`."""
+    entries: Mapping[str, SlideEntry] = field(default_factory=dict)
+    """What is known of each slide before it is opened, by its name."""
 
     @property
     def plans(self) -> tuple[SlidePlan, ...]:
@@ -46,6 +48,14 @@ class Sources:
         """A line where nobody said which of several slides are of one patient."""
         num_unknown = sum(not plan.entry.is_patient_known for plan in self.plans)
         return unknown_patients(num_unknown, of="slides") if len(self.plans) > 1 else []
+
+    def told_problems(self) -> list[tuple[SlideEntry, str]]:
+        """Each slide that cannot be cut, and a line that says why; it names the file where that is another than the slide's, such as its region file."""
+        found = []
+        for name, problem in zip(self.left_out, self.problems, strict=True):
+            entry, file = self.entries[name], Path(problem.where).name
+            found.append((entry, f"{'' if file == entry.file_name else f'{file}: '}{problem.what}; {problem.remedy}"))
+        return found
 
     def without(self, failed: Mapping[str, BadInput]) -> Sources:
         """The sources without slides that could not be cut, by their names; what is wrong with them stands with the other problems.
@@ -89,7 +99,8 @@ def open_sources(
             progress.say(line)
         _refuse_twice(choice.plans, contents)
         inputs = inputs_of(choice.plans, config, contents) | ({} if pseudonyms is None else {KEY_INPUT: pseudonyms.fingerprint})
-        yield Sources(choice, tuple(left_out.values()), inputs, scaled(config, choice.plans), tuple(left_out)), progress
+        by_name = {entry.name: entry for entry in found}
+        yield Sources(choice, tuple(left_out.values()), inputs, scaled(config, choice.plans), tuple(left_out), by_name), progress
 
 
 def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: TilesConfig, progress: Progress) -> None:

@@ -188,7 +188,7 @@ def _slide_table(sources: Sources, dealt: Dealt, cells: Sequence[Cell], rows: Se
         kinds.append(num_cells[entry.name] - sum(kinds))
         content = sources.inputs.get(f"slide {entry.name}", "")
         lines.append([*told, fold, *found, *kinds, content, f"left out: the patient {why}" if why else ""])
-    for problem in sources.problems:
-        file = Path(problem.where)
-        lines.append([file.stem, file.name, *[""] * 17, f"{problem.what}; {problem.remedy}"])
+    for entry, why in sources.told_problems():
+        told = [entry.name, entry.file_name, entry.patient, entry.centre, entry.stain, entry.diagnosis]
+        lines.append([*told, *[""] * 13, why])
     return csv_text(header.split(","), lines)
