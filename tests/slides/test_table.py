@@ -35,6 +35,25 @@ def test_a_pattern_and_a_file_are_relative_to_the_settings(scans):
     assert [entry.name for entry in find_slides(["*.svs", "a.tif"], base=scans)] == ["a", "b"]
 
 
+def test_a_pattern_finds_no_hidden_file_but_where_it_names_one(tmp_path):
+    for name in ("a.svs", "._a.svs", ".kept/b.svs", "deep/c.svs", "deep/.trash/d.svs"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = {
+        pattern: {entry.path.name for entry in find_slides([pattern], base=tmp_path)}
+        for pattern in ("*.svs", "**/*.svs", ".*.svs", ".kept/*")
+    }
+    assert found == {"*.svs": {"a.svs"}, "**/*.svs": {"a.svs", "c.svs"}, ".*.svs": {"._a.svs"}, ".kept/*": {"b.svs"}}
+
+
+def test_a_pattern_below_a_folder_that_is_called_like_one_is_found(tmp_path):
+    folder = tmp_path / "study [2]"
+    folder.mkdir()
+    (folder / "a.svs").touch()
+    for source, base in (("*.svs", folder), (f"{folder}/*.svs", tmp_path), ("study [2]/*.svs", tmp_path), ("../study [2]/a*", folder)):
+        assert [entry.path.resolve() for entry in find_slides([source], base=base)] == [folder / "a.svs"]
+
+
 def test_a_table_says_whose_slide_it_is(scans):
     path = table(scans, "Path;Patient;Centre;Stain;mpp;Diagnosis\na.tif;P 7;Rome;PAS;0.25;IgAN\n\nb.svs;;;;;\n")
     first, second = find_slides([str(path)], base=scans / "elsewhere")

@@ -18,6 +18,7 @@ from hdgan.store.stylegan_zip import write_stylegan_zip
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.export import export_stylegan
 from hdgan.tiles.image_pixels import decode_image, measured_window, to_rgb
+from hdgan.tiles.image_sources import find_images
 from hdgan.tiles.images_config import ImagesConfig
 from hdgan.tiles.plan import estimate
 from hdgan.tiles.rebuild import rebuild_tiles
@@ -72,6 +73,19 @@ def test_a_stylegan_zip_and_its_labels_come_back_pixel_by_pixel(folder):
         run(folder, ("a.zip",), images={"labels": "none"}, out="none")[1].counts[key] == 5 for key in ("images", "tiles", "patients")
     )
     assert {row.stain for row in TileArchive(folder / "none").rows} == {""}
+
+
+def test_what_a_mac_or_a_notebook_leaves_beside_images_is_no_image(tmp_path):
+    import zipfile
+
+    (tmp_path / "set" / ".ipynb_checkpoints").mkdir(parents=True)
+    for name in ("a.png", "._a.png", ".ipynb_checkpoints/a-checkpoint.png"):
+        (tmp_path / "set" / name).touch()
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("b.png", "__MACOSX/._b.png"):
+            archive.writestr(name, b"")
+    found = find_images(["set", "set.zip"], base=tmp_path, labels="none")
+    assert [entry.name for entry in found] == ["a", "b"]
 
 
 def imagezip(path, member):

@@ -22,8 +22,9 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hdgan.errors import BadInput
@@ -147,7 +148,7 @@ def _of_source(source: str, base: Path) -> Sequence[SlideEntry]:
     if path.suffix.lower() == ".csv":
         return read_table(path)
     if any(mark in source for mark in "*?[") and not path.exists():
-        return [_alone(file) for file in _matching(path)]
+        return [_alone(file) for file in _matching(path, base)]
     return [_alone(path)]
 
 
@@ -165,12 +166,25 @@ def _in_folder(folder: Path) -> list[Path]:
     raise BadInput(folder, "holds no slide", f"slides end in {', '.join(SLIDE_SUFFIXES[:5])} ..., or are PNG, JPEG or TIFF images")
 
 
-def _matching(pattern: Path) -> list[Path]:
-    anchor = Path(pattern.anchor or ".")
-    files = sorted(path for path in anchor.glob(str(pattern.relative_to(pattern.anchor) if pattern.anchor else pattern)) if path.is_file())
+def _matching(pattern: Path, base: Path) -> list[Path]:
+    """The files of a pattern; hidden ones only where it names them, as in a shell: copies from a Mac have a `._a.svs` beside each `a.svs`."""
+    steps = pattern.parts
+    fixed = (
+        len(base.parts) if pattern.is_relative_to(base) else len(Path(pattern.anchor).parts)
+    )  # a folder of ours may be called "study [2]"
+    while fixed < len(steps) - 1 and Path(*steps[: fixed + 1]).is_dir():
+        fixed += 1
+    wanted = steps[fixed:]
+    found = Path(*steps[:fixed]).glob(str(Path(*wanted)))
+    named = {step for step in wanted if step.startswith(".")}
+    files = sorted(path for path in found if path.is_file() and not _is_hidden(path.parts[fixed:], but_for=named))
     if not files:
         raise BadInput(pattern, "no file matches", "check the pattern; relative ones start at the folder of the settings")
     return files
+
+
+def _is_hidden(steps: Sequence[str], *, but_for: Collection[str]) -> bool:
+    return any(step.startswith(".") and not any(fnmatchcase(step, pattern) for pattern in but_for) for step in steps)
 
 
 def _expanded(text: str, *, where: str, base: Path) -> Path:

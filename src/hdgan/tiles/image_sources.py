@@ -124,7 +124,9 @@ def _of_source(path: Path, labels: str) -> Iterator[ImageEntry]:
 
 def _in_folder(folder: Path) -> Iterator[ImageEntry]:
     files = sorted(
-        file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not _is_hidden(file.relative_to(folder).parts)
     )
     if not files:
         raise BadInput(folder, "holds no image", f"images end in {', '.join(SUFFIXES)}")
@@ -137,7 +139,7 @@ def _in_zip(path: Path, labels: str) -> Iterator[ImageEntry]:
     archive = ImageZip(path)
     try:
         of_member = archive.labels() if labels != "none" else {}
-        members = [name for name in archive.members if Path(name).suffix.lower() in SUFFIXES]
+        members = [name for name in archive.members if Path(name).suffix.lower() in SUFFIXES and not _is_hidden(Path(name).parts)]
     finally:
         archive.close()
     if not members:
@@ -159,6 +161,11 @@ def _in_table(path: Path) -> Iterator[ImageEntry]:
         outer = next((parent for parent in line.path.parents if parent.suffix.lower() == ".zip" and parent.is_file()), None)
         file, member = (line.path, "") if outer is None else (outer, line.path.relative_to(outer).as_posix())
         yield ImageEntry(line.name, file, member, line.patient, line.centre, line.stain, line.diagnosis, line.mpp)
+
+
+def _is_hidden(steps: Sequence[str]) -> bool:
+    """Whether a file or a folder above it is called as hidden: rests of browsers and notebooks, and what a Mac packs beside each file (`__MACOSX/._a.png`)."""
+    return any(step.startswith(".") for step in steps)
 
 
 def _safe(name: str) -> str:
