@@ -14,6 +14,7 @@ import pytest
 
 from hdgan.cli.main import VERBS
 from hdgan.errors import HdganError, Interrupted
+from hdgan.tiles import work
 from tests.slides.painting import paint, write_slide
 
 SETTINGS = '[run]\nname = "x"\n[tiles]\nslides = ["a.tif", "b.tif"]\nmpp = 1.0\ntile_px = 64\nnum_folds = 1\n[generator]\nresolution = 64\n'
@@ -57,6 +58,7 @@ def slurm(tmp_path):
     def call(file, code=0, **more):
         environment = {"PATH": f"{place}{os.pathsep}{os.environ['PATH']}", "LOG": str(log), "CODE": str(code)} | more
         done = subprocess.run(["bash", str(file)], env=environment, capture_output=True, text=True, timeout=30, check=False)
+        call.error = done.stderr
         return done.returncode, done.stdout
 
     call.log = log
@@ -139,6 +141,31 @@ def test_only_the_code_that_says_resume_puts_the_task_back_into_the_queue(file, 
     assert (slurm.log / "scontrol").read_text() == "requeue 77_2\n"
     slurm(file, Interrupted.exit_code, SLURM_RESTART_COUNT="100", **task)
     assert (slurm.log / "scontrol").read_text().count("requeue") == 1
+    assert slurm.error == "put back 100 times and not done: ask for more time (--time), and hand this file in again\n"
+
+
+def test_joining_which_begins_anew_each_time_is_not_put_back_for_ever(file, slurm):
+    task = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "78"}
+    assert slurm(file, Interrupted.exit_code, SLURM_RESTART_COUNT="9", **task)[0] == 75
+    assert (slurm.log / "scontrol").read_text() == "requeue 78_0\n"
+    assert slurm(file, Interrupted.exit_code, SLURM_RESTART_COUNT="10", **task)[0] == 75
+    assert (slurm.log / "scontrol").read_text().count("requeue") == 1
+    assert "put back 10 times and not done: ask for more time" in slurm.error
+
+
+def test_a_share_that_finishes_no_slide_in_the_time_of_its_job_ends_in_a_line(hdgan, run, tmp_path, monkeypatch):
+    def ended(*_arguments, **_more):
+        raise Interrupted("stopped by SIGUSR1")
+
+    monkeypatch.setattr(work, "score_cells", ended)
+    share = ("tile", run, "--config", tmp_path / "x.toml", "--workers", "0", "--shard", "1/1")
+    for start, end in (("1000", "2000"), ("1000", "1000.001"), ("1000", "1000.001")):  # in the first the time was not over
+        monkeypatch.setenv("SLURM_JOB_START_TIME", start)
+        monkeypatch.setenv("SLURM_JOB_END_TIME", end)
+        assert hdgan(*share)[0] == 75
+    code, _, error = hdgan(*share)
+    assert (code, error.splitlines()[-1].startswith("hdgan: ")) == (2, True)
+    assert "share 1/1 was ended 3 times in a row before a slide was finished" in error
 
 
 def test_redo_is_asked_of_every_share_and_of_the_join(hdgan, run, file, slurm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -49,9 +50,15 @@ cpus=${{SLURM_CPUS_PER_TASK:-1}} # since Slurm 22.05 srun does not take it from 
 srun --cpus-per-task="$cpus" {command} --workers "$cpus" {redo}"$@"
 code=$?
 
-# 75: stopped by a signal (the time limit is near), and the same command goes on.
-if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt 100 ]; then
+# 75: stopped by a signal (the time limit is near), and the same command goes on. A share that finishes no slide ends otherwise; joining begins anew each time.
+most=100
+if [ "$SLURM_ARRAY_TASK_ID" -eq 0 ]; then
+    most=10
+fi
+if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt "$most" ]; then
     scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+elif [ "$code" -eq 75 ]; then
+    echo "put back $most times and not done: ask for more time (--time), and hand this file in again" >&2
 fi
 exit "$code"
 """
@@ -94,7 +101,14 @@ def cut_share(run: Run, text: str, *, redo: bool) -> None:
     shard = read_shard(text)
     with showing() as progress:
         done = cut_shard(
-            run.config.tiles, shard, out=run.stage("tiles"), seed=run.config.run.seed, base=run.base, redo=redo, progress=progress
+            run.config.tiles,
+            shard,
+            out=run.stage("tiles"),
+            seed=run.config.run.seed,
+            base=run.base,
+            redo=redo,
+            limit_s=_time_limit_s(),
+            progress=progress,
         )
     if done.was_finished:
         typer.echo(f"tiles: current, nothing to do ({run.stage('tiles')})")
@@ -103,3 +117,12 @@ def cut_share(run: Run, text: str, *, redo: bool) -> None:
     typer.echo(
         f"tiles, share {text}: {done.num_slides - len(done.problems)} slides cut{left}; when all shares are, join them: hdgan tile {run.folder.root}"
     )
+
+
+def _time_limit_s() -> float | None:
+    """The time that Slurm gives this job, None where there is none or an older Slurm (before 22.05) does not say."""
+    try:
+        start, end = (float(os.environ[f"SLURM_JOB_{which}_TIME"]) for which in ("START", "END"))
+    except (KeyError, ValueError):
+        return None
+    return end - start if end > start else None

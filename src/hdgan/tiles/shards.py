@@ -21,6 +21,7 @@ from hdgan.store.atomic import remove_leftover_folders
 from hdgan.store.hashing import hash_bytes
 from hdgan.store.stage import MANIFEST, begun_with, holding, is_held, sharing
 from hdgan.tiles import parts
+from hdgan.tiles.attempts import counting_attempts
 from hdgan.tiles.code import is_of_other_code
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import Crew
@@ -72,14 +73,25 @@ class ShardDone:
 
 
 def cut_shard(
-    config: TilesConfig, shard: Shard, *, out: Path, seed: int, base: Path, redo: bool = False, progress: Progress = SILENT
+    config: TilesConfig,
+    shard: Shard,
+    *,
+    out: Path,
+    seed: int,
+    base: Path,
+    redo: bool = False,
+    limit_s: float | None = None,
+    progress: Progress = SILENT,
 ) -> ShardDone:
-    """Cuts the share of `shard` into parts below the stage folder `out`, where they are not there yet.
+    """Cuts the share of `shard` into parts below the stage folder `out`, where they are not there yet. `limit_s` is the time limit of the job, where
+    there is one that is known.
 
     Raises:
         BadInput: a slide is broken, and broken slides stop the job.
         StaleStage: the stage was made or begun from something else and `redo` is false; the parts of a redo are joined by a redo.
         Busy: somebody joins the stage or cuts it whole, or the same shard or one of another count is at work.
+        Interrupted: a signal came; the same command goes on.
+        HdganError: likewise, but several times in a row no slide was finished.
     """
     if config.images is not None:
         raise BadConfig("--shard", "is for slides; images that are cut already are taken in one go")
@@ -106,12 +118,14 @@ def cut_shard(
                 return ShardDone(num_slides, problems, was_finished=True)
             folder = out / parts.PARTS
             folder.mkdir(exist_ok=True)  # while nobody joins, who removes it
-            with holding(folder / f".shard-{shard.number}-of-{shard.of}.lock"):
+            mark = f".shard-{shard.number}-of-{shard.of}"
+            with holding(folder / f"{mark}.lock"):
                 _refuse_others(folder, shard)
-                names = {entry.name for entry in mine}
+                names = [entry.name for entry in mine]
                 remove_leftover_folders(folder, names)
                 try:
-                    crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
+                    with counting_attempts(folder / f"{mark}.json", names, share=f"{shard.number}/{shard.of}", limit_s=limit_s):
+                        crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
                 finally:
                     remove_leftover_folders(folder, names)
     return ShardDone(num_slides, (*problems, *crashed.values()), was_finished=False)
