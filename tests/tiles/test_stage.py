@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import tifffile
 
-from hdgan.errors import BadInput, OutOfSpace, StaleStage
+from hdgan.errors import BadInput, HdganError, OutOfSpace, StaleStage
 from hdgan.progress import Silent
+from hdgan.slides.content import content_hash
 from hdgan.store import atomic
 from hdgan.store.archive import TileArchive
 from hdgan.store.atomic import read_json
 from hdgan.store.stage import verify
-from hdgan.tiles import work
+from hdgan.tiles import parts, work
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.folds import leaks
+from hdgan.tiles.plan import plan_slides
 from hdgan.tiles.stage import run_tiles
 from hdgan.tiles.unread import read_unread
 from tests.slides.painting import damage, halved, paint, write_slide
@@ -203,6 +205,25 @@ def test_finished_slides_are_not_cut_again(tmp_path, cohort, config, monkeypatch
     opened.clear()
     run(config, cohort, tmp_path / "out")
     assert opened == ["b1.tif"]
+
+
+def test_a_part_that_a_worker_of_an_earlier_job_puts_in_the_place_of_ours_is_not_joined(tmp_path, cohort, config, monkeypatch):
+    """A Dask worker goes on with its slide after its client was killed, and the next command may have other settings."""
+    run(config, cohort, tmp_path / "whole")
+    other = config.model_copy(update={"tile_px": 64})
+    (plan,) = (plan for plan in plan_slides(other, base=cohort)[0] if plan.entry.name == "a2")
+    join = parts.join_parts
+
+    def late(out, slides, **more):
+        work.cut_part(plan, other, out, content_hash(plan.entry.path))
+        return join(out, slides, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "join_parts", late)
+        with pytest.raises(HdganError, match="the part of a2 was replaced meanwhile by one of other settings"):
+            run(config, cohort, tmp_path / "out")
+    run(config, cohort, tmp_path / "out")
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
 
 
 def test_a_full_disk_leaves_nothing_half_written_and_the_same_command_finishes(tmp_path, cohort, config):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hdgan.errors import BadInput
+from hdgan.errors import BadInput, HdganError
 from hdgan.progress import SILENT, Progress
 from hdgan.store.archive import TileArchive, TileRow
 from hdgan.store.atomic import write_png, write_text
@@ -38,7 +38,7 @@ from hdgan.tiles.regions import all_hits, region_counts, region_notes
 from hdgan.tiles.report import write_report
 from hdgan.tiles.sources import Sources, open_sources
 from hdgan.tiles.unread import UNREAD, read_unread, write_unread
-from hdgan.tiles.work import cut_all
+from hdgan.tiles.work import cut_all, part_key
 
 STAGE = "tiles"
 QC = "qc.png"
@@ -146,14 +146,22 @@ def _finish(
         **record(sources),
         "warnings": list(warnings),
     }
-    stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, slides)})
+    stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, sources)})
 
 
-def _readers(out: Path, slides: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _readers(out: Path, sources: Sources) -> dict[str, dict[str, Any]]:
     """What read each slide, how its tiles were stored, why, what code cut it, and in how many seconds. Another machine may read with another library,
     and other code differ by a comment, and give the same pixels: no manifest says it, or later stages would be stale for it.
+
+    Raises:
+        HdganError: a part was replaced by one of other settings since it was cut: a Dask worker may be at a slide of an earlier job long after that was killed.
     """
-    found = {slide: parts.read_status(parts.part_folder(out, slide)) for slide in slides}
+    found = {plan.entry.name: parts.read_status(parts.part_folder(out, plan.entry.name)) for plan in sources.plans}
+    for plan in sources.plans:
+        name = plan.entry.name
+        if found[name].key != part_key(plan, sources.config, sources.inputs[f"slide {name}"]):
+            what = f"the part of {name} was replaced meanwhile by one of other settings, perhaps of a worker of an earlier job"
+            raise HdganError(f"{out}: {what}; stop it, and give the same command again")
     return {
         slide: {name: getattr(status, name) for name in ("reader", "reason", "store", "store_reason", "code", "white_note", "seconds")}
         for slide, status in found.items()
