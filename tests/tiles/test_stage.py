@@ -21,9 +21,11 @@ from hdgan.tiles import parts, work
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.plan import plan_slides
+from hdgan.tiles.shards import Shard, cut_shard
 from hdgan.tiles.stage import run_tiles
 from hdgan.tiles.unread import read_unread
 from tests.slides.painting import damage, halved, paint, write_slide
+from tests.tiles.test_pool import Listening
 
 DATA = os.environ.get("HDGAN_DATA")
 
@@ -247,6 +249,20 @@ def test_a_broken_slide_stops_the_job_before_anything_is_written(tmp_path, cohor
     with pytest.raises(BadInput, match=r"bad\.svs: is a text file"):
         run(config, cohort, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "cut", [run, lambda config, cohort, out, **more: cut_shard(config, Shard(1, 1), out=out, seed=0, base=cohort, **more)]
+)
+def test_all_broken_slides_are_told_where_the_first_stops_the_job(tmp_path, cohort, config, cut):
+    for number in range(30):
+        (cohort / f"bad{number:02}.tif").write_bytes(b"no slide")
+    ear = Listening()
+    with pytest.raises(BadInput, match=r"bad00\.tif: is a text file, not a slide; "):
+        cut(config.model_copy(update={"slides": ("*.tif",)}), cohort, tmp_path / "out", progress=ear)
+    told = [line for line in ear.lines if line.startswith("cannot be cut: ")]
+    assert [f"bad{number:02}.tif: is a text file" in line for number, line in enumerate(told[:-1], start=1)] == [True] * 19
+    assert told[-1] == "cannot be cut: 10 more"
 
 
 def test_a_broken_slide_can_be_left_out_and_is_listed(tmp_path, cohort, config):

@@ -29,6 +29,7 @@ from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.keys import find_entries, stage_pseudonyms
 from hdgan.tiles.plan import SlidePlan, plan_by_name, scaled, without_stains
 from hdgan.tiles.regions import region_inputs
+from hdgan.tiles.sources import refuse_broken
 from hdgan.tiles.work import contents_of, cut_all
 
 _WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
@@ -104,7 +105,7 @@ def cut_shard(
     with nullcontext() if pseudonyms is None else hiding(entries), open_crew(config) as crew:
         plans, problems, at_scale = _planned(entries, mine, config, seed=seed, crew=crew, progress=progress)
         if problems and config.broken_slides == "stop":
-            raise problems[0]
+            refuse_broken(problems, progress)
         for problem in problems:
             progress.say(f"left out: {problem}")
         contents, unreadable = contents_of(plans, config, crew, progress)

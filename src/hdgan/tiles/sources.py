@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hdgan.errors import BadInput
 from hdgan.progress import Progress
@@ -21,6 +21,9 @@ from hdgan.tiles.keys import KEY_INPUT, find_entries
 from hdgan.tiles.plan import SlidePlan, plan_by_name, scaled
 from hdgan.tiles.regions import refuse_unplaced, region_inputs, with_hidden_classes
 from hdgan.tiles.work import contents_of
+
+_MOST_TOLD = 20
+"""Slides that cannot be cut and are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def open_sources(
 
 def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: TilesConfig, progress: Progress) -> None:
     if problems and config.broken_slides == "stop":
-        raise problems[0]
+        refuse_broken(problems, progress)
     for problem in problems:
         progress.say(f"left out: {problem}")
     if not plans:
@@ -116,6 +119,19 @@ def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: Til
         size = f"{largest.size_px[0]} x {largest.size_px[1]}"
         what = f"no slide holds a tile of {largest.level0_px} x {largest.level0_px} level-0 px; {largest.entry.name} has {size}"
         raise BadInput(largest.entry.path, what, "ask for a smaller `tile_px` or `margin`, or a finer `mpp`")
+
+
+def refuse_broken(problems: Sequence[BadInput], progress: Progress) -> NoReturn:
+    """Tells of all slides that cannot be cut, so that nobody finds them one by one.
+
+    Raises:
+        BadInput: what is wrong with the first.
+    """
+    for problem in problems[1:_MOST_TOLD]:
+        progress.say(f"cannot be cut: {problem}")
+    if len(problems) > _MOST_TOLD:
+        progress.say(f"cannot be cut: {len(problems) - _MOST_TOLD} more")
+    raise problems[0]
 
 
 def _refuse_twice(plans: Sequence[SlidePlan], contents: Mapping[str, str]) -> None:
