@@ -101,6 +101,14 @@ def test_a_file_of_somebody_else_is_not_written_over(hdgan, refused, run, file):
     assert file.read_text() == "mine"
 
 
+def test_a_file_is_not_written_in_the_place_of_a_folder_or_for_images(refused, run, tmp_path):
+    assert f"{tmp_path}: is a folder; name a file" in refused("tile", run, "--config", tmp_path / "x.toml", "--sbatch", tmp_path)
+    (tmp_path / "images.toml").write_text(SETTINGS.replace("[generator]", "[tiles.images]\n[generator]"))
+    file = tmp_path / "tiles.sh"
+    assert "--sbatch: is for slides" in refused("tile", tmp_path / "other", "--config", tmp_path / "images.toml", "--sbatch", file)
+    assert not file.exists()
+
+
 def test_the_file_is_bash_and_asks_slurm_for_what_resuming_needs(file):
     subprocess.run(["bash", "-n", file], check=True)
     options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", file.read_text(), flags=re.MULTILINE))

@@ -89,8 +89,20 @@ def test_a_patient_that_a_table_names_stays_although_slides_are_renamed(tmp_path
 
 
 def test_the_same_slide_named_twice_is_refused(scans):
-    with pytest.raises(BadInput, match="same name"):
+    with pytest.raises(BadInput, match=r"a\.tif: is named twice; name each slide once"):
         find_slides(["a.tif", "a.tif"], base=scans)
+    with pytest.raises(BadInput, match=r"b\.svs: has the same name as .*a\.tif; give each its own"):
+        find_slides([str(table(scans, "path,slide\na.tif,one\nb.svs,one\n"))], base=scans)
+
+
+def test_a_name_that_is_too_long_for_the_files_called_after_it_is_refused(tmp_path):
+    for name, is_fit in (("a" * 200, True), ("b" * 201, False), ("\u00e9" * 101, False)):
+        (tmp_path / f"{name}.svs").touch()
+        if is_fit:
+            find_slides([f"{name}.svs"], base=tmp_path)
+        else:
+            with pytest.raises(BadInput, match=r"has a name of 20[12] bytes, .*; give it one of at most 200 in the column `slide`"):
+                find_slides([f"{name}.svs"], base=tmp_path)
 
 
 def test_names_become_fit_for_files(tmp_path):
@@ -112,7 +124,9 @@ def test_a_variable_in_a_path_is_filled_or_named(scans, monkeypatch):
     [
         ("path,mpp\na.tif,big\n", "line 2: 'big' is no scale"),
         ("path,mpp\na.tif,-1\n", "line 2: '-1' is no scale"),
-        ("name\na.tif\n", "names no slide"),
+        ("path,stain\n,PAS\n", "line 2: names no slide"),
+        ("name,stain\na.tif,PAS\n", r"line 1: has no column `path`, but name, stain; name the columns there"),
+        ("path\tstain\na.tif\tPAS\n", r"line 1: has no column `path`, but path stain; .* with commas or semicolons"),
         ("path\n", "no lines"),
         ("path,areas\na.tif,none.csv\n", "cannot be read as a CSV"),
         (

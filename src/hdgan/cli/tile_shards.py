@@ -68,11 +68,16 @@ def write_sbatch(run: Run, file: Path, *, num_shards: int, redo: bool) -> None:
     """Writes the file and says what to do with it.
 
     Raises:
-        BadInput: a file of that name is there and is not one of ours.
+        BadConfig: the sources are images, which are taken in one go.
+        BadInput: a file of that name is there and is not one of ours, or it is a folder.
     """
-    from hdgan.errors import BadInput
+    from hdgan.errors import BadConfig, BadInput
     from hdgan.store.atomic import write_text
 
+    if run.config.tiles.images is not None:
+        raise BadConfig("--sbatch", "is for slides; images that are cut already are taken in one go", "give the command without it")
+    if file.is_dir():
+        raise BadInput(file, "is a folder", "name a file")
     if file.exists() and "hdgan tile RUN --sbatch" not in file.read_text(encoding="utf-8", errors="replace"):
         raise BadInput(file, "exists and was not written by this command", "choose another name")
     root = run.folder.root.resolve()

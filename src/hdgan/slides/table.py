@@ -35,6 +35,8 @@ from hdgan.slides.reader import SLIDE_SUFFIXES
 _ALIASES = {"file": "path", "donor": "patient", "case": "patient", "center": "centre", "site": "centre"}
 _COLUMNS = {"path", "slide", "patient", "centre", "stain", "diagnosis", "mpp", "areas", "regions"}
 _NAME = re.compile(r"[^\w.+-]+")
+_LONGEST_NAME = 200
+"""Bytes: of the 255 that most file systems allow, those that are called after a slide need some more."""
 _NOT_DICOM = {*SLIDE_SUFFIXES, *image.SUFFIXES} - {".dcm"}
 """Files of a DICOM series are called anything; these are something else by their names."""
 
@@ -102,6 +104,11 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
     entries = []
     for line, record in _records(path):
         where = f"{path}: line {line}"
+        if "path" not in record:
+            found = ", ".join(name.expandtabs(1) for name in record)
+            raise BadInput(
+                f"{path}: line 1", f"has no column `path`, but {found}", "name the columns there, with commas or semicolons between them"
+            )
         if not record.get("path"):
             raise BadInput(where, "names no slide", "fill the column `path`")
         file = _expanded(record["path"], where=where, base=path.parent)
@@ -224,8 +231,13 @@ def _with_unique_names(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
     unique: dict[str, SlideEntry] = {}
     for entry in entries:
         name = entry.name if times[entry.name.lower()] == 1 else f"{_safe(entry.path.parent.name)}-{entry.name}"
+        if len(name.encode()) > _LONGEST_NAME:
+            what = f"has a name of {len(name.encode())} bytes, and files that are called after it would have too many"
+            raise BadInput(entry.path, what, f"give it one of at most {_LONGEST_NAME} in the column `slide` of a slide table")
         if name.lower() in unique:
             other = unique[name.lower()].path
+            if other == entry.path:
+                raise BadInput(entry.path, "is named twice", "name each slide once")
             raise BadInput(entry.path, f"has the same name as {other}", "give each its own in the column `slide` of a slide table")
         unique[name.lower()] = replace(entry, name=name, patient=entry.patient or name, is_patient_known=bool(entry.patient))
     return list(unique.values())
