@@ -111,6 +111,17 @@ def test_names_become_fit_for_files(tmp_path):
     assert entry.name == "case_7_PAS_"
 
 
+def test_an_accent_that_is_a_letter_of_its_own_makes_no_other_slide_or_patient(scans):
+    composed, apart = "J\u00fcrgen", "Ju\u0308rgen"
+    for name in (composed, apart):
+        (scans / f"{name}.svs").touch()
+        (entry,) = find_slides([f"{name}.svs"], base=scans)
+        assert entry.name == composed
+        assert entry.path == scans / f"{name}.svs", "the file is opened as it is called"
+    found = read_table(table(scans, f"path,patient\na.tif,{composed}\nb.svs,{apart}\n"))
+    assert {entry.patient for entry in found} == {composed}
+
+
 def test_a_variable_in_a_path_is_filled_or_named(scans, monkeypatch):
     monkeypatch.setenv("SCANS_HERE", str(scans))
     monkeypatch.delenv("SCANS_THERE", raising=False)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -117,10 +118,10 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
             SlideEntry(
                 name=_safe(record.get("slide") or file.stem),
                 path=file,
-                patient=record.get("patient", ""),
-                centre=record.get("centre", ""),
-                stain=record.get("stain", ""),
-                diagnosis=record.get("diagnosis", ""),
+                patient=_composed(record.get("patient", "")),
+                centre=_composed(record.get("centre", "")),
+                stain=_composed(record.get("stain", "")),
+                diagnosis=_composed(record.get("diagnosis", "")),
                 mpp=_scale(record.get("mpp", ""), where=where),
                 areas=read_areas(_expanded(areas, where=where, base=path.parent)) if areas else None,
                 regions=_expanded(regions, where=where, base=path.parent) if regions else None,
@@ -204,7 +205,12 @@ def _expanded(text: str, *, where: str, base: Path) -> Path:
 
 def _safe(name: str) -> str:
     """`name` as a file name: whatever is no letter, digit, dot, plus or hyphen becomes an underscore."""
-    return _NAME.sub("_", name).lstrip(".") or "slide"
+    return _NAME.sub("_", _composed(name)).lstrip(".") or "slide"
+
+
+def _composed(name: str) -> str:
+    """A name as most programs write it (Unicode NFC): a Mac may write an accent as a letter of its own, and one patient would be two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _with_each_series_once(entries: Sequence[SlideEntry]) -> list[SlideEntry]:
