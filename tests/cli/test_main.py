@@ -25,7 +25,7 @@ FLAGS = {
     "inspect": ["slides", "--mpp", "--slide-mpp", "--pictures", "--pseudonym-key"],
     "tile": [
         *("run", "--config", "-c", "--redo", "--what-if", "--at", "--rebuild", "--format", "--strict"),
-        *("--workers", "-j", "--scheduler", "--shard", "--sbatch", "--shards", "--recut-changed-code"),
+        *("--workers", "-j", "--scheduler", "--shard", "--sbatch", "--shards", "--recut-changed-code", "--retry-left-out"),
     ],
     "train": ["run", "--config", "-c", "--plan", "--redo"],
     "sample": ["run", "--config", "-c", "--redo", "--interpolate", "--way"],

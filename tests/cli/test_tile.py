@@ -10,7 +10,10 @@ import pytest
 import tifffile
 
 from hdgan.cli.tile import NEW_CONTAINERS, collect_rarely
+from hdgan.errors import BadInput
 from hdgan.pipeline.run import open_run
+from hdgan.slides.reader import open_slide
+from hdgan.tiles import work
 from hdgan.tiles.code import code_hash
 from tests.slides.jpeg_painting import write_jpeg_slide
 from tests.slides.painting import paint, write_slide
@@ -100,6 +103,28 @@ def test_what_other_code_cut_is_cut_anew_where_that_is_asked(hdgan, run):
     code, _, said = hdgan("tile", str(run), "--rebuild", "--recut-changed-code")
     assert code == 2
     assert "is for cutting" in " ".join(said.split())
+
+
+def test_what_was_left_out_when_the_others_were_cut_is_tried_again_where_that_is_asked(hdgan, run, monkeypatch):
+    def failing(path, **settings):
+        if path.name == "b.tif":
+            raise BadInput(path, "was ended by SIGKILL", "memory may have been short")
+        return open_slide(path, **settings)
+
+    settings = run.parent / "x.toml"
+    write_slide(run.parent / "b.tif", paint(seed=1))
+    settings.write_text(SETTINGS.replace('slides = ["a.tif"]', 'slides = ["a.tif", "b.tif"]\nbroken_slides = "skip"\nworkers = 0'))
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "open_slide", failing)
+        assert hdgan("tile", str(run), "--config", str(settings))[0] == 0
+    code, said, told = hdgan("tile", str(run))
+    assert (code, "current, nothing to do" in said) == (0, True)
+    assert "1 left out when the others were cut: b; --retry-left-out tries again" in told
+    assert "done in" in hdgan("tile", str(run), "--retry-left-out")[1]
+    assert "current, nothing to do" in hdgan("tile", str(run), "--retry-left-out")[1]
+    for flags in (("--rebuild",), ("--shard", "1/2")):
+        code, _, said = hdgan("tile", str(run), "--retry-left-out", *flags)
+        assert (code, "is for the whole stage" in " ".join(said.split())) == (2, True)
 
 
 @pytest.mark.parametrize(("before", "after"), [(700, NEW_CONTAINERS), (NEW_CONTAINERS + 1, NEW_CONTAINERS + 1), (0, 0)])

@@ -111,15 +111,20 @@ def test_the_same_damaged_file_makes_nothing_stale_and_is_not_tried_again(tmp_pa
 
 
 @pytest.mark.parametrize("settings", [{}, {"format": "none"}], ids=["stored", "unstored"])
-def test_redo_cuts_a_slide_after_all_whose_reader_was_killed_and_no_other(tmp_path, cohort, with_bad, opened, settings):
+def test_a_slide_whose_reader_was_killed_is_cut_after_all_where_that_is_asked_for_and_no_other(
+    tmp_path, cohort, with_bad, opened, settings
+):
     names, broken = opened
     config, out = with_bad.model_copy(update=settings), tmp_path / "out"
     leave_out("cutting", config, cohort, out, broken)
     ear = Listening()
     assert run(config, cohort, out, progress=ear).counts["slides"] == 3
-    assert "1 left out when the others were cut: bad; --redo tries again, and cuts no other slide" in ear.lines
+    assert "1 left out when the others were cut: bad; --retry-left-out tries again" in ear.lines
     names.clear()
-    manifest = run(config, cohort, out, redo=True)
+    again = config.model_copy(update={"retry_left_out": True})
+    assert run(config, cohort, out, redo=True).counts["slides"] == 3, "a redo of the whole run remakes nothing that is current"
+    names.clear()
+    manifest = run(again, cohort, out)
     assert names == ["bad"]
     assert (manifest.counts["slides"], manifest.counts["skipped_slides"]) == (4, 0)
     run(config, cohort, tmp_path / "whole")
@@ -127,25 +132,27 @@ def test_redo_cuts_a_slide_after_all_whose_reader_was_killed_and_no_other(tmp_pa
     assert not (out / "parts").exists()
     names.clear()
     ear = Listening()
-    assert run(config, cohort, out, redo=True, progress=ear) == manifest
+    assert run(again, cohort, out, progress=ear) == manifest
     assert (names, [line for line in ear.lines if "left out" in line]) == ([], [])
 
 
-def test_redo_leaves_the_stage_as_it_is_where_the_slide_fails_again(tmp_path, cohort, with_bad, opened):
+def test_where_the_slide_fails_again_the_stage_stays_as_it_is(tmp_path, cohort, with_bad, opened):
     names, broken = opened
     leave_out("cutting", with_bad, cohort, tmp_path / "out", broken)
     broken.append(DAMAGED)
     names.clear()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    run(with_bad, cohort, tmp_path / "out", redo=True)
+    run(with_bad.model_copy(update={"retry_left_out": True}), cohort, tmp_path / "out")
     assert names == ["bad"]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
-def test_redo_of_a_stage_that_was_damaged_meanwhile_cuts_all_of_it(tmp_path, cohort, with_bad, opened):
+def test_a_stage_that_was_damaged_meanwhile_is_not_gone_on_with(tmp_path, cohort, with_bad, opened):
     leave_out("cutting", with_bad, cohort, tmp_path / "out", opened[1])
     (tmp_path / "out" / "tiles.zip").write_bytes(b"x")
-    run(with_bad, cohort, tmp_path / "out", redo=True)
+    again = with_bad.model_copy(update={"retry_left_out": True})
+    assert run(again, cohort, tmp_path / "out").counts["slides"] == 3
+    run(again, cohort, tmp_path / "out", redo=True)
     run(with_bad, cohort, tmp_path / "whole")
     assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
 

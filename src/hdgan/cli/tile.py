@@ -37,6 +37,10 @@ Recut = Annotated[
     bool,
     typer.Option("--recut-changed-code", help="Cut anew what other source code of this version cut (tiles.recut_changed_code)."),
 ]
+Retry = Annotated[
+    bool,
+    typer.Option("--retry-left-out", help="Try slides again that were left out when the others were cut (tiles.retry_left_out)."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -76,6 +80,7 @@ def tile(
     sbatch: Sbatch = None,
     shards: Shards = None,
     recut_changed_code: Recut = False,
+    retry_left_out: Retry = False,
 ) -> None:
     """Cut the slides into tiles of one size and scale."""
     collect_rarely()
@@ -86,7 +91,9 @@ def tile(
     if recut_changed_code and (what_if or rebuild or sbatch is not None):
         remedy = "is for cutting: put recut_changed_code = true into the settings instead (section tiles)"
         raise typer.BadParameter(remedy, param_hint="--recut-changed-code")
-    flags = (("strict", strict or None), ("recut_changed_code", recut_changed_code or None))
+    if retry_left_out and (what_if or rebuild or sbatch is not None or shard is not None):
+        raise typer.BadParameter("is for the whole stage: give it without the others", param_hint="--retry-left-out")
+    flags = (("strict", strict or None), ("recut_changed_code", recut_changed_code or None), ("retry_left_out", retry_left_out or None))
     said = (("workers", workers), ("scheduler", scheduler), *flags)
     changes = {name: value for name, value in said if value is not None}
     if what_if:

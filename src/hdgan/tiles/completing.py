@@ -1,5 +1,5 @@
-"""A finished stage that left out slides (`broken_slides = "skip"`) goes on when one of them was mended, or with `--redo` is cut after all: that one is cut,
-and the others are not cut again.
+"""A finished stage that left out slides (`broken_slides = "skip"`) goes on when one of them was mended: that one is cut, and the others are not cut again.
+So it does where one that failed when the others were cut is to be tried again (`retry_left_out`), and can be cut after all.
 
 The manifest says which slides were left out, and what all others were made from. Where nothing but the slides left out has changed, the finished archive is
 split into parts again, as they were before they were joined, and the stage is begun anew with them. The result is that of cutting everything again.

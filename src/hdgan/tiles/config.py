@@ -30,7 +30,7 @@ _LATER = (
     "region_classes_shown",
 )
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
-_WHO = {"workers", "scheduler", "max_silence_s", "recut_changed_code"}
+_WHO = {"workers", "scheduler", "max_silence_s", "recut_changed_code", "retry_left_out"}
 """Fields that say who cuts, how patiently and how often, not what."""
 
 
@@ -131,6 +131,10 @@ class TilesConfig(BaseModel):
     """Seconds after which a process that makes no progress (no tile, no step of an overview, no image) hangs: it is killed, and its slide is tried once
     more and then given up, as after a crash. Raise it for a slow file server. With `workers = 0` nothing is watched."""
 
+    retry_left_out: bool = False
+    """Slides that a finished stage left out when it cut the others (`broken_slides = "skip"`) are tried again, and joined where they can be cut now: a process
+    that was killed for want of memory leaves out an intact slide. No other slide is cut again."""
+
     recut_changed_code: bool = False
     """Slides that were cut by other source code of this version are cut again, those of a finished stage too. Without it they are kept, and it is said:
     other code may differ by a comment alone."""
@@ -153,7 +157,7 @@ class TilesConfig(BaseModel):
     def _images_take_only_what_is_for_them(self) -> Self:
         if self.images is not None and self.format in ("raw", "none"):
             raise ValueError(f'format = "{self.format}" is for slides; images are stored as auto, png, jxl or jpeg')
-        for name in ("pseudonym_key", "min_stains_per_case", "recut_changed_code"):
+        for name in ("pseudonym_key", "min_stains_per_case", "recut_changed_code", "retry_left_out"):
             if self.images is not None and getattr(self, name) not in (None, False):
                 raise ValueError(f"{name} is for slides; of images, name or leave out in their table what is not to be known")
         return self

@@ -72,13 +72,11 @@ def run_tiles(config: TilesConfig, *, out: Path, seed: int, base: Path, redo: bo
             redo = True
         afresh = config.recut_changed_code and is_of_other_code(out)
         left_out = left_out_in_cutting(out, sources, config, seed=seed)
-        if left_out and redo and are_cut_after_all(left_out, sources, out, crew=crew, progress=progress):
+        if left_out and config.retry_left_out and are_cut_after_all(left_out, sources, out, crew=crew, progress=progress):
             split(out, sources)
             afresh = True
-        elif left_out and not redo:
-            progress.say(
-                f"{len(left_out)} left out when the others were cut: {_listed(left_out)}; --redo tries again, and cuts no other slide"
-            )
+        elif left_out and not config.retry_left_out:
+            progress.say(f"{len(left_out)} left out when the others were cut: {_listed(left_out)}; --retry-left-out tries again")
         how: dict[str, Any] = {"redo": redo, "vouched": vouched, "is_afresh": afresh}
         with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=sources.inputs, **how) as stage:
             if stage.manifest is None:

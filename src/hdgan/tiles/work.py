@@ -52,6 +52,7 @@ _NOT_IN_PARTS = {
     "scheduler",
     "max_silence_s",
     "recut_changed_code",
+    "retry_left_out",
 }
 """Settings that change no byte of a part: which slides there are, what placed the cells, what is decided after cutting, and who cuts."""
 _NOT_OF_THE_SLIDE = ("path", "called", "areas", "regions", "mpp", "diagnosis", "is_patient_known")
