@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 
 from hdgan.errors import BadInput
-from hdgan.slides import codecs, probe
+from hdgan.slides import codecs, direct, probe
 from hdgan.slides.inspect import inspect_slides
 from hdgan.slides.reader import open_slide
 
@@ -22,6 +23,18 @@ def test_equal_pixels_choose_the_direct_reader_and_say_where_they_were_compared(
     slide = open_slide(write_slide(tmp_path / "a.tif", paint()))
     assert slide.reader == "direct"
     assert slide.reason == "pixels equal to OpenSlide's at 8 places on 3 levels"
+
+
+def test_why_a_slide_is_left_to_openslide_names_no_file(tmp_path, monkeypatch):
+    """Reasons stand in `status.json` and `provenance.json`, also of runs with pseudonyms."""
+
+    def refusing(path, flags):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    path = write_slide(tmp_path / "Jane Doe.tif", paint())
+    monkeypatch.setattr(direct.os, "open", refusing)
+    slide = open_slide(path)
+    assert (slide.reader, slide.reason) == ("openslide", "it could not be opened a second time")
 
 
 def test_one_grey_level_of_difference_leaves_the_slide_to_openslide(tmp_path, monkeypatch):

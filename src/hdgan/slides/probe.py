@@ -80,7 +80,8 @@ def direct_twin(slide: PyramidSlide) -> DirectSlide:
     try:
         direct = DirectSlide(slide.path, levels=slide.levels, tiles=tiles, mpp=slide.mpp, vendor=slide.vendor, objective=slide.objective)
     except BadInput as error:
-        raise UnsuitedError(str(error)) from error
+        # Reasons go into runs, which name no file that a pseudonym stands for.
+        raise UnsuitedError("it could not be opened a second time") from error
     slide.gaps = direct.gaps  # so that it need not look for them
     return direct
 
