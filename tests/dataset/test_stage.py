@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from hdgan.dataset.config import DatasetConfig
-from hdgan.errors import StaleStage
+from hdgan.dataset.stage import make_dataset
+from hdgan.errors import BadConfig, StaleStage
 from hdgan.store.stage import verify
 
-from .stripes import Stripes, make
+from .stripes import INPUTS, Stripes, make
 
 CONFIG = DatasetConfig(num=40, shard=3, uncertainty_maps=True, title='A "quoted" title', licence="CC BY 4.0", attribution="Painter")
 
@@ -108,3 +109,15 @@ def test_redo_writes_another_dataset_in_its_place(tmp_path):
 @pytest.mark.parametrize("num", [1, 2, 3])
 def test_the_smallest_datasets_are_whole(num, tmp_path):
     assert make(DatasetConfig(num=num), tmp_path / "d").counts["pairs"] == num
+
+
+def test_a_redo_by_settings_that_cannot_be_leaves_the_pairs_that_are_there(tmp_path):
+    make(DatasetConfig(num=3), tmp_path / "d")
+    before = _contents(tmp_path / "d")
+
+    def refuse():
+        raise BadConfig("refinement", "no class 'lumen'")
+
+    with pytest.raises(BadConfig, match="lumen"):
+        make_dataset(DatasetConfig(num=3, title="Other"), refuse, inputs=INPUTS, out=tmp_path / "d", seed=4, redo=True)
+    assert _contents(tmp_path / "d") == before

@@ -91,3 +91,10 @@ def test_pairs_of_another_scale_or_other_classes_are_refused(real_folder, tmp_pa
 def test_testing_on_what_the_real_arm_learnt_is_refused(dataset, real_folder, tmp_path):
     with pytest.raises(BadConfig, match="training set too"):
         run_downstream(CONFIG.model_copy(update={"fit_set": "test"}), dataset=dataset, real=real_folder, out=tmp_path / "o", seed=2)
+
+
+@pytest.mark.parametrize("impossible", [{"fit_set": "fitt"}, {"segmenter": SegmenterConfig(channels=(8, 8, 8), crop_px=512)}])
+def test_a_redo_by_settings_that_cannot_be_leaves_the_networks_that_are_there(finished, dataset, real_folder, impossible):
+    with pytest.raises(BadInput, match=r"fitt|crop_px"):
+        run_downstream(CONFIG.model_copy(update=impossible), dataset=dataset, real=real_folder, out=finished, seed=2, redo=True)
+    assert verify(finished) == []

@@ -9,6 +9,7 @@ import pytest
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import run_annotations
+from hdgan.errors import BadConfig
 from hdgan.evaluation import compare
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.paper import paper_table
@@ -267,3 +268,15 @@ def test_the_page_has_a_second_table_that_says_what_it_is(at_random, evaluated):
     out, report, _ = evaluated
     assert "random" not in report
     assert "drawn at random" not in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "impossible", [{"refinement": {"smallest_object_px_of": {"lumen": 3}}}, {"folds": 99}], ids=["an unknown class", "too many folds"]
+)
+def test_a_redo_by_settings_that_cannot_be_leaves_the_report_that_is_there(evaluated, impossible):
+    out, report, (_, folders, extra) = evaluated
+    config = EvaluationConfig.model_validate({"panels": 3, **impossible})
+    with pytest.raises(BadConfig):
+        run_evaluation(config, **folders, out=out, seed=0, extra_predictors=extra, redo=True)
+    assert verify(out) == []
+    assert json.loads((out / "report.json").read_text()) == report

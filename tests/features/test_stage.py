@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.errors import BadInput, DamagedArtifact
+from hdgan.errors import BadConfig, BadInput, DamagedArtifact
 from hdgan.features import stage
 from hdgan.features.bank import FeatureBank
 from hdgan.features.colour import image_map
@@ -17,7 +17,7 @@ from hdgan.features.stage import extract, run_features
 from hdgan.generator.weights import FILE, load_generator
 from hdgan.store.atomic import read_image, read_json, write_json, write_png
 from hdgan.store.bank import SampleBank
-from hdgan.store.stage import manifest_hash
+from hdgan.store.stage import manifest_hash, verify
 
 
 def test_stored_maps_are_what_the_generator_computes(small_run):
@@ -126,3 +126,11 @@ def test_the_annotated_image_is_the_last_map_unless_it_is_switched_off(small_run
     shown = image_map(samples.image(samples.by_name(name).index))
     assert float((stored.maps(name)[-1] - shown).abs().max()) < 0.01
     assert "image" not in [tap.name for tap in FeatureBank(small_run.features).taps]
+
+
+def test_a_redo_with_more_blocks_than_there_are_leaves_the_maps_that_are_there(small_run, tmp_path):
+    shutil.copytree(small_run.features, tmp_path / "f")
+    inputs = {name: getattr(small_run, name) for name in ("generator", "samples", "annotations")}
+    with pytest.raises(BadConfig, match="blocks"):
+        run_features(FeaturesConfig(num_blocks=11), **inputs, out=tmp_path / "f", seed=0, redo=True)
+    assert verify(tmp_path / "f") == []

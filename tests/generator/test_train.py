@@ -18,9 +18,11 @@ from hdgan.generator.crops import Crops
 from hdgan.generator.stage import run_generator
 from hdgan.generator.state import from_tensors, new_state, to_tensors
 from hdgan.generator.watch import BEST
+from hdgan.generator.weights import save_generator
 from hdgan.progress import Silent
 from hdgan.store.archive import TileArchive
-from hdgan.store.stage import read_manifest
+from hdgan.store.atomic import write_text
+from hdgan.store.stage import manifest_hash, open_stage, read_manifest, verify
 from hdgan.training import checkpoint
 from hdgan.training.distributed import ALONE
 from hdgan.training.signals import StopRequest
@@ -421,3 +423,23 @@ def test_a_batch_waits_in_pinned_memory_where_a_gpu_trains(device, is_pinned, ti
     waiting = training._waiting(crops, 8, range(4), torch.device(device))
     assert bool(pinned) == is_pinned
     assert torch.equal(waiting, torch.from_numpy(crops.batch(8, 4)))
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [{"condition": "stain"}, {"init_from": True, "freeze_d": 99}, {"init_from": True, "z_dim": 5}],
+    ids=["a label that the tiles have not", "more frozen layers than there are", "weights of another network"],
+)
+def test_a_redo_by_settings_that_cannot_be_leaves_the_training_that_is_there(tiles, tmp_path, impossible):
+    begun = {"stage": "generator", "config": CONFIG.recorded(), "seed": 3, "inputs": {"tiles": manifest_hash(tiles)}}
+    with open_stage(tmp_path / "g", **begun) as folder:
+        write_text(tmp_path / "g" / "weights", "of a week")
+        folder.seal(counts={})
+    if "init_from" in impossible:
+        state = new_state(CONFIG.network_spec(), CONFIG.train_settings(seed=0))
+        save_generator(tmp_path / "other.safetensors", state.G_average, mpp=None, trained={})
+        impossible = impossible | {"init_from": tmp_path / "other.safetensors"}
+    config = GeneratorConfig(**{**CONFIG.model_dump(exclude_unset=True), **impossible})
+    with pytest.raises(BadConfig, match=r"generator\.(condition|freeze_d|init_from)"):
+        run_generator(config, tiles=tiles, out=tmp_path / "g", seed=3, redo=True)
+    assert verify(tmp_path / "g") == []

@@ -266,3 +266,29 @@ def test_a_stage_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not(
     trees = [{p.name: p.read_bytes() for p in (tmp_path / n).iterdir() if p.name != "provenance.json"} for n in ("a", "b")]
     assert trees[0] == trees[1]
     assert len(trees[0]) == 302
+
+
+@pytest.mark.parametrize("other", [{"seed": 2}, {}], ids=["made from something else", "damaged"])
+def test_what_cannot_be_made_is_refused_before_the_old_result_is_cleared(tmp_path, other):
+    finish(tmp_path)
+    if not other:
+        write_text(tmp_path / "sub" / "out.txt", "changed")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def refuse():
+        raise BadInput("setting", "cannot be")
+
+    with pytest.raises(BadInput, match="cannot be"), open_stage(tmp_path, **BEGUN | other, redo=True, before_clearing=refuse):
+        pass
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    asked = []
+    with open_stage(tmp_path, **BEGUN | other, redo=True, before_clearing=lambda: asked.append(1)) as stage:
+        assert not stage.is_current
+    assert asked == [1]
+
+
+def test_nobody_asks_whether_it_can_be_made_where_nothing_is_cleared(tmp_path):
+    finish(tmp_path / "a")
+    for folder, redo in ((tmp_path / "a", True), (tmp_path / "a", False), (tmp_path / "new", True)):
+        with open_stage(folder, **BEGUN, redo=redo, before_clearing=lambda: pytest.fail("asked")):
+            pass

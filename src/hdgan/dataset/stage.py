@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,13 +61,14 @@ def make_dataset(
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """The manifest of the labelled pairs in `out`; `load` gives what draws them, and is called only when they are not there yet.
+    """The manifest of the labelled pairs in `out`; `load` gives what draws them, and is called once and only when they are not there yet, before
+    others are cleared for them.
 
     Raises:
         StaleStage: `out` holds pairs of other inputs or settings, and `redo` is not set.
     """
-    settings = config.recorded()
-    with open_stage(out, stage=STAGE, config=settings, seed=seed, inputs=dict(inputs), redo=redo) as folder:
+    settings, load = config.recorded(), functools.cache(load)
+    with open_stage(out, stage=STAGE, config=settings, seed=seed, inputs=dict(inputs), redo=redo, before_clearing=load) as folder:
         if folder.manifest is not None:
             return folder.manifest
         label, origin = load()

@@ -47,6 +47,8 @@ def run_oracle(
     if config.train_set == config.test_set:
         raise BadConfig("oracle.test_set", f"{config.test_set!r} is the training set too", "name a set of other blocks")
     sets = PairSets(pairs)
+    for name in (config.train_set, config.test_set):
+        sets.part(name)
     inputs = {"pairs": hash_file(pairs / (MANIFEST if (pairs / MANIFEST).exists() else INDEX))}
     with open_stage(out, stage=STAGE, config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as folder:
         if folder.manifest is not None:

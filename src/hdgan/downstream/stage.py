@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,11 +59,12 @@ def run_downstream(
     about = read_manifest(dataset).counts
     _refuse_misfits(pairs, sets, mpp=about.get("mpp"), test_set=config.test_set)
     inputs = {"dataset": manifest_hash(dataset), "real": hash_file(real / (MANIFEST if (real / MANIFEST).exists() else INDEX))}
-    with open_stage(out, stage=STAGE, config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as folder:
+    shared = functools.partial(_shared, config, sets, pairs)
+    recorded = config.model_dump(mode="json")
+    with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo, before_clearing=shared) as folder:
         if folder.manifest is not None:
             return folder.manifest
-        test = sets.tiles(config.test_set)
-        settings = shared_settings(config.segmenter, tile_px=sets.note.tile_px, synthetic_px=min(pairs.mask(pairs.stems[0]).shape))
+        test, settings = sets.tiles(config.test_set), shared()
         chosen = arms(config, synthetic=StoredPairs(pairs), real=sets.tiles(config.fit_set), seed=seed)
         masks: dict[str, list[np.ndarray]] = {}
         for arm in chosen:
@@ -77,6 +79,12 @@ def run_downstream(
         return folder.seal(
             counts={"test_tiles": len(test), "macro_dice": {row["arm"]: row["scores"]["macro_dice"] for row in report["arms"]}}
         )
+
+
+def _shared(config: DownstreamConfig, sets: PairSets, pairs: PairFolder) -> SegmenterConfig:
+    """The settings of every arm's network, where all pairs that are asked for are there."""
+    sets.part(config.fit_set)
+    return shared_settings(config.segmenter, tile_px=sets.note.tile_px, synthetic_px=min(pairs.mask(pairs.stems[0]).shape))
 
 
 def _trained(

@@ -34,8 +34,7 @@ def deal_folds(present: Mapping[str, frozenset[int]], *, num: int, seed: int) ->
     Raises:
         BadConfig: there are fewer names than parts.
     """
-    if not 2 <= num <= len(present):
-        raise BadConfig("evaluation.folds", f"{num} parts of {len(present)} annotated images", f"give 2 to {len(present)}")
+    _refuse_more(num, len(present))
     names = sorted(present)
     order = [names[i] for i in stream(seed, "evaluation.folds").permutation(len(names))]
     room = [len(names) // num + (part < len(names) % num) for part in range(num)]
@@ -50,6 +49,15 @@ def deal_folds(present: Mapping[str, frozenset[int]], *, num: int, seed: int) ->
     return tuple(tuple(sorted(part)) for part in parts)
 
 
+def refuse_more_folds(num: int, annotated: AnnotationSet) -> None:
+    """Passes when the annotated images can be dealt into `num` parts.
+
+    Raises:
+        BadConfig: there are fewer images than parts.
+    """
+    _refuse_more(num, len(_dealt(annotated)))
+
+
 def cross_validate(
     fit: Fit, annotated: AnnotationSet, *, num: int, distance_px: float, seed: int, progress: Progress = SILENT
 ) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def cross_validate(
     Raises:
         BadConfig: there are fewer images than parts.
     """
-    names = [name for name in annotated.names if name not in annotated.split.get(RANDOM, ())]
+    names = _dealt(annotated)
     present = presence({name: count_pixels(annotated.mask(name), annotated.classes)[0] for name in names})
     parts = deal_folds(present, num=num, seed=seed)
     found: list[Counts] = []
@@ -110,3 +118,13 @@ def _over(rows: Sequence[Mapping[str, Any]], name: str, statistic: Callable[[Seq
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _dealt(annotated: AnnotationSet) -> list[str]:
+    """The annotated images that are dealt into parts: all but those drawn at random."""
+    return [name for name in annotated.names if name not in annotated.split.get(RANDOM, ())]
+
+
+def _refuse_more(num: int, most: int) -> None:
+    if not 2 <= num <= most:
+        raise BadConfig("evaluation.folds", f"{num} parts of {most} annotated images", f"give 2 to {most}")

@@ -22,7 +22,7 @@ from hdgan.evaluation.cleanup import cleanup_report
 from hdgan.evaluation.config import EvaluationConfig
 from hdgan.evaluation.controls import Predictor
 from hdgan.evaluation.counts import count
-from hdgan.evaluation.folds import cross_validate
+from hdgan.evaluation.folds import cross_validate, refuse_more_folds
 from hdgan.evaluation.held_out import HeldOut, measure_held_out
 from hdgan.evaluation.report import build_page
 from hdgan.features.bank import FeatureBank
@@ -61,18 +61,16 @@ def run_evaluation(
     """Writes report.json, report.html and panels.png; `extra_predictors` are controls that take an image (the U-Net).
 
     Raises:
+        BadConfig: the refinement names a class that there is not, or there are fewer annotated images than folds.
         BadInput: no image is held out for the test.
     """
     folders = {"generator": generator, "samples": samples, "annotations": annotations, "features": features, "classifier": classifier}
     inputs = {name: manifest_hash(folder) for name, folder in folders.items()}
-    with open_stage(out, stage="evaluation", config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as stage:
+    recorded, checked = config.model_dump(mode="json"), functools.partial(_checked, config, annotations)
+    with open_stage(out, stage="evaluation", config=recorded, seed=seed, inputs=inputs, redo=redo, before_clearing=checked) as stage:
         if stage.manifest is not None:
             return stage.manifest
-        annotated, bank, maps = AnnotationSet(annotations), SampleBank(samples), FeatureBank(features, generator=generator, samples=samples)
-        names = annotated.split["test"]
-        if not names:
-            raise BadInput(annotations, "no image is held out for the test", "set annotations.test above 0")
-        config.refinement.check(annotated.classes)
+        annotated, bank, maps = checked(), SampleBank(samples), FeatureBank(features, generator=generator, samples=samples)
         ensemble, parts = Ensemble.load(classifier / ENSEMBLE_FILE), _held_out_parts(annotated)
         own = measure_held_out(ensemble, parts, config, annotated, bank, maps, progress=progress)
         settings = ClassifierConfig.model_validate(read_manifest(classifier).config)
@@ -83,8 +81,19 @@ def run_evaluation(
         write_png(out / PANELS, panel_sheet(panels, annotated.classes))
         write_text(out / PAGE, build_page(report, annotated.classes, panels, curves=_curves(classifier / CURVES)))
         pooled = report["methods"]["hdgan"]["pooled"]
-        counts = {"images": len(names), "macro_dice": pooled["macro"]["dice"], "pixel_accuracy": pooled["pixel_accuracy"]}
+        counts = {"images": len(annotated.split["test"]), "macro_dice": pooled["macro"]["dice"], "pixel_accuracy": pooled["pixel_accuracy"]}
         return stage.seal(counts=counts)
+
+
+def _checked(config: EvaluationConfig, annotations: Path) -> AnnotationSet:
+    """The annotations, of which `config` asks for nothing that they have not."""
+    annotated = AnnotationSet(annotations)
+    if not annotated.split["test"]:
+        raise BadInput(annotations, "no image is held out for the test", "set annotations.test above 0")
+    config.refinement.check(annotated.classes)
+    if config.folds >= 2:
+        refuse_more_folds(config.folds, annotated)
+    return annotated
 
 
 def _held_out_parts(annotated: AnnotationSet) -> dict[Part, Sequence[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from hdgan.features.planner import Choice
 from hdgan.features.redraw import draw_checked
 from hdgan.features.sources import write_maps
 from hdgan.generator.protocol import LatentGenerator
-from hdgan.generator.weights import FILE, load_generator
+from hdgan.generator.weights import FILE, TrainedGenerator, load_generator
 from hdgan.progress import SILENT, Progress, track
 from hdgan.store.atomic import read_json, write_json
 from hdgan.store.bank import SampleBank
@@ -51,11 +52,11 @@ def run_features(
         BadInput: an image is no longer what its latent and this generator give, or what was annotated.
     """
     inputs = {"generator": manifest_hash(generator), "samples": manifest_hash(samples), "annotations": manifest_hash(annotations)}
-    with open_stage(out, stage="features", config=config.recorded(), seed=seed, inputs=inputs, redo=redo) as stage:
+    find = functools.partial(_trained, generator / FILE, num_blocks=config.num_blocks)
+    with open_stage(out, stage="features", config=config.recorded(), seed=seed, inputs=inputs, redo=redo, before_clearing=find) as stage:
         if stage.manifest is not None:
             return stage.manifest
-        trained = load_generator(generator / FILE)
-        trim()
+        trained = find()
         choice = None if plan is None else plan()
         source = choice.source if choice else "native" if config.source == "auto" else config.source
         source = _begun_with(out, source)
@@ -100,6 +101,14 @@ def fill_features(
     write_index(out, facts, {name: ImageFacts(**part) for name, part in found.items()}, found=measured)
     outcomes = Counter(part["recheck"]["outcome"] for part in found.values())
     return {"images": len(found), "channels": facts.num_channels, "source": source, "recheck": dict(outcomes)}
+
+
+def _trained(path: Path, *, num_blocks: int) -> TrainedGenerator:
+    """The generator in the file `path`, which has that many blocks."""
+    trained = load_generator(path)
+    trained.taps(num_blocks)
+    trim()
+    return trained
 
 
 def extract(

@@ -14,6 +14,7 @@ from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import Crops
 from hdgan.generator.freeze import set_trainable
 from hdgan.generator.settings import TrainSettings
+from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import TrainingState, new_state
 from hdgan.generator.statistics import EVENTS
 from hdgan.generator.train import STATE, Upkeep, train
@@ -57,7 +58,7 @@ def run_generator(
     with joined(device) as group, StopRequest() as stop:  # a signal is only noted from here on, to the sealed stage or the saved state
         work = partial(_work, config, tiles=tiles, open_tiles=open_tiles, out=out, seed=seed, group=group, device=device, stop=stop)
         if group.is_first:
-            return _lead(config, work, tiles=tiles, out=out, seed=seed, redo=redo, progress=progress, group=group)
+            return _lead(config, work, tiles=tiles, open_tiles=open_tiles, out=out, seed=seed, redo=redo, progress=progress, group=group)
         finished = group.tell()
         if finished is None:
             work(progress=SILENT)
@@ -70,6 +71,7 @@ def _lead(
     work: Callable[..., _Worked],
     *,
     tiles: Path,
+    open_tiles: Callable[[Path], TileArchive],
     out: Path,
     seed: int,
     redo: bool,
@@ -80,9 +82,11 @@ def _lead(
     settings = config.train_settings(seed=seed)
     recorded = config.recorded()
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
+    check = partial(_refuse_impossible, config, settings, open_tiles=partial(open_tiles, tiles))
     begun_with = None if config.init_from is None else transfer.find(config.init_from)
     inputs = {"tiles": manifest_hash(tiles)} | ({} if begun_with is None else {"init_from": hash_file(begun_with)})
-    with open_stage(out, stage="generator", config=recorded, seed=seed, inputs=inputs, redo=redo, goes_on=goes_on) as stage:
+    begun: dict[str, Any] = {"config": recorded, "seed": seed, "inputs": inputs}
+    with open_stage(out, stage="generator", **begun, redo=redo, goes_on=goes_on, before_clearing=check) as stage:
         if stage.manifest is None:
             group.tell(None)
             worked = work(progress=progress)
@@ -128,13 +132,8 @@ def _work(
     stop: StopRequest,
 ) -> _Worked:
     """The part that every process does."""
-    spec, settings = config.network_spec(), config.train_settings(seed=seed)
-    archive = open_tiles(tiles)
-    chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
-    conditions, labels = None, None
-    if config.condition != "none":
-        conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
-        spec = config.network_spec(label_dim=len(conditions.names))
+    settings, archive = config.train_settings(seed=seed), open_tiles(tiles)
+    chosen, conditions, labels, spec = _chosen(config, archive)
     # A GPU waits for what one thread decodes and turns; on a CPU the step itself would lose what more threads took.
     crops = _crops(config, archive, chosen=chosen, labels=labels, seed=seed, num_threads=_READERS if device.startswith("cuda") else 1)
     keep_freed_memory()
@@ -147,6 +146,26 @@ def _work(
     )
     train(state, crops, settings, out=out, upkeep=upkeep, progress=progress, stop=stop)
     return _Worked(state, len(chosen), archive.mpp, conditions)
+
+
+def _chosen(config: GeneratorConfig, archive: TileArchive) -> tuple[list[int], Conditions | None, list[int] | None, NetworkSpec]:
+    """The tiles to train on, what their labels mean, the label of every tile, and the network that takes them."""
+    chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
+    if config.condition == "none":
+        return chosen, None, None, config.network_spec()
+    conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
+    return chosen, conditions, labels, config.network_spec(label_dim=len(conditions.names))
+
+
+def _refuse_impossible(config: GeneratorConfig, settings: TrainSettings, *, open_tiles: Callable[[], TileArchive]) -> None:
+    """Finds what no training could begin with, without beginning one: an earlier training is only cleared for one that can."""
+    archive = open_tiles()
+    chosen, conditions, labels, spec = _chosen(config, archive)
+    _crops(config, archive, chosen=chosen, labels=labels, seed=settings.seed, num_threads=1)
+    if config.init_from is not None:
+        state = new_state(spec, settings, device="cpu")
+        state.conditions = conditions
+        _taken(state, transfer.find(config.init_from), settings)
 
 
 def _crops(
@@ -167,12 +186,16 @@ def _crops(
 
 def _transfer(state: TrainingState, begun_with: Path, settings: TrainSettings, *, out: Path, mpp: float | None, progress: Progress) -> None:
     """Puts the weights of the file `begun_with` into `state` and says what was taken."""
-    set_trainable(state.D, num_frozen=settings.freeze_d)  # too many layers are refused now, not at the first step
-    taken = transfer.begin_with(state, transfer.read(begun_with))
+    taken = _taken(state, begun_with, settings)
     if state.group.is_first:
         transfer.write_report(out, taken)
     for line in taken.lines(spec=state.G.spec, mpp=mpp):
         progress.say(line)
+
+
+def _taken(state: TrainingState, begun_with: Path, settings: TrainSettings) -> transfer.Transfer:
+    set_trainable(state.D, num_frozen=settings.freeze_d)  # too many layers are refused now, not at the first step
+    return transfer.begin_with(state, transfer.read(begun_with))
 
 
 def _images_so_far(out: Path) -> int:

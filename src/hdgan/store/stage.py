@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,6 +110,7 @@ def open_stage(
     goes_on: Mapping[str, str] | None = None,
     vouched: tuple[str, ...] = (),
     is_afresh: bool = False,
+    before_clearing: Callable[[], object] | None = None,
 ) -> Iterator[StageFolder]:
     """The folder, locked: current, resumed, or begun.
 
@@ -117,13 +118,15 @@ def open_stage(
     one that is current and whole stays, and one that was begun from the same is resumed. `goes_on` names entries that such clearing
     spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was. `vouched` names entries whose
     content says itself what it was made from: they may be there before the stage is begun, and are never cleared. With `is_afresh` a folder that
-    is finished and current is cleared, too.
+    is finished and current is cleared, too. `before_clearing` is called when something is about to be cleared: what it raises (a setting that
+    cannot be) leaves the folder as it was, where work would find it out when the old result is gone.
 
     Raises:
         Busy: another process works in it.
         StaleStage: it was made or begun from something else and `redo` is false; names the fields that differ.
         DamagedArtifact: its manifest is damaged and `redo` is false.
     """
+    check = before_clearing or (lambda: None)
     begun = {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / LOCK):
@@ -132,6 +135,7 @@ def open_stage(
             note = _read_note(folder) or {}
             _clear(folder, begun, spared=note[_CLEARING] if {key: note[key] for key in begun} == begun else None, vouched=vouched)
         elif redo and is_damaged(folder):
+            check()
             _clear(folder, begun, vouched=vouched)
         before = begun_with(folder)
         if before is None:
@@ -141,8 +145,10 @@ def open_stage(
             differing = _differences(before, begun)
             if not redo:
                 raise StaleStage(f"{folder}: made from other settings or inputs ({', '.join(differing)}); add --redo to make it again")
+            check()
             _clear(folder, begun, spared=(goes_on or {}).get(differing[0]) if len(differing) == 1 else None, vouched=vouched)
         elif is_afresh and (folder / MANIFEST).exists():
+            check()
             _clear(folder, begun, vouched=vouched)
         manifest = read_manifest(folder) if (folder / MANIFEST).exists() else None
         if manifest is not None:
