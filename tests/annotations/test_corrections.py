@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.corrections import Correction, collect_corrections, correct, told
-from hdgan.annotations.geojson import IGNORED_CLASS
+from hdgan.annotations.geojson import IGNORED_CLASS, mask_to_geojson
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.regions import ClassNames
 from hdgan.annotations.stage import run_annotations
@@ -276,3 +276,12 @@ def test_pixels_no_region_covers_stay_and_the_table_counts_every_changed_one(tmp
     np.testing.assert_array_equal(found.mask, expected)
     assert (found.mask == found.proposal)[~covered].all()
     assert sum(sum(row.values()) for row in found.changes(KIDNEY).values()) == found.changed
+
+
+def test_a_correction_that_says_which_image_it_is_of_cannot_be_one_of_another(samples, masks, corrections, out):
+    about = {"image_hash": "f" * 64}
+    drawn = mask_to_geojson(drawn_mask(1), KIDNEY, name="000001", metadata=about)
+    (corrections / "000001.geojson").write_text(json.dumps(drawn))
+    with pytest.raises(BadMask, match="was drawn on an image with hash ffffffffffff, sample 000001 has"):
+        imported(samples, masks, out, corrections)
+    assert not out.exists()

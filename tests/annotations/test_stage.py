@@ -281,3 +281,25 @@ def test_hidden_files_and_folders_beside_the_masks_are_left_alone(samples, masks
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         AnnotationsConfig(**settings)
+
+
+def test_outlines_that_say_which_image_they_are_of_cannot_be_swapped(samples, masks, out, tmp_path):
+    imported(samples, masks, out)
+    outlines = tmp_path / "outlines"
+    export_geojson(out, out=outlines)
+    imported(samples, outlines, tmp_path / "back")
+    (outlines / "000001.geojson").rename(tmp_path / "other")
+    (outlines / "000002.geojson").rename(outlines / "000001.geojson")
+    (tmp_path / "other").rename(outlines / "000002.geojson")
+    with pytest.raises(BadMask, match=r"000001\.geojson: was drawn on an image with hash .*, sample 000001 has"):
+        imported(samples, outlines, tmp_path / "swapped")
+    assert not (tmp_path / "swapped").exists()
+
+
+def test_an_outline_that_was_copied_from_another_image_may_stand_among_its_own(samples, masks, out, tmp_path):
+    imported(samples, masks, out)
+    outlines = tmp_path / "outlines"
+    export_geojson(out, out=outlines)
+    own, other = (json.loads((outlines / f"{name}.geojson").read_text()) for name in ("000001", "000002"))
+    write_json(outlines / "000001.geojson", {**own, "features": [*own["features"], other["features"][-1]]})
+    imported(samples, outlines, tmp_path / "back")

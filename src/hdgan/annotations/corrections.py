@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdgan.annotations.drawings import drawings_in
-from hdgan.annotations.geojson import SUFFIXES, read_geojson
+from hdgan.annotations.geojson import SUFFIXES, check_image, read_geojson
 from hdgan.annotations.regions import ClassNames, paint_over
 from hdgan.errors import BadInput, BadMask
 from hdgan.labels import IGNORE, ClassMap
@@ -119,7 +119,9 @@ def correct(
                 f"{name} was corrected on {'an' if key == 'image_hash' else 'a'} {what} with hash {note[key][:12]}, it has {actual[:12]}"
             )
             raise BadMask(source.folder / SIDECAR, found, f"look at the {what} again and correct what is there now")
-    mask = paint_over(proposal, read_geojson(path), names, order="file", where=path)
+    regions = read_geojson(path)
+    check_image(regions, name=name, image_hash=image_hash, where=path)
+    mask = paint_over(proposal, regions, names, order="file", where=path)
     if np.all(mask == IGNORE):
         raise BadMask(path, "leaves no labelled pixel", "take the mask itself out of its folder instead")
     return Correction(path, proposal, mask, proposer, note.get("annotator", corrector))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hdgan.annotations.masks import check_labels
 from hdgan.annotations.trace import trace
+from hdgan.errors import BadMask
 from hdgan.labels import IGNORE, ClassMap
 from hdgan.store.geojson import class_name_of, features_of, geometry_of, polygons_of, read_geojson_file
 from hdgan.types import Polygon, Ring
@@ -38,6 +39,8 @@ class Region:
     number: int
     class_name: str
     polygons: tuple[Polygon, ...]
+    image_hash: str = ""
+    """Of the image that it was drawn on, where the file says so: `mask_to_geojson` is given it as metadata, which QuPath keeps."""
 
 
 def read_geojson(path: Path) -> tuple[Region, ...]:
@@ -56,6 +59,20 @@ def regions_from_json(data: Any, *, where: str | Path) -> tuple[Region, ...]:
         BadInput: a geometry is no Polygon or MultiPolygon, a ring has fewer than three corners, a coordinate is no number.
     """
     return tuple(_region(feature, number, where) for number, feature in enumerate(features_of(data, where=where), start=1))
+
+
+def check_image(regions: Sequence[Region], *, name: str, image_hash: str, where: str | Path) -> None:
+    """Passes unless all of the `regions` that say on which image they were drawn say another than that of the sample called `name`.
+
+    Those of a person's own hand say nothing; one outline copied from another image is no reason to refuse the rest.
+
+    Raises:
+        BadMask: the file has the name of another sample than its own, or is of another run.
+    """
+    stated = sorted({region.image_hash for region in regions if region.image_hash})
+    if stated and image_hash not in stated:
+        what = f"was drawn on an image with hash {stated[0][:12]}, sample {name} has {image_hash[:12]}"
+        raise BadMask(where, what, "give it the name of its own image, or import it into the run whose sample was annotated")
 
 
 def mask_to_geojson(
@@ -98,7 +115,14 @@ def geojson_text(data: Mapping[str, Any]) -> str:
 def _region(feature: Any, number: int, where: str | Path) -> Region:
     what = f"feature {number}"
     polygons = polygons_of(geometry_of(feature, what=what, where=where), what=what, where=where)
-    return Region(number, class_name_of(feature.get("properties"), what=what, where=where), polygons)
+    properties = feature.get("properties")
+    return Region(number, class_name_of(properties, what=what, where=where), polygons, _image_hash(properties))
+
+
+def _image_hash(properties: Any) -> str:
+    metadata = properties.get("metadata") if isinstance(properties, dict) else None
+    stated = metadata.get("image_hash") if isinstance(metadata, dict) else None
+    return stated if isinstance(stated, str) else ""
 
 
 def _closed(ring: Ring) -> list[list[int]]:

@@ -20,7 +20,7 @@ from hdgan.annotations.blends import collect_blends, drawn_blend, read_blend
 from hdgan.annotations.config import DrawOrder
 from hdgan.annotations.corrections import Correction, CorrectionSource, correct
 from hdgan.annotations.drawings import drawings_in
-from hdgan.annotations.geojson import SUFFIXES, read_geojson
+from hdgan.annotations.geojson import SUFFIXES, check_image, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
 from hdgan.annotations.regions import ClassNames, paint
 from hdgan.errors import BadInput, BadMask, DamagedArtifact
@@ -127,7 +127,8 @@ def check_all(
         image = bank.image(row.index)
         if hash_array(image) != row.image_hash:
             raise DamagedArtifact(bank.folder, f"image {name} has changed since it was drawn", "draw the samples again, or restore it")
-        mask, drawn_by = read_drawing(path, reading=reading, shape=image.shape[:2]), source.annotators.get(name, annotator)
+        mask = read_drawing(path, reading=reading, shape=image.shape[:2], name=name, image_hash=row.image_hash)
+        drawn_by = source.annotators.get(name, annotator)
         if np.all(mask == IGNORE):
             raise BadMask(path, "has no labelled pixel", "annotate it or take it out of the folder")
         correction = None
@@ -142,15 +143,16 @@ def check_all(
         yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend, correction)
 
 
-def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """The mask uint8 `[H, W]` in a PNG or GeoJSON file.
+def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int], name: str, image_hash: str) -> NDArray[np.uint8]:
+    """The mask uint8 `[H, W]` in a PNG or GeoJSON file of the sample called `name`.
 
     Raises:
-        BadMask: it does not fit `shape` or the classes.
+        BadMask: it does not fit `shape` or the classes, or says that it was drawn on another image than that of `image_hash`.
         BadInput: it cannot be read.
     """
     if path.name.endswith(SUFFIXES):
         regions = read_geojson(path)
+        check_image(regions, name=name, image_hash=image_hash, where=path)
         return paint(regions, reading.names, shape=shape, background=reading.background, order=reading.order, where=path)
     return read_index_mask(path, classes=reading.names.classes, shape=shape)
 
