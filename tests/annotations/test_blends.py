@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hdgan.annotations.config import AnnotationsConfig
+from hdgan.annotations.export import export_geojson
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import run_annotations
 from hdgan.errors import BadMask, DamagedArtifact, StaleStage
@@ -14,8 +16,8 @@ from hdgan.store.stage import verify
 from tests.annotations.painted import EDGE_PX, drawn_mask
 
 
-def imported(samples, masks, out):
-    return run_annotations(AnnotationsConfig(train=4, validate=2, test=3), samples=samples, masks=masks, out=out, seed=1)
+def imported(samples, masks, out, *, redo=False):
+    return run_annotations(AnnotationsConfig(train=4, validate=2, test=3), samples=samples, masks=masks, out=out, seed=1, redo=redo)
 
 
 @pytest.fixture
@@ -76,3 +78,31 @@ def test_marks_that_do_not_fit_are_refused_and_nothing_is_written(samples, marke
     with pytest.raises(BadMask, match=reason):
         imported(samples, marked, tmp_path / "out")
     assert not (tmp_path / "out" / "annotations.json").exists()
+
+
+def test_marks_in_capitals_are_read_and_those_of_another_type_are_not_passed_over(samples, marked, tmp_path):
+    (marked / "blends" / "000002.png").rename(marked / "blends" / "000002.PNG")
+    imported(samples, marked, tmp_path / "out")
+    assert AnnotationSet(tmp_path / "out").blend("000002").any()
+    Image.fromarray(np.zeros((EDGE_PX, EDGE_PX), np.uint8)).save(marked / "blends" / "000003.tif")
+    with pytest.raises(BadMask, match=r"000003\.tif: marks of type \.tif are not read"):
+        imported(samples, marked, tmp_path / "other")
+
+
+def test_outlines_that_were_exported_and_corrected_bring_their_marks_back(samples, marked, tmp_path):
+    out, outlines = tmp_path / "out", tmp_path / "outlines"
+    imported(samples, marked, out)
+    before = {name: AnnotationSet(out).blend(name) for name in ("000002", "000005")}
+    assert len(export_geojson(out, out=outlines)) == 10
+    imported(samples, outlines, out, redo=True)
+    for name, marks in before.items():
+        assert np.array_equal(AnnotationSet(out).blend(name), marks)
+
+
+def test_no_redo_loses_what_was_marked(samples, marked, masks, tmp_path):
+    imported(samples, marked, tmp_path / "out")
+    drawn = {(marked / "blends" / f"{name}.png").read_bytes() for name in ("000002", "000005")}
+    shutil.rmtree(masks / "blends")
+    imported(samples, masks, tmp_path / "out", redo=True)
+    assert not (tmp_path / "out" / "blends").exists()
+    assert {path.read_bytes() for path in (tmp_path / "out" / "keep" / "history" / "blends").iterdir()} == drawn

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hdgan.annotations.drawings import drawings_in
 from hdgan.annotations.masks import read_levels
 from hdgan.errors import BadMask
 
@@ -21,15 +22,15 @@ def collect_blends(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """The marks in `folder` of the masks called `names`; empty where there are none.
 
     Raises:
-        BadMask: a file is of no mask.
+        BadMask: a file is of no mask, or a picture of another type, which would be missed.
     """
-    found = {}
-    for path in sorted((folder / FOLDER).glob("*.png")):
-        if path.name.startswith("."):
-            continue
-        if path.stem not in names:
-            raise BadMask(path, f"there is no mask {path.stem!r} beside it", "add the mask or take the marks away")
-        found[path.stem] = path
+    found: dict[str, Path] = {}
+    if not (folder / FOLDER).is_dir():
+        return found
+    for name, path in drawings_in(folder / FOLDER, suffixes=(".png",), refusal=_of_another_type):
+        if name not in names:
+            raise BadMask(path, f"there is no mask {name!r} beside it", "add the mask or take the marks away")
+        found[name] = path
     return found
 
 
@@ -41,6 +42,10 @@ def read_blend(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """
     marked: NDArray[np.bool_] = read_levels(path, shape=shape) != 0
     return marked
+
+
+def _of_another_type(path: Path) -> BadMask:
+    return BadMask(path, f"marks of type {path.suffix} are not read", "save them as PNG, 8-bit greyscale, 0 where the tissue is clear")
 
 
 def drawn_blend(marked: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hdgan.annotations.blends import FOLDER as BLENDS
+from hdgan.annotations.blends import drawn_blend
 from hdgan.annotations.corrections import SIDECAR
 from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.reader import AnnotationSet
@@ -14,7 +16,7 @@ from hdgan.store.bank import SampleBank
 
 
 def export_geojson(folder: Path, *, out: Path) -> list[Path]:
-    """Writes the masks in stage folder `folder` as one QuPath file each into `out`; the paths.
+    """Writes the masks in stage folder `folder` as one QuPath file each into `out`; the paths. Marks of blends go beside them, as they are imported.
 
     Raises:
         BadInput: the stage has not been run.
@@ -26,6 +28,8 @@ def export_geojson(folder: Path, *, out: Path) -> list[Path]:
         data = mask_to_geojson(annotations.mask(row.name), annotations.classes, name=row.name, metadata=about)
         written.append(out / f"{row.name}.geojson")
         write_text(written[-1], geojson_text(data))
+        if row.blend_hash is not None:
+            write_png(out / BLENDS / f"{row.name}.png", drawn_blend(annotations.blend(row.name)))
     return written
 
 

@@ -61,6 +61,8 @@ class CheckedMask:
     ignored: int
     blend: NDArray[np.uint8] | None = None
     """Marks of blends as they are stored, `[H, W]`, where there are any."""
+    blend_source: Path | None = None
+    """The file that they were drawn in."""
     correction: Correction | None = None
     """Where somebody looked at the mask that was proposed."""
 
@@ -140,7 +142,9 @@ def check_all(
         pixels, ignored = count_pixels(mask, reading.names.classes)
         marked = source.blends.get(name)
         blend = None if marked is None else drawn_blend(read_blend(marked, shape=mask.shape))
-        yield CheckedMask(name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend, correction)
+        yield CheckedMask(
+            name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend, marked, correction
+        )
 
 
 def read_drawing(path: Path, *, reading: Reading, shape: tuple[int, int], name: str, image_hash: str) -> NDArray[np.uint8]:

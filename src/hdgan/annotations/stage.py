@@ -40,7 +40,7 @@ from hdgan.store.stage import KEEP, MANIFEST, Manifest, is_damaged, manifest_has
 STAGE = "annotations"
 AUDIT = "audit.json"
 HISTORY = "history"
-"""Below `keep/`: every drawing that was ever imported, `<sample>-<start of its sha256>`."""
+"""Below `keep/`: every drawing that was ever imported, `<sample>-<start of its sha256>`; marks of blends in a folder of their own."""
 
 
 def run_annotations(
@@ -155,7 +155,8 @@ def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank
     for mask in checked:
         _keep(out, mask.name, mask.source)
         write_bytes(out / MASKS / f"{mask.name}.png", mask.png)
-        if mask.blend is not None:
+        if mask.blend is not None and mask.blend_source is not None:
+            _keep(out, mask.name, mask.blend_source, folder=BLENDS)
             write_png(out / BLENDS / f"{mask.name}.png", mask.blend)
     rows = [_row(mask).to_json() for mask in checked]
     write_json(out / CLASSES, audit.classes.to_json())
@@ -184,9 +185,9 @@ def _write_corrections(out: Path, checked: list[CheckedMask], classes: ClassMap,
     return {"corrections": len(found), "changed_px": changed["totals"]["changed"]}
 
 
-def _keep(out: Path, name: str, drawing: Path) -> None:
+def _keep(out: Path, name: str, drawing: Path, *, folder: str = ".") -> None:
     """Keeps the bytes of what a person (or an oracle) drew of the sample called `name` where no redo clears them."""
-    kept = out / KEEP / HISTORY / f"{name}-{hash_file(drawing)[:16]}{drawing.name[len(name) :]}"
+    kept = out / KEEP / HISTORY / folder / f"{name}-{hash_file(drawing)[:16]}{drawing.name[len(name) :]}"
     if not kept.exists():
         write_bytes(kept, drawing.read_bytes())
 
