@@ -12,7 +12,7 @@ from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.export import export_geojson
 from hdgan.annotations.geojson import geojson_text, mask_to_geojson
 from hdgan.annotations.reader import AnnotationSet
-from hdgan.annotations.stage import run_annotations
+from hdgan.annotations.stage import changed_folder, changed_inputs, run_annotations
 from hdgan.errors import BadConfig, BadInput, BadMask, DamagedArtifact, StaleStage
 from hdgan.labels import KIDNEY
 from hdgan.progress import Silent
@@ -303,3 +303,39 @@ def test_an_outline_that_was_copied_from_another_image_may_stand_among_its_own(s
     own, other = (json.loads((outlines / f"{name}.geojson").read_text()) for name in ("000001", "000002"))
     write_json(outlines / "000001.geojson", {**own, "features": [*own["features"], other["features"][-1]]})
     imported(samples, outlines, tmp_path / "back")
+
+
+def test_what_the_settings_name_and_changed_since_the_import_is_found(samples, masks, out, tmp_path):
+    class_map, mapping = tmp_path / "classes.json", tmp_path / "mapping.json"
+    write_json(class_map, KIDNEY.to_json())
+    write_json(mapping, {"Tuft": "glomerulus"})
+    named = AnnotationsConfig(**SIZES, masks=masks, class_map=class_map, class_mapping=mapping)
+    run_annotations(named, samples=samples, out=out, seed=1)
+
+    def changed():
+        return changed_inputs(named, samples=samples, out=out)
+
+    assert changed() == ()
+    write_json(mapping, {"Tuft": "artery"})
+    Image.fromarray(np.zeros((EDGE_PX, EDGE_PX), np.uint8)).save(masks / "000001.png")
+    assert changed() == ("inputs.class_mapping", "inputs.masks")
+    other = KIDNEY.to_json()
+    other["classes"][2]["name"] = "tuft"
+    write_json(class_map, other)
+    write_json(mapping, {"Tuft": "tuft"})
+    assert changed() == ("inputs.class_map", "inputs.class_mapping", "inputs.masks")
+    class_map.unlink()
+    with pytest.raises(BadInput, match=r"classes\.json"):
+        changed()
+
+
+def test_the_folder_of_an_import_is_known_and_told_when_it_holds_other_masks(samples, masks, out, tmp_path):
+    imported(samples, masks, out)
+    config = AnnotationsConfig(**SIZES)
+    assert changed_folder(config, samples=samples, out=out) is None
+    Image.fromarray(np.zeros((EDGE_PX, EDGE_PX), np.uint8)).save(masks / "000001.png")
+    assert changed_folder(config, samples=samples, out=out) == masks
+    (masks / "000001.tif").write_bytes(b"")  # what could not be imported is another content, too
+    assert changed_folder(config, samples=samples, out=out) == masks
+    masks.rename(tmp_path / "put away")
+    assert changed_folder(config, samples=samples, out=out) is None

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import shutil
 import sys
 
 import pytest
 
 from hdgan.cli import main as command
 from hdgan.store.archive import TileArchive
-from hdgan.store.atomic import write_json
+from hdgan.store.atomic import read_json, write_json
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import open_stage, read_manifest
 
@@ -180,7 +181,7 @@ def test_a_run_goes_on_with_imported_corrections_until_they_change(drawn, correc
     write_json(corrections / "000003.geojson", {"type": "FeatureCollection", "features": []})
     code, _, error = hdgan(*again)
     assert code == 2
-    assert "imported for others (inputs.corrections); import the masks again" in error
+    assert "annotations (inputs.corrections); import the masks again: hdgan import-masks" in error
 
 
 def test_a_run_paints_corrections_over_the_masks_that_its_settings_name(drawn, corrections, small_run, hdgan):
@@ -251,3 +252,29 @@ def test_a_walk_through_the_latents_is_drawn_where_one_asks_for_it(drawn, hdgan,
     assert code == 0, error
     assert [line.rsplit("/", 1)[1] for line in out.splitlines()] == ["interpolation.png", "interpolation.webp"]
     assert sorted(path.name for path in (tmp_path / "walk").iterdir()) == ["interpolation.png", "interpolation.webp"]
+
+
+def test_classes_renamed_after_an_import_are_noticed_by_every_verb(drawn, small_run, hdgan, refused, tmp_path):
+    root, settings = drawn
+    write_json(tmp_path / "classes.json", read_json(small_run.masks / "classes.json"))
+    settings.write_text(settings.read_text().replace(str(small_run.masks / "classes.json"), "classes.json"))
+    assert hdgan("import-masks", root, small_run.masks, "--config", settings)[0] == 0
+    renamed = read_json(tmp_path / "classes.json")
+    renamed["classes"][0]["name"] = "other"
+    write_json(tmp_path / "classes.json", renamed)
+    error = refused("run", settings, "--out", root, "--first", "annotations", "--until", "annotations")
+    assert "annotations (inputs.class_map); import the masks again: hdgan import-masks" in error
+    assert "annotations (inputs.class_map)" in refused("fit", root)
+
+
+def test_a_run_says_when_the_masks_that_were_imported_have_changed_since(drawn, small_run, hdgan, tmp_path):
+    root, settings = drawn
+    shutil.copytree(small_run.masks, tmp_path / "my masks")
+    assert hdgan("import-masks", root, tmp_path / "my masks", "--config", settings)[0] == 0
+    again = ("run", settings, "--out", root, "--first", "annotations", "--until", "annotations")
+    assert "holds other masks" not in hdgan(*again)[2]
+    first, second, *_ = sorted((tmp_path / "my masks").glob("*.png"))
+    first.write_bytes(second.read_bytes())
+    code, _, error = hdgan(*again)
+    assert code == 0
+    assert f"{tmp_path / 'my masks'} holds other masks than those that were imported from there" in error

@@ -85,3 +85,13 @@ def test_looking_writes_nothing(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     states(folder)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_what_else_is_known_to_have_changed_makes_its_stage_and_all_after_it_stale(tmp_path):
+    folder = made(tmp_path)
+    found = standings(folder, configs=CONFIGS, seed=1, also={"generator": ("inputs.something",)})
+    assert {standing.stage: standing.fields for standing in found} == {
+        "tiles": (),
+        "generator": ("inputs.something",),
+        "samples": ("inputs.generator",),
+    }

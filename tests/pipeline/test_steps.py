@@ -5,12 +5,15 @@ from importlib import import_module
 import pytest
 import torch
 
+from hdgan.errors import StaleStage
 from hdgan.pipeline import oracle
 from hdgan.pipeline.config import RunConfig
+from hdgan.pipeline.run import survey
 from hdgan.pipeline.settings_file import parse_settings
 from hdgan.pipeline.steps import STEPS, Run
 from hdgan.progress import SILENT
 from hdgan.store.layout import RunFolder
+from hdgan.store.stage import open_stage
 
 SECTIONS = {
     "run": {"name": "x"},
@@ -50,3 +53,28 @@ def test_where_a_run_is_done_is_no_setting_of_any_stage():
         parse_settings(SECTIONS | {"run": {"name": "x", "device": name}}, RunConfig, where="s.toml") for name in ("cpu", "auto")
     )
     assert all(plain.recorded(step.stage) == moved.recorded(step.stage) for step in STEPS)
+
+
+def test_other_settings_of_the_unet_control_make_the_evaluation_stale_and_a_redo_measures_again(monkeypatch, tmp_path):
+    folder, settings = RunFolder(tmp_path), SECTIONS | {"control": {"steps": 20}}
+    before, now = (parse_settings(SECTIONS | {"control": {"steps": steps}}, RunConfig, where="settings.toml") for steps in (20, 40))
+    with open_stage(tmp_path / "control", stage="control", config=before.control.model_dump(mode="json"), seed=0, inputs={}) as stage:
+        stage.seal(counts={})
+    with open_stage(folder.folder("evaluation"), stage="evaluation", config=before.recorded("evaluation"), seed=0, inputs={}) as stage:
+        stage.seal(counts={})
+
+    def standing(config):
+        return {found.stage: found.fields for found in survey(Run(config, folder, tmp_path))}["evaluation"]
+
+    assert standing(before) == ()
+    assert standing(now) == ("control.steps",)
+    without = parse_settings(settings | {"evaluation": {"controls": ["filters"]}}, RunConfig, where="settings.toml")
+    assert "control.steps" not in standing(without)
+    asked = []
+    monkeypatch.setattr("hdgan.evaluation.stage.run_evaluation", lambda *_, is_afresh, **__: asked.append(is_afresh))
+    step = next(step for step in STEPS if step.stage == "evaluation")
+    with pytest.raises(StaleStage, match=r"control\.steps"):
+        step.work(Run(now, folder, tmp_path), False, SILENT)
+    step.work(Run(now, folder, tmp_path), True, SILENT)
+    step.work(Run(before, folder, tmp_path), False, SILENT)
+    assert asked == [True, False]

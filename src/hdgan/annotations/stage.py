@@ -7,6 +7,7 @@ Everything is checked before anything is written. What a person drew is also kep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hdgan.annotations.audit import Audit, presence
@@ -32,13 +33,15 @@ from hdgan.annotations.split import split_names
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import IGNORE, KIDNEY, ClassMap, read_class_map
 from hdgan.progress import SILENT, Progress
-from hdgan.store.atomic import write_bytes, write_json, write_png
+from hdgan.store.atomic import read_json, write_bytes, write_json, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_array, hash_file, hash_json
-from hdgan.store.stage import KEEP, MANIFEST, Manifest, is_damaged, manifest_hash, open_stage, read_manifest, stage_changes
+from hdgan.store.stage import KEEP, MANIFEST, PROVENANCE, Manifest, is_damaged, manifest_hash, open_stage, read_manifest, stage_changes
 
 STAGE = "annotations"
 AUDIT = "audit.json"
+_FROM = "imported_from"
+"""Key of the provenance: the folder that was imported, where it lay then."""
 HISTORY = "history"
 """Below `keep/`: every drawing that was ever imported, `<sample>-<start of its sha256>`; marks of blends in a folder of their own."""
 
@@ -92,19 +95,39 @@ def run_annotations(
         counts.update((part, len(names)) for part, names in split.items())
         if corrections is not None:
             counts.update(_write_corrections(folder.path, checked, classes, progress))
-        return folder.seal(counts=counts, keep_out=(KEEP,))
+        return folder.seal(counts=counts, keep_out=(KEEP,), also={_FROM: str(source.folder.absolute())})
 
 
-def has_other_corrections(config: AnnotationsConfig, *, samples: Path, out: Path) -> bool:
-    """Whether `config` names corrections that are not those with which the annotations in `out` were imported.
+def changed_inputs(config: AnnotationsConfig, *, samples: Path, out: Path) -> tuple[str, ...]:
+    """What `config` names (classes, their mapping, masks, corrections) and is not what the annotations in `out` were made from.
+
+    Masks and corrections that only a command named are not looked at.
 
     Raises:
-        BadInput: the corrections cannot be found or are of no mask in `out`.
+        BadInput: something cannot be found, or does not fit.
     """
-    if config.corrections is None:
-        return False
-    found = _corrections(config, out, proposed=AnnotationSet(out).names, known=_sample_names(samples))
-    return read_manifest(out).inputs.get("corrections") != (None if found is None else found.content_hash)
+    made, classes, known = read_manifest(out).inputs, class_map_of(config), _sample_names(samples)
+    now: dict[str, str | None] = {
+        "class_map": hash_json(classes.to_json()),
+        "class_mapping": hash_json(_reading(config, classes).names.mapping),
+    }
+    if config.masks is not None:
+        now["masks"] = collect(config.masks, known=known, classes=classes).content_hash
+    if config.corrections is not None:
+        found = _corrections(config, out, proposed=AnnotationSet(out).names, known=known)
+        now["corrections"] = None if found is None else found.content_hash
+    return tuple(f"inputs.{name}" for name in sorted(now) if made.get(name) != now[name])
+
+
+def changed_folder(config: AnnotationsConfig, *, samples: Path, out: Path) -> Path | None:
+    """The folder from which the annotations in `out` were imported, where it is still there and no longer holds what was imported."""
+    told = read_json(out / PROVENANCE).get(_FROM)
+    if told is None or not Path(told).is_dir():
+        return None
+    with suppress(BadInput):
+        found = collect(Path(told), known=_sample_names(samples), classes=class_map_of(config))
+        return None if found.content_hash == read_manifest(out).inputs["masks"] else Path(told)
+    return Path(told)
 
 
 def class_map_of(config: AnnotationsConfig) -> ClassMap:

@@ -56,9 +56,12 @@ def run_evaluation(
     seed: int,
     extra_predictors: Mapping[str, Predictor] | None = None,
     redo: bool = False,
+    is_afresh: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
     """Writes report.json, report.html and panels.png; `extra_predictors` are controls that take an image (the U-Net).
+
+    With `is_afresh` a report that is current is made again too, because such a control has changed.
 
     Raises:
         BadConfig: the refinement names a class that there is not, or there are fewer annotated images than folds.
@@ -67,7 +70,8 @@ def run_evaluation(
     folders = {"generator": generator, "samples": samples, "annotations": annotations, "features": features, "classifier": classifier}
     inputs = {name: manifest_hash(folder) for name, folder in folders.items()}
     recorded, checked = config.model_dump(mode="json"), functools.partial(_checked, config, annotations)
-    with open_stage(out, stage="evaluation", config=recorded, seed=seed, inputs=inputs, redo=redo, before_clearing=checked) as stage:
+    begun: dict[str, Any] = {"config": recorded, "seed": seed, "inputs": inputs}
+    with open_stage(out, stage="evaluation", **begun, redo=redo, is_afresh=is_afresh, before_clearing=checked) as stage:
         if stage.manifest is not None:
             return stage.manifest
         annotated, bank, maps = checked(), SampleBank(samples), FeatureBank(features, generator=generator, samples=samples)

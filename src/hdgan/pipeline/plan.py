@@ -14,8 +14,9 @@ from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.estimates import Need
 from hdgan.pipeline.feature_plan import plan_features
 from hdgan.pipeline.machine import cores, memory_bytes
-from hdgan.pipeline.standing import Standing, standings
-from hdgan.pipeline.steps import STEPS
+from hdgan.pipeline.run import survey
+from hdgan.pipeline.standing import Standing
+from hdgan.pipeline.steps import STEPS, Run
 from hdgan.store.layout import RunFolder
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.plan import estimate
@@ -73,8 +74,7 @@ class Plan:
 
 def make_plan(config: RunConfig, *, root: Path, base: Path) -> Plan:
     """The plan of the run in folder `root`; slides are looked for from `base` (the folder of the settings), and may be absent."""
-    wanted = {step.stage: step.settings(config) for step in STEPS if step.is_wanted(config)}
-    found = {standing.stage: standing for standing in standings(RunFolder(root), configs=wanted, seed=config.run.seed)}
+    found = {standing.stage: standing for standing in survey(Run(config, RunFolder(root), base))}
     known = _known(config, root=root, base=base)
     rows = []
     for step in STEPS:

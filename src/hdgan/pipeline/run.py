@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hdgan.errors import BadConfig, BadInput, StaleStage
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.settings_file import read_settings
 from hdgan.pipeline.standing import Standing, standings
-from hdgan.pipeline.steps import STEPS, Run, Step
+from hdgan.pipeline.steps import STEPS, Run, Step, control_changes, import_command
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import read_json, write_bytes, write_json
 from hdgan.store.layout import STAGES, RunFolder
@@ -21,6 +22,7 @@ from hdgan.training.ranks import rank_of
 
 SETTINGS = "config.toml"
 ORIGIN = "origin.json"
+_REDO = "add --redo to make them again (what a person drew is kept)"
 _ON_RUN_DEVICE = {"samples", "annotations", "dataset", "downstream"}
 """Stages that work, or let an oracle work, where `run.device` says."""
 
@@ -65,7 +67,8 @@ def run_root(config: RunConfig) -> Path:
 def survey(run: Run) -> tuple[Standing, ...]:
     """Where each wanted stage of the run stands."""
     wanted = {step.stage: step.settings(run.config) for step in STEPS if step.is_wanted(run.config)}
-    return standings(run.folder, configs=wanted, seed=run.config.run.seed)
+    also = {"annotations": _outside(run), "evaluation": control_changes(run)}
+    return standings(run.folder, configs=wanted, seed=run.config.run.seed, also=also)
 
 
 def run_all(
@@ -83,7 +86,7 @@ def run_all(
     _refuse_stale_sources(run, steps)
     found = [standing for standing in survey(run) if standing.stage in {step.stage for step in steps}]
     if not redo:
-        _refuse_stale(found)
+        _refuse_stale(found, remedy=_REDO if _can_be_redone(run, found) else f"import the masks again: {import_command(run)} --redo")
     _refuse_missing_gpu(run.config, {standing.stage for standing in found if standing.state != "current"})
     outcomes = []
     for number, step in enumerate(steps, start=1):
@@ -113,6 +116,18 @@ def refuse_stale(root: Path, *stages: str) -> None:
         run = open_run(root)
         wanted = {*stages, *_sources(stages)}
         _refuse_stale([standing for standing in survey(run) if standing.stage in wanted])
+
+
+def _outside(run: Run) -> tuple[str, ...]:
+    """What the settings of the annotations name and changed since; what cannot be read now is said when the stage itself works."""
+    folders = {"samples": run.stage("samples"), "out": run.stage("annotations")}
+    if not all((folder / MANIFEST).exists() for folder in folders.values()):
+        return ()
+    from hdgan.annotations.stage import changed_inputs
+
+    with suppress(BadInput):
+        return changed_inputs(run.annotations(), **folders)
+    return ()
 
 
 def _base(root: Path) -> Path:
@@ -155,7 +170,13 @@ def _sources(stages: Iterable[str]) -> set[str]:
     return sources
 
 
-def _refuse_stale(found: Sequence[Standing], *, remedy: str = "add --redo to make them again (what a person drew is kept)") -> None:
+def _can_be_redone(run: Run, found: Sequence[Standing]) -> bool:
+    """Whether `--redo` makes again what is stale in `found`: not the masks that a person imported by hand."""
+    by_hand = run.config.oracle is None and run.config.annotations.masks is None
+    return not (by_hand and any(standing.stage == "annotations" and standing.state == "stale" for standing in found))
+
+
+def _refuse_stale(found: Sequence[Standing], *, remedy: str = _REDO) -> None:
     stale = [standing for standing in found if standing.state == "stale"]
     if stale:
         listed = "; ".join(f"{standing.stage} ({', '.join(standing.fields)})" for standing in stale)

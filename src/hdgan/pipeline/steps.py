@@ -5,6 +5,7 @@ Nothing heavy is imported until a step works.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.errors import BadInput, StaleStage
 from hdgan.pipeline.config import RunConfig
-from hdgan.pipeline.standing import standings
+from hdgan.pipeline.standing import changed_settings, standings
 from hdgan.progress import Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import MANIFEST, Manifest, read_manifest
+from hdgan.store.stage import MANIFEST, Manifest, begun_with, read_manifest
 
 ORACLE, REAL, CONTROL, ORACLE_MASKS = "oracle", "real", "control", "oracle-masks"
 """Folders of a run that belong to no stage."""
@@ -64,7 +65,9 @@ class Run:
         """`[annotations]` with its paths resolved and the oracle's name where it draws."""
         settings = self.config.drawn_annotations
         found = {
-            name: self.path(path) for name in ("class_map", "class_mapping", "corrections") if (path := getattr(settings, name)) is not None
+            name: self.path(path)
+            for name in ("masks", "class_map", "class_mapping", "corrections")
+            if (path := getattr(settings, name)) is not None
         }
         return settings.model_copy(update=found)
 
@@ -150,7 +153,7 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
 
     given = run.config.annotations.masks
     if run.config.oracle is None and given is None:
-        return _imported(run)
+        return _imported(run, progress)
     masks = oracle_masks(run, redo=redo, progress=progress).absolute() if given is None else run.path(given)
     return run_annotations(
         run.annotations(),
@@ -164,25 +167,32 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
     )
 
 
-def _imported(run: Run) -> Manifest:
+def import_command(run: Run) -> str:
+    """The command by which a person hands in masks, to be typed."""
+    return f"hdgan import-masks {shlex.quote(str(run.folder.root))} FOLDER"
+
+
+def _imported(run: Run, progress: Progress) -> Manifest:
     """The masks that a person imported by hand, when they still belong to these samples.
 
     Raises:
         BadInput: nobody has annotated yet.
-        StaleStage: they were drawn on other samples, or the settings or the corrections that these name changed; a redo cannot draw them again.
+        StaleStage: they were drawn on other samples, or the settings or the files that these name changed; a redo cannot draw them again.
     """
-    from hdgan.annotations.stage import has_other_corrections
+    from hdgan.annotations.stage import changed_folder, changed_inputs
 
-    out, samples = run.stage("annotations"), run.stage("samples")
-    command = f"hdgan import-masks {run.folder.root} FOLDER"
+    out, samples, command = run.stage("annotations"), run.stage("samples"), import_command(run)
     if not (out / MANIFEST).exists():
         remedy = f"outline the images that {samples / 'shortlist.json'} names, then: {command}"
         raise BadInput(run.folder.root, "nobody has annotated the samples yet", remedy)
     wanted = {"annotations": run.config.recorded("annotations")}
     (found,) = standings(run.folder, configs=wanted, seed=run.config.run.seed)
-    fields = [*found.fields, *(["inputs.corrections"] if has_other_corrections(run.annotations(), samples=samples, out=out) else [])]
+    fields = [*found.fields, *changed_inputs(run.annotations(), samples=samples, out=out)]
     if fields:
         raise StaleStage(f"{out}: imported for others ({', '.join(fields)}); import the masks again: {command} --redo")
+    folder = changed_folder(run.annotations(), samples=samples, out=out)
+    if folder is not None:
+        progress.say(f"{folder} holds other masks than those that were imported from there; if they are to count: {command} --redo")
     return read_manifest(out)
 
 
@@ -226,6 +236,11 @@ def _evaluation(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.pipeline.oracle import unet_control
 
     wants_unet = "unet" in run.config.evaluation.controls
+    changed = control_changes(run)
+    if changed and not redo:
+        raise StaleStage(
+            f"{run.stage('evaluation')}: made from other settings or inputs ({', '.join(changed)}); add --redo to make it again"
+        )
     return run_evaluation(
         run.config.evaluation,
         **_inputs(run, "evaluation"),
@@ -233,8 +248,17 @@ def _evaluation(run: Run, redo: bool, progress: Progress) -> Manifest:
         seed=run.config.run.seed,
         extra_predictors={"unet": unet_control(run, redo=redo, progress=progress)} if wants_unet else {},
         redo=redo,
+        is_afresh=bool(changed),
         progress=progress,
     )
+
+
+def control_changes(run: Run) -> tuple[str, ...]:
+    """The settings of the U-Net control that are not those it was trained with; it belongs to no stage, and its scores stand in the evaluation."""
+    before = begun_with(run.beside(CONTROL)) if "unet" in run.config.evaluation.controls else None
+    if before is None:
+        return ()
+    return tuple(f"control.{name}" for name in changed_settings(before["config"], run.config.control.model_dump(mode="json")))
 
 
 def _dataset(run: Run, redo: bool, progress: Progress) -> Manifest:
