@@ -199,3 +199,18 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path, generato
         assert not (killed / "manifest.json").exists()
     assert start(generator, killed).wait(120) == 0
     assert tree(killed) == tree(whole)
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "changed"])
+def test_a_redo_draws_an_image_again_that_was_lost_or_changed(tmp_path, generator, is_lost):
+    out = tmp_path / "3-samples"
+    run_samples(CONFIG, generator=generator, out=out, seed=4)
+    before, image = tree(out), out / "images" / "000003.png"
+    if is_lost:
+        image.unlink()
+    else:
+        Image.new("RGB", (16, 16)).save(image)
+    run_samples(CONFIG, generator=generator, out=out, seed=4)
+    assert verify(out) != []
+    run_samples(CONFIG, generator=generator, out=out, seed=4, redo=True)
+    assert tree(out) == before

@@ -25,7 +25,7 @@ from hdgan.samples.shortlist import Shortlist, choose, describe, draw_random, sh
 from hdgan.store.atomic import read_image, write_json, write_png
 from hdgan.store.bank import IMAGES, INDEX, SampleBank, SampleRow, sample_name, write_index, write_latents
 from hdgan.store.hashing import hash_file
-from hdgan.store.stage import MANIFEST, Manifest, manifest_hash, open_stage, read_manifest, stage_changes
+from hdgan.store.stage import MANIFEST, Manifest, is_damaged, manifest_hash, open_stage, read_manifest, stage_changes
 
 STAGE = "samples"
 SHEET = "contact_sheet.png"
@@ -49,7 +49,8 @@ def run_samples(
     """
     weights, inputs = weights_of(generator)
     settings = config.recorded()
-    if stage_changes(out, stage=STAGE, config=settings, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
+    is_to_mend = redo and is_damaged(out)
+    if not is_to_mend and stage_changes(out, stage=STAGE, config=settings, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
         return read_manifest(out)
     # Damaged weights are found before a folder is begun.
     model = load_generator(weights, device=device).asked_for(config.condition)
