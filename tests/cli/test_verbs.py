@@ -278,3 +278,26 @@ def test_a_run_says_when_the_masks_that_were_imported_have_changed_since(drawn, 
     code, _, error = hdgan(*again)
     assert code == 0
     assert f"{tmp_path / 'my masks'} holds other masks than those that were imported from there" in error
+
+
+def test_masks_are_not_handed_in_where_an_oracle_would_replace_them(drawn, small_run, hdgan, refused):
+    root, settings = drawn
+    plain = settings.read_text()
+    few = plain.replace("train = 8\nvalidate = 2\ntest = 6", "train = 2\nvalidate = 1\ntest = 1")
+    settings.write_text(few + '[oracle]\nname = "a U-Net"\n[real]\npairs = "pairs"\n')
+    error = refused("import-masks", root, small_run.masks, "--config", settings)
+    assert "its masks are drawn by 'a U-Net' of the settings, which would replace yours; correct its masks with --corrections" in error
+    assert not (root / "4-annotations").exists()
+    settings.write_text(plain)
+    assert hdgan("import-masks", root, small_run.masks, "--config", settings)[0] == 0
+
+
+def test_verify_looks_at_what_belongs_to_no_stage_too(drawn, small_run, hdgan):
+    root, settings = drawn
+    assert hdgan("import-masks", root, small_run.masks, "--config", settings)[0] == 0
+    with open_stage(root / "oracle", stage="oracle", config={}, seed=0, inputs={}) as folder:
+        (root / "oracle" / "report.json").write_text("{}")
+        folder.seal(counts={})
+    assert "oracle: 1 files, as written" in hdgan("verify", root)[1]
+    (root / "oracle" / "report.json").write_text("[]")
+    assert "1 files are not as they were written" in hdgan("verify", root)[2]

@@ -10,11 +10,12 @@ from hdgan.cli.options import Run
 def verify(run: Run) -> None:
     """Check every file of a run against the hashes in its manifests."""
     from hdgan.errors import BadInput, DamagedArtifact
+    from hdgan.pipeline.steps import CONTROL, ORACLE, REAL
     from hdgan.store.layout import STAGES, RunFolder
     from hdgan.store.stage import MANIFEST, read_manifest
     from hdgan.store.stage import verify as verify_stage
 
-    folders = [RunFolder(run).folder(stage) for stage in STAGES]
+    folders = [*(RunFolder(run).folder(stage) for stage in STAGES), *(run / name for name in (REAL, ORACLE, CONTROL))]
     finished = [folder for folder in folders if (folder / MANIFEST).exists()]
     if not finished:
         raise BadInput(run, "holds no finished stage", "name the folder of a run, such as runs/kidney")
