@@ -17,6 +17,7 @@ from hdgan.errors import BadInput
 IGNORE = 255
 """Mask value of pixels that nobody labelled; they neither train nor count."""
 
+SCHEMA = 1
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 
@@ -77,24 +78,34 @@ class ClassMap:
     def to_json(self) -> dict[str, Any]:
         """Plain data, as stored."""
         rows = [{"index": i, "name": c.name, "colour": c.colour} for i, c in enumerate(self.classes)]
-        return {"schema": 1, "ignore": IGNORE, "classes": rows}
+        return {"schema": SCHEMA, "ignore": IGNORE, "classes": rows}
 
     @classmethod
     def from_json(cls, data: Any, *, where: str | Path = "class map") -> ClassMap:
         """The map in `data`, as `to_json` writes it.
 
         Raises:
-            BadInput: the data is of another shape, or its indices are not 0, 1, 2, ...
+            BadInput: the data is of another shape or schema, ignores another value, its indices are not 0, 1, 2, ..., or no mask could use it.
         """
         try:
+            schema, ignore = data.get("schema", SCHEMA), data.get("ignore", IGNORE)
             rows = sorted(data["classes"], key=lambda row: int(row["index"]))
-            classes = tuple(LabelClass(str(row["name"]), str(row["colour"])) for row in rows)
+            classes = tuple(LabelClass(row["name"], row["colour"]) for row in rows)
             indices = [int(row["index"]) for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
+            if not all(isinstance(text, str) for entry in classes for text in (entry.name, entry.colour)):
+                raise TypeError("a name or a colour is no text")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadInput(where, f"not a class map ({error!r})", "see docs/formats/classes.md") from error
+        if schema != SCHEMA:
+            raise BadInput(where, f"has schema {schema}, this version reads {SCHEMA}", "see docs/formats/classes.md")
+        if ignore != IGNORE:
+            raise BadInput(where, f"ignores {ignore}", f"only {IGNORE} is no class: write it in the masks and here")
         if indices != list(range(len(indices))):
             raise BadInput(where, f"class indices are {indices}", "number them 0, 1, 2, ... without gaps")
-        return cls(classes)
+        try:
+            return cls(classes)
+        except BadInput as error:
+            raise BadInput(where, error.what, error.remedy) from error
 
 
 def read_class_map(path: Path) -> ClassMap:
@@ -104,7 +115,7 @@ def read_class_map(path: Path) -> ClassMap:
         BadInput: the file is missing, no JSON, or no class map.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise BadInput(path, f"cannot be read as a class map ({error})") from error
     return ClassMap.from_json(data, where=path)

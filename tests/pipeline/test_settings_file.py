@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hdgan.errors import BadConfig
+from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.settings_file import read_settings
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -106,3 +107,10 @@ def test_a_variable_that_is_not_set_is_refused_unless_one_only_looks(tmp_path):
     text = "seed = 3\n[inner]\nfolder = '${DATA}/x'\n"
     assert "inner.folder: the environment variable DATA is not set; export DATA=" in refused(tmp_path, text, environment={})
     assert read_settings(written(tmp_path, text), Outer, environment={}, lenient=True).inner.folder == "${DATA}/x"
+
+
+def test_settings_may_begin_with_the_mark_that_editors_of_windows_write(tmp_path):
+    text = '[run]\nname = "x"\n[tiles]\nslides = ["s.tif"]\nmpp = 2.0\ntile_px = 64\n'
+    (tmp_path / "plain.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "marked.toml").write_text(text, encoding="utf-8-sig")
+    assert read_settings(tmp_path / "marked.toml", RunConfig) == read_settings(tmp_path / "plain.toml", RunConfig)

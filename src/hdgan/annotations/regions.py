@@ -82,7 +82,7 @@ def read_mapping(path: Path) -> dict[str, str | None]:
         BadInput: it cannot be read or is of another shape.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(path, f"cannot be read as a class mapping ({error})") from error
     if not isinstance(data, dict) or not all(target is None or isinstance(target, str) for target in data.values()):

@@ -35,7 +35,7 @@ def read_settings(path: Path, model: type[Model], *, environment: Mapping[str, s
             holds file, dotted key, value and what to do.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows begin a file with a mark
     except FileNotFoundError as error:
         raise BadConfig(path, "no such file", "recipes to begin from are in the folder recipes/") from error
     except (OSError, UnicodeDecodeError) as error:
