@@ -7,7 +7,7 @@ import pytest
 from hdgan.errors import BadConfig, BadInput, Interrupted, StaleStage
 from hdgan.pipeline import run as running
 from hdgan.pipeline import steps
-from hdgan.pipeline.run import open_run, run_all, run_one, run_root, survey
+from hdgan.pipeline.run import open_run, run_all, run_one, run_root, settings_base, survey
 from hdgan.pipeline.steps import Step
 from hdgan.progress import SILENT
 from hdgan.store.stage import manifest_hash, open_stage
@@ -62,7 +62,7 @@ def test_the_settings_are_copied_and_their_paths_still_start_at_the_original(tmp
     assert again.config == first.config
     assert again.folder.root == root
     assert again.path(Path("drawn")) == tmp_path.resolve() / "drawn"
-    assert run_root(first.config) == Path("runs/small")
+    assert run_root(first.config, tmp_path / "settings.toml") == Path("runs/small")
 
 
 def test_a_run_without_settings_is_refused(tmp_path):
@@ -233,3 +233,21 @@ def test_what_a_gpu_has_done_is_no_reason_to_ask_for_it_again(works, monkeypatch
     run_all(open_run(tmp_path / "run", config=path))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert all(outcome.was_current for outcome in run_all(open_run(tmp_path / "run")))
+
+
+def test_the_settings_that_a_run_keeps_are_those_of_that_run_wherever_it_lies(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    first = open_run(tmp_path / "runs" / "small", config=settings(tmp_path / "recipes"))
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "runs" / "small").rename(tmp_path / "moved" / "elsewhere")
+    own = tmp_path / "moved" / "elsewhere" / "config.toml"
+    assert run_root(first.config, own) == own.parent
+    assert settings_base(own).resolve() == (tmp_path / "recipes").resolve()
+    assert open_run(own.parent, config=own).base == (tmp_path / "recipes").resolve()
+
+
+def test_a_run_that_is_to_end_before_it_begins_is_refused_in_these_words(works, tmp_path):
+    run = open_run(tmp_path / "run", config=settings(tmp_path))
+    with pytest.raises(BadConfig, match="samples comes after generator"):
+        run_all(run, first="samples", until="generator")
+    assert works.done == []

@@ -11,7 +11,13 @@ from hdgan.cli.options import Corrections, Redo
 
 Settings = Annotated[Path, typer.Argument(help="Settings (TOML), such as recipes/kidney_pas.toml.", show_default=False)]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder of the run; without it, out/name of the settings.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder of the run; without it, out/name of the settings, or the run whose own config.toml these are.",
+        show_default=False,
+    ),
 ]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Print what each stage would read, write and need, and do nothing.")]
 First = Annotated[str | None, typer.Option("--first", help="First stage to run.", show_default=False)]
@@ -38,7 +44,7 @@ def run(
     from hdgan.training.ranks import refuse_company
 
     refuse_company("run")
-    root = out or run_root(read_settings(config, RunConfig))
+    root = out or run_root(read_settings(config, RunConfig), config)
     opened = open_run(root, config=config)
     if corrections is not None:
         opened = opened.with_corrections(corrections)
@@ -53,9 +59,9 @@ def _print_plan(config: Path, out: Path | None) -> None:
     from hdgan.cli.plan import lines
     from hdgan.pipeline.config import RunConfig
     from hdgan.pipeline.plan import make_plan
-    from hdgan.pipeline.run import run_root
+    from hdgan.pipeline.run import run_root, settings_base
     from hdgan.pipeline.settings_file import read_settings
 
     settings = read_settings(config, RunConfig, lenient=True)
-    for line in lines(make_plan(settings, root=out or run_root(settings), base=config.parent)):
+    for line in lines(make_plan(settings, root=out or run_root(settings, config), base=settings_base(config))):
         typer.echo(line)

@@ -59,9 +59,14 @@ def open_run(root: Path, *, config: Path | None = None) -> Run:
     return Run(settings, RunFolder(root), _base(root))
 
 
-def run_root(config: RunConfig) -> Path:
-    """The folder that the settings themselves name for the run."""
-    return config.run.out / config.run.name
+def run_root(config: RunConfig, settings: Path) -> Path:
+    """The folder of the run that the file `settings` asks for by itself: the one whose own copy it is, wherever that was moved to, else as `config` says."""
+    return settings.parent if _is_of_run(settings) else config.run.out / config.run.name
+
+
+def settings_base(settings: Path) -> Path:
+    """Where relative paths in the file `settings` begin."""
+    return _base(settings.parent) if _is_of_run(settings) else settings.parent
 
 
 def survey(run: Run) -> tuple[Standing, ...]:
@@ -130,6 +135,11 @@ def _outside(run: Run) -> tuple[str, ...]:
     return ()
 
 
+def _is_of_run(settings: Path) -> bool:
+    """Whether the file `settings` is the copy that a run keeps of its own."""
+    return settings.name == SETTINGS and (settings.parent / ORIGIN).exists()
+
+
 def _base(root: Path) -> Path:
     """Where relative paths of the run's settings begin: the folder of the file that they were copied from."""
     origin = root / ORIGIN
@@ -142,6 +152,8 @@ def _between(first: str | None, until: str | None, run: Run) -> list[Step]:
             raise BadConfig("stage", f"there is none called {name!r}", f"stages are {', '.join(STAGES)}")
     start = 0 if first is None else STAGES.index(first)
     stop = len(STAGES) - 1 if until is None else STAGES.index(until)
+    if start > stop:
+        raise BadConfig("stage", f"{first} comes after {until}", "let the run begin with a stage before the one that it ends with")
     steps = [step for step in STEPS if start <= STAGES.index(step.stage) <= stop]
     chosen = [step for step in steps if step.is_wanted(run.config)]
     if not chosen:
