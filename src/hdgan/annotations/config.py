@@ -22,7 +22,7 @@ class AnnotationsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     masks: Path | None = None
-    """Folder with `<sample name>.png` and/or `<sample name>.geojson`; a relative path starts at the working folder."""
+    """Folder with `<sample name>.png` and/or `<sample name>.geojson`; a relative path starts at the folder of the settings."""
 
     class_map: Path | None = None
     """Class map file (docs/formats/classes.md); none: the five classes of the paper."""
