@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,10 @@ def test_blocks_that_are_recomputed_make_the_planned_memory_smaller(tmp_path):
         plan = make_plan(config.model_copy(update={"generator": generator}), root=tmp_path, base=RECIPES)
         found.append(next(row.need.memory for row in plan.rows if row.stage == "generator") - planning._LIBRARIES_BYTES)
     assert 0.3 < found[1] / found[0] < 0.7
+
+
+def test_where_all_is_current_nothing_is_still_to_be_done(tmp_path):
+    _, plan = planned("painted_small", tmp_path)
+    done = [replace(row, standing=replace(row.standing, state="current")) for row in plan.rows]
+    assert list(text.lines(replace(plan, rows=tuple(done))))[-1] == "still to do: nothing"
+    assert list(text.lines(replace(plan, rows=(*done[1:], plan.rows[0]))))[-1] != "still to do: nothing"

@@ -24,6 +24,9 @@ def lines(plan: Plan) -> Iterator[str]:
         yield f"  time    {duration(need.cpu_seconds)} on {plan.cores} processor core{'s' if plan.cores != 1 else ''}{gpu}"
         yield from (f"  note    {note}" for note in row.notes)
     yield ""
+    if all(row.standing.state == "current" for row in plan.rows):
+        yield "still to do: nothing"
+        return
     yield f"still to do: disk {size(plan.disk)}, time {duration(plan.cpu_seconds)} here, {duration(plan.gpu_seconds)} with a GPU"
 
 
