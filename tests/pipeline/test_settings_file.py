@@ -114,3 +114,10 @@ def test_settings_may_begin_with_the_mark_that_editors_of_windows_write(tmp_path
     (tmp_path / "plain.toml").write_text(text, encoding="utf-8")
     (tmp_path / "marked.toml").write_text(text, encoding="utf-8-sig")
     assert read_settings(tmp_path / "marked.toml", RunConfig) == read_settings(tmp_path / "plain.toml", RunConfig)
+
+
+def test_a_setting_with_a_name_of_its_own_in_the_file_is_told_what_it_is(tmp_path):
+    text = '[run]\nname = "x"\n[tiles]\nslides = ["s.tif"]\nmpp = 2.0\ntile_px = 64\n[annotations]\nvalidate = -1\n'
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(BadConfig, match=r"annotations\.validate: -1 is impossible.*it is: Images that decide when training stops"):
+        read_settings(tmp_path / "s.toml", RunConfig)

@@ -108,10 +108,16 @@ def _meaning(model: type[BaseModel], location: Sequence[int | str]) -> str:
     names = [part for part in location if isinstance(part, str)]
     for length in range(len(names), 0, -1):
         owner = _model_at(model, names[: length - 1])
-        if owner and names[length - 1] in owner.model_fields:
-            text = description(owner, names[length - 1])
+        field = _field_of(owner, names[length - 1]) if owner else None
+        if owner and field:
+            text = description(owner, field)
             return f"it is: {' '.join(text.split())}" if text else ""
     return ""
+
+
+def _field_of(owner: type[BaseModel], key: str) -> str | None:
+    """The name of the field that is written as `key` in settings."""
+    return next((name for name, field in owner.model_fields.items() if key in (name, field.alias)), None)
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
