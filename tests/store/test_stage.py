@@ -292,3 +292,16 @@ def test_nobody_asks_whether_it_can_be_made_where_nothing_is_cleared(tmp_path):
     for folder, redo in ((tmp_path / "a", True), (tmp_path / "a", False), (tmp_path / "new", True)):
         with open_stage(folder, **BEGUN, redo=redo, before_clearing=lambda: pytest.fail("asked")):
             pass
+
+
+def test_a_finished_stage_that_may_only_be_read_is_current_and_nothing_is_written(tmp_path, monkeypatch):
+    finish(tmp_path / "a")
+    (tmp_path / "a" / ".lock").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(stages.os, "access", lambda _, mode: mode != stages.os.W_OK)  # root may write anywhere
+    for redo in (False, True):
+        with open_stage(tmp_path / "a", **BEGUN, redo=redo) as stage:
+            assert stage.manifest == read_manifest(tmp_path / "a")
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(StaleStage, match="seed"), open_stage(tmp_path / "a", **BEGUN | {"seed": 2}):
+        pass

@@ -112,7 +112,7 @@ def open_stage(
     is_afresh: bool = False,
     before_clearing: Callable[[], object] | None = None,
 ) -> Iterator[StageFolder]:
-    """The folder, locked: current, resumed, or begun.
+    """The folder, locked: current, resumed, or begun; one that is current and may only be read is not locked.
 
     With `redo` a folder that was made from something else, or whose outputs are damaged, is cleared (all but `keep/`) and begun anew;
     one that is current and whole stays, and one that was begun from the same is resumed. `goes_on` names entries that such clearing
@@ -128,6 +128,9 @@ def open_stage(
     """
     check = before_clearing or (lambda: None)
     begun = {"stage": stage, "config": json.loads(json.dumps(config)), "seed": seed, "inputs": inputs}
+    if not is_afresh and _is_for_reading_only(folder, begun) and not (redo and is_damaged(folder)):
+        yield StageFolder(folder, begun, read_manifest(folder))
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / LOCK):
         remove_leftovers(folder)
@@ -260,6 +263,11 @@ def _clear(folder: Path, begun: dict[str, Any], *, spared: str | None = None, vo
         else:
             entry.unlink()
     write_json(folder / INPROGRESS, begun)
+
+
+def _is_for_reading_only(folder: Path, begun: dict[str, Any]) -> bool:
+    """Whether the folder may not be written to and need not be: finished, from the same. Nobody can work in it, so nothing is locked."""
+    return (folder / MANIFEST).exists() and not os.access(folder, os.W_OK) and begun_with(folder) == begun
 
 
 def _is_half_cleared(folder: Path) -> bool:
