@@ -59,6 +59,7 @@ def test_other_settings_of_the_unet_control_make_the_evaluation_stale_and_a_redo
     folder, settings = RunFolder(tmp_path), SECTIONS | {"control": {"steps": 20}}
     before, now = (parse_settings(SECTIONS | {"control": {"steps": steps}}, RunConfig, where="settings.toml") for steps in (20, 40))
     with open_stage(tmp_path / "control", stage="control", config=before.control.model_dump(mode="json"), seed=0, inputs={}) as stage:
+        (tmp_path / "control" / "weights").write_text("whole")
         stage.seal(counts={})
     with open_stage(folder.folder("evaluation"), stage="evaluation", config=before.recorded("evaluation"), seed=0, inputs={}) as stage:
         stage.seal(counts={})
@@ -77,4 +78,9 @@ def test_other_settings_of_the_unet_control_make_the_evaluation_stale_and_a_redo
         step.work(Run(now, folder, tmp_path), False, SILENT)
     step.work(Run(now, folder, tmp_path), True, SILENT)
     step.work(Run(before, folder, tmp_path), False, SILENT)
-    assert asked == [True, False]
+    step.work(Run(before, folder, tmp_path), True, SILENT)
+    assert asked == [True, False, False]
+    (tmp_path / "control" / "weights").write_text("damaged")  # verify says: make it again with --redo
+    step.work(Run(before, folder, tmp_path), False, SILENT)
+    step.work(Run(before, folder, tmp_path), True, SILENT)
+    assert asked == [True, False, False, False, True]

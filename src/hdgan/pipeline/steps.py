@@ -18,7 +18,7 @@ from hdgan.pipeline.standing import changed_settings, standings
 from hdgan.progress import Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import MANIFEST, Manifest, begun_with, read_manifest
+from hdgan.store.stage import MANIFEST, Manifest, begun_with, is_damaged, read_manifest
 
 ORACLE, REAL, CONTROL, ORACLE_MASKS = "oracle", "real", "control", "oracle-masks"
 """Folders of a run that belong to no stage."""
@@ -241,6 +241,7 @@ def _evaluation(run: Run, redo: bool, progress: Progress) -> Manifest:
         raise StaleStage(
             f"{run.stage('evaluation')}: made from other settings or inputs ({', '.join(changed)}); add --redo to make it again"
         )
+    is_to_mend = wants_unet and redo and is_damaged(run.beside(CONTROL))
     return run_evaluation(
         run.config.evaluation,
         **_inputs(run, "evaluation"),
@@ -248,7 +249,7 @@ def _evaluation(run: Run, redo: bool, progress: Progress) -> Manifest:
         seed=run.config.run.seed,
         extra_predictors={"unet": unet_control(run, redo=redo, progress=progress)} if wants_unet else {},
         redo=redo,
-        is_afresh=bool(changed),
+        is_afresh=bool(changed) or is_to_mend,
         progress=progress,
     )
 
