@@ -49,7 +49,8 @@ def run(small_run, tmp_path) -> SimpleNamespace:
     root = tmp_path / "run"
     for number, stage in ((2, "generator"), (3, "samples"), (4, "annotations")):
         shutil.copytree(getattr(small_run, stage), root / f"{number}-{stage}")
-    write_text(root / "config.toml", SETTINGS)
+    named = f'[annotations]\nclass_map = "{small_run.masks / "classes.json"}"'
+    write_text(root / "config.toml", SETTINGS.replace("[annotations]", named))
     return SimpleNamespace(root=root, config=open_run(root).config)
 
 
