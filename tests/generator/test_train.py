@@ -293,6 +293,15 @@ def test_a_step_on_images_in_eight_bits_is_that_on_their_values(tiles):
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+def test_a_fold_to_hold_out_that_no_tile_is_in_is_refused_before_an_earlier_training_is_cleared(tiles, tmp_path):
+    run_generator(CONFIG.model_copy(update={"kimg": 0.004}), tiles=tiles, out=tmp_path / "g", seed=0)
+    before = (tmp_path / "g" / "generator.safetensors").read_bytes()
+    other = CONFIG.model_copy(update={"held_out_fold": 7, "kimg": 0.004})
+    with pytest.raises(BadConfig, match=r"no tile is in fold 7.*choose one of 0, 1"):
+        run_generator(other, tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
+    assert (tmp_path / "g" / "generator.safetensors").read_bytes() == before
+
+
 def test_a_fold_can_be_held_out_and_an_empty_rest_is_refused(tiles, tmp_path):
     manifest = run_generator(CONFIG.model_copy(update={"held_out_fold": 1, "kimg": 0.004}), tiles=tiles, out=tmp_path / "g", seed=0)
     assert manifest.counts["tiles"] == 8

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hdgan.errors import BadConfig
 from hdgan.generator import transfer
 from hdgan.generator.conditions import Conditions, of_tiles
 from hdgan.generator.config import GeneratorConfig
@@ -150,7 +151,12 @@ def _work(
 
 def _chosen(config: GeneratorConfig, archive: TileArchive) -> tuple[list[int], Conditions | None, list[int] | None, NetworkSpec]:
     """The tiles to train on, what their labels mean, the label of every tile, and the network that takes them."""
-    chosen = [i for i, row in enumerate(archive.rows) if row.fold != config.held_out_fold]
+    folds, held = {row.fold for row in archive.rows}, config.held_out_fold
+    if held is not None and held not in folds:  # all tiles would be trained on, and what is measured on held-out ones would be of none
+        raise BadConfig(
+            "generator.held_out_fold", f"no tile is in fold {held}", f"choose one of {', '.join(map(str, sorted(folds)))}, or leave it out"
+        )
+    chosen = [i for i, row in enumerate(archive.rows) if row.fold != held]
     if config.condition == "none":
         return chosen, None, None, config.network_spec()
     conditions, labels = of_tiles(archive.rows, by=config.condition, chosen=chosen)
