@@ -259,7 +259,7 @@ BOXES = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(BOXES, st.integers(0, 9))
 def test_pixels_no_region_covers_stay_and_the_table_counts_every_changed_one(tmp_path_factory, boxes, index):
     folder = tmp_path_factory.mktemp("corrections")

@@ -57,7 +57,7 @@ def test_a_second_drawing_of_a_sample_is_refused_and_those_before_it_were_given(
     assert str(caught.value) == f"{tmp_path / 'b.png'}: b.geojson is of the same sample; keep one of them"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(files=st.dictionaries(st.integers(0, 99), st.sampled_from([*SUFFIXES, ".txt", ".json"]), max_size=8))
 def test_each_drawing_is_given_once_and_in_order(tmp_path_factory, files):
     folder = tmp_path_factory.mktemp("drawn")

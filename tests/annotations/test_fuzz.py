@@ -22,7 +22,7 @@ geometries = st.fixed_dictionaries({"type": st.sampled_from(["Polygon", "MultiPo
 features = st.fixed_dictionaries({"geometry": geometries | anything, "properties": anything})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(anything, st.lists(features, max_size=3)))
 def test_any_json_is_regions_or_one_line(data):
     regions, refusal = (), ""
@@ -63,7 +63,7 @@ def test_a_mask_with_a_flipped_bit_or_a_cut_end_is_equal_or_refused(tmp_path, mo
     assert not any("\n" in line for line in refusals)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=80))
 def test_any_bytes_after_a_png_header_are_refused(tmp_path, tail):
     path = tmp_path / "m.png"

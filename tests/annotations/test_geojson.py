@@ -25,7 +25,7 @@ def feature(coordinates=(SQUARE,), *, kind="Polygon", classification="glomerulus
     return {"type": "Feature", "geometry": {"type": kind, "coordinates": list(coordinates)}, "properties": properties}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(masks, st.sampled_from(["area", "file", "class"]), st.booleans())
 def test_a_mask_written_for_qupath_and_read_again_is_the_same_in_every_pixel(mask, order, include_ignored):
     text = geojson_text(mask_to_geojson(mask, KIDNEY, name="000001", include_ignored=include_ignored))
@@ -34,7 +34,7 @@ def test_a_mask_written_for_qupath_and_read_again_is_the_same_in_every_pixel(mas
     assert np.array_equal(paint(regions, ClassNames(KIDNEY), shape=mask.shape, background=background, order=order), mask)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(masks)
 def test_every_feature_is_what_qupath_reads(mask):
     data = mask_to_geojson(mask, KIDNEY, name="000001", metadata={"annotator": "A. B."})

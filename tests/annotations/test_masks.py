@@ -32,7 +32,7 @@ def paletted(mask, colours, *, ignored=(0, 0, 0)):
     return paletted_image
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hnp.arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 2, 3, 4, 255])))
 def test_an_index_mask_is_read_as_it_was_written(tmp_path, mask):
     Image.fromarray(mask).save(tmp_path / "m.png")

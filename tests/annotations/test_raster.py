@@ -27,7 +27,7 @@ def on_an_edge(points):
     return shapely.distance(shapely.LinearRing(points), shapely.points(CENTRE_X, CENTRE_Y)) < 1e-9
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(ring(hundredths), ring(quarters)))
 def test_a_pixel_belongs_to_a_ring_when_shapely_finds_its_centre_inside(points):
     # A ring that crosses itself is even-odd: what GEOS makes of its lines.
@@ -38,7 +38,7 @@ def test_a_pixel_belongs_to_a_ring_when_shapely_finds_its_centre_inside(points):
     assert np.array_equal(filled[decided], expected(geometry)[decided])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(ring(hundredths), ring(hundredths))
 def test_a_hole_is_taken_away_wherever_it_lies(shell, hole):
     whole, away = (shapely.make_valid(shapely.Polygon(points), method="linework") for points in (shell, hole))
@@ -47,7 +47,7 @@ def test_a_hole_is_taken_away_wherever_it_lies(shell, hole):
     assert np.array_equal(filled[decided], (expected(whole) & ~expected(away))[decided])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(quarters, min_size=2, max_size=6), st.lists(st.integers(0, 68), min_size=2, max_size=6, unique=True))
 def test_two_polygons_along_a_common_line_share_no_pixel_and_leave_none_out(xs, ys):
     line = np.array(list(zip(np.resize(xs, len(ys)), sorted(y / 4 for y in ys), strict=True)))

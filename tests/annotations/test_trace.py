@@ -19,7 +19,7 @@ def shape_of(polygon):
     return shapely.Polygon(polygon[0], polygon[1:])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(masks)
 def test_filling_the_traced_pieces_gives_every_pixel_back(mask):
     back = np.full(mask.shape, 77, np.uint8)
@@ -31,7 +31,7 @@ def test_filling_the_traced_pieces_gives_every_pixel_back(mask):
     assert np.array_equal(back, mask)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(masks)
 def test_every_traced_polygon_is_valid_and_has_the_area_of_its_pixels(mask):
     for piece in trace(mask):
@@ -41,7 +41,7 @@ def test_every_traced_polygon_is_valid_and_has_the_area_of_its_pixels(mask):
         assert signed_area(piece.polygon[0]) > 0 > max((signed_area(hole) for hole in piece.polygon[1:]), default=-1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(masks)
 def test_a_piece_is_the_union_of_its_pixels_as_shapely_makes_it(mask):
     pieces, values = label_pieces(mask)

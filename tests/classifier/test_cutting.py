@@ -56,7 +56,7 @@ def test_narrow_maps_are_upsampled_first_where_there_are_many_heads_and_maps_of_
 
 
 @given(st.lists(st.integers(1, 90), min_size=0, max_size=3), st.integers(1, 90), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_groups_matrix_times_its_rows_of_cells_is_the_sum_of_the_upsampled(edges, size, data):
     first = data.draw(st.integers(0, size - 1))
     last = data.draw(st.integers(first + 1, size))
@@ -73,7 +73,7 @@ def test_a_groups_matrix_times_its_rows_of_cells_is_the_sum_of_the_upsampled(edg
 
 
 @given(st.lists(st.integers(1, 90), min_size=0, max_size=3), st.integers(1, 90), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_pieces_of_a_block_are_the_upsampling_of_its_columns(edges, size, data):
     first = data.draw(st.integers(0, size - 1))
     last = data.draw(st.integers(first + 1, size))

@@ -63,7 +63,7 @@ HIDDEN = st.sampled_from([(), (9,), (12, 6), (8, 7, 5)])
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([32, 37, 48, 64]), HIDDEN, st.fixed_dictionaries(CUTS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_factored_logits_are_the_plain_ones_however_the_image_is_cut(seed, num_members, size, hidden, cuts):
     members, standardiser, maps = trained_like(seed, num_members, hidden=hidden)
     with pytest.MonkeyPatch.context() as patch:
@@ -75,7 +75,7 @@ def test_the_factored_logits_are_the_plain_ones_however_the_image_is_cut(seed, n
 
 
 @given(st.integers(0, 1000), st.lists(st.tuples(st.integers(1, 30), st.integers(1, 50)), min_size=1, max_size=4), HIDDEN)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_maps_may_have_any_resolutions_in_any_order_coarser_or_finer_than_the_image(seed, taps, hidden):
     members, standardiser, maps = trained_like(seed, 1, taps, hidden)
     ours, plain = whole(members, standardiser, maps, 24), logits_reference(members, standardiser, maps, size=24)
@@ -113,7 +113,7 @@ def test_any_number_of_threads_gives_the_same_bits_and_leaves_torch_its_own(thre
 
 
 @given(st.integers(0, 10_000), st.sampled_from([32, 37, 200]), HIDDEN, st.integers(0, 2), st.fixed_dictionaries(CUTS))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_finest_maps_may_be_made_row_by_row(seed, size, hidden, num_apart, cuts):
     """Those of image size that are not made by rows lie among the maps."""
     taps = [*TAPS[:3], (3, size), (2, size), (4, size)]

@@ -32,7 +32,7 @@ def test_a_view_that_does_nothing_gives_the_pixels():
 
 
 @given(seed=st.integers(0, 10_000), size=st.sampled_from([32, 40, 56]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_labels_stay_on_their_pixels_whatever_the_turn(seed, size):
     image, mask = _pair(size, seed)
     pixels, labels = apply_view(draw_view(stream(seed, "test"), PLAIN), image, mask, crop_px=32)

@@ -10,7 +10,7 @@ from hdgan.downstream.losses import dice_ce
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_is_ignored_has_no_influence(seed):
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.normal(size=(2, 3, 8, 8)).astype(np.float32))

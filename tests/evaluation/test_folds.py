@@ -14,7 +14,7 @@ from hdgan.progress import Silent
 PRESENT = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=4), st.frozensets(st.integers(0, 3)), min_size=2, max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PRESENT, st.integers(2, 6), st.integers(0, 3))
 def test_every_image_is_in_one_part_and_parts_are_of_equal_size(present, num, seed):
     if num > len(present):

@@ -66,7 +66,7 @@ def test_every_source_gives_the_same_pixels_bit_for_bit(run):
 
 
 @given(st.integers(0, 1000), st.sampled_from([(4, 16), (16, 16), (8, 32), (5, 20), (7, 24)]), st.integers(1, 50))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_map_is_upsampled_to_the_very_numbers_that_are_gathered(seed, sizes, num_pixels):
     edge, size = sizes
     generator = torch.Generator().manual_seed(seed)

@@ -17,7 +17,7 @@ def random_maps(seed: int, edges: list[int]) -> list[torch.Tensor]:
 
 
 @given(SEEDS, st.lists(SIZES, min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_gathered_pixels_are_those_of_the_upsampled_array(seed, edges):
     maps = random_maps(seed, edges)
     reference = upsample_reference(maps, 32)
@@ -34,7 +34,7 @@ def matrix_of(edge: int, *, size: int) -> torch.Tensor:
 
 
 @given(SEEDS, st.integers(1, 40), st.integers(40, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_matrix_of_an_axis_is_the_upsampling(seed, edge, size):
     (m,) = random_maps(seed, [edge])
     matrix = matrix_of(edge, size=size)
@@ -43,7 +43,7 @@ def test_the_matrix_of_an_axis_is_the_upsampling(seed, edge, size):
 
 
 @given(st.data(), st.integers(1, 80), st.integers(1, 60), st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_windows_of_a_run_are_its_rows_of_the_matrix_and_need_no_cell_outside_its_span(data, edge, size, tile):
     first = data.draw(st.integers(0, size - 1))
     last = data.draw(st.integers(first + 1, size))
@@ -86,7 +86,7 @@ def test_the_sums_of_an_axis_are_those_of_its_matrix(edge, size):
 
 
 @given(SEEDS, st.lists(SIZES, min_size=1, max_size=3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_moments_without_upsampling_are_those_of_the_upsampled_pixels(seed, edges):
     images = [random_maps(seed + i, edges) for i in range(3)]
     found = moments.measure(images, size=32)

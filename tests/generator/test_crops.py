@@ -15,7 +15,7 @@ def marked(edge: int) -> ArrayTiles:
 
 
 @given(number=st.integers(0, 10_000), size=st.sampled_from([16, 24, 40]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_turned_crop_never_leaves_its_tile_and_keeps_the_scale(number, size):
     crop = Crops(marked(64), chosen=[0], size_px=size, seed=1).crop(number).astype(float)
     assert crop.shape == (size, size, 3)

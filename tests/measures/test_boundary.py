@@ -21,7 +21,7 @@ from hdgan.measures.boundary import (
 SHAPE = (9, 7)
 TRUTHS = hnp.arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 2, 255]))
 PREDICTIONS = hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 2))
-FEW = settings(max_examples=30, deadline=None)  # the plain loops are slow
+FEW = settings(max_examples=30)  # the plain loops are slow
 WHERE = [(r, c) for r in range(SHAPE[0]) for c in range(SHAPE[1])]
 
 

@@ -50,7 +50,7 @@ def test_bins_by_hand():
 
 
 @given(num=st.integers(2, 200), cut=st.floats(0, 1), bins=st.integers(1, 20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_images_add_up_to_their_pixels_together(num, cut, bins):
     probabilities, truth = calibrated(num, seed=num)
     at = int(cut * num)

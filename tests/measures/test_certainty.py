@@ -30,7 +30,7 @@ def all_pairs(values: np.ndarray, is_wrong: np.ndarray) -> tuple[float, float]:
     return float(((wrong > right) + 0.5 * (wrong == right)).mean()), float((is_near & (wrong != right)).mean())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PIXELS)
 def test_the_area_under_the_curve_is_that_of_all_pairs_but_for_those_within_the_resolution(pixels):
     found, values, is_wrong = found_of(pixels)
@@ -41,7 +41,7 @@ def test_the_area_under_the_curve_is_that_of_all_pairs_but_for_those_within_the_
     assert abs(found.auroc - exact) <= share_near / 2 + 1e-12
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PIXELS, st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]))
 def test_the_most_certain_pixels_are_those_up_to_the_quantile_and_within_the_resolution_of_it(pixels, share):
     found, values, is_wrong = found_of(pixels)
@@ -54,7 +54,7 @@ def test_the_most_certain_pixels_are_those_up_to_the_quantile_and_within_the_res
     assert found.accuracy == pytest.approx(1 - is_wrong.mean())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 63).map(lambda k: k / 8), st.booleans()), min_size=2, max_size=60))
 def test_of_numbers_that_are_told_apart_all_is_exact(pixels):
     found, values, is_wrong = found_of(pixels)
@@ -63,7 +63,7 @@ def test_of_numbers_that_are_told_apart_all_is_exact(pixels):
         assert found.auroc == pytest.approx(all_pairs(values, is_wrong)[0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(PIXELS, PIXELS)
 def test_images_are_added(first, second):
     both, one, other = (found_of(pixels)[0] for pixels in (first + second, first, second))
@@ -72,7 +72,7 @@ def test_images_are_added(first, second):
     assert np.array_equal(total.wrong, both.wrong)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hnp.arrays(np.float32, 50, elements=st.floats(0, 7, width=32)))
 def test_bins_are_in_the_order_of_the_numbers(values):
     bins = certainty._bins(np.sort(values))

@@ -8,7 +8,7 @@ from scipy.stats import beta
 from hdgan.measures.intervals import binomial_interval
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 200).flatmap(lambda num: st.tuples(st.integers(0, num), st.just(num))))
 def test_the_ends_are_the_quantiles_of_the_beta_distribution(drawn):
     hits, num = drawn

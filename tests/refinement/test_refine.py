@@ -106,7 +106,7 @@ def pieces_of(mask, index):
     return pieces
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MASKS, st.tuples(*[st.integers(0, 9)] * 3))
 def test_exactly_the_pixels_of_small_pieces_change_and_to_a_nearest_one_that_stays(mask, limits):
     small = {p for index, limit in enumerate(limits) for piece in pieces_of(mask, index) if len(piece) < limit for p in piece}

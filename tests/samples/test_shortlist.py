@@ -19,7 +19,7 @@ def clusters(seed, sizes=(30, 12, 6), spread=0.05):
     return (centres[labels] + rng.normal(0, spread, (len(labels), 3)))[order], labels[order]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_each_group_of_alike_images_gives_one_and_says_how_many_it_stands_for(seed):
     points, labels = clusters(seed)
@@ -29,7 +29,7 @@ def test_each_group_of_alike_images_gives_one_and_says_how_many_it_stands_for(se
     assert listed.group_sizes[0] == 30
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_the_choice_stands_for_all_better_than_chance_does(seed):
     rng = np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def test_the_choice_stands_for_all_better_than_chance_does(seed):
     assert cost(points, choose(points, num=8).chosen) < np.median(chance)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(1, 3))
 def test_the_list_has_its_length_even_when_images_are_equal(num, count, kinds):
     points = np.arange(count)[:, None] % kinds * np.ones((1, 4))

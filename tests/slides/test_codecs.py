@@ -63,7 +63,7 @@ def test_a_tile_with_another_header_than_the_last_is_checked_behind_its_own(jpeg
             decode(codec, damaged)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_bytes_give_a_tile_or_a_refusal(tile, data):
     """No other exception, whatever stands there; 40 bytes of any content at any place."""

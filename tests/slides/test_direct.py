@@ -41,7 +41,7 @@ def both(tmp_path_factory):
             slide.close()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_any_region_at_any_scale_is_that_of_openslide(both, data):
     codec, is_aperio = data.draw(st.sampled_from(KINDS))

@@ -27,7 +27,7 @@ def plain_area_means(pixels, box, out_px):
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_each_pixel_is_the_mean_of_the_area_it_covers(data):
     height, width = data.draw(st.integers(3, 14)), data.draw(st.integers(3, 14))
@@ -41,7 +41,7 @@ def test_each_pixel_is_the_mean_of_the_area_it_covers(data):
     assert np.abs(fast - plain_area_means(pixels, box, out_px)).max() <= 0.5 + 1e-3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 30), st.integers(1, 25), st.integers(1, 400), st.integers(0, 99))
 def test_rows_pooled_in_bands_are_those_pooled_at_once(out_width, out_height, num_pooled, seed):
     rng = np.random.default_rng(seed)

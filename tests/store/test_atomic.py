@@ -21,7 +21,7 @@ IMAGES = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=
 
 
 @given(IMAGES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_image_is_read_as_it_was_written(tmp_path_factory, image):
     path = tmp_path_factory.mktemp("png") / "image.png"
     atomic.write_png(path, image)

@@ -18,7 +18,7 @@ def picture(seed: int, height: int = 24, width: int = 24) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["png", "jxl"])
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 9999), size=st.tuples(st.integers(1, 70), st.integers(1, 70)))
 def test_lossless_formats_give_every_pixel_back_and_equal_bytes(form, seed, size):
     pixels = picture(seed, *size)

@@ -118,7 +118,7 @@ def test_a_strangers_folder_is_left_alone(tmp_path):
 
 
 @given(place=st.integers(0, 200), bit=st.integers(0, 7))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_flipped_bit_of_an_output_is_found(tmp_path_factory, place, bit):
     folder = tmp_path_factory.mktemp("stage")
     finish(folder, text="y" * 201)

@@ -11,7 +11,7 @@ from hdgan.testing.fields import Window, grain, hashed, smooth, specks, step
 WHOLE = Window(0, 0, 96, 80, 0.7)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(x=st.integers(0, 90), y=st.integers(0, 70), width=st.integers(1, 60), height=st.integers(1, 60))
 def test_a_field_is_the_same_in_every_window(x: int, y: int, width: int, height: int) -> None:
     part = Window(x, y, min(width, 96 - x), min(height, 80 - y), 0.7)
@@ -22,7 +22,7 @@ def test_a_field_is_the_same_in_every_window(x: int, y: int, width: int, height:
     assert np.array_equal(specks(part, **dots), specks(WHOLE, **dots)[place])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(x=st.integers(0, 90), y=st.integers(0, 70))
 def test_cells_and_the_reach_inside_them_are_the_same_in_every_window(x: int, y: int) -> None:
     part = Window(x, y, 6, 10, 0.7)

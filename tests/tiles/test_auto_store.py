@@ -72,7 +72,7 @@ def test_auto_is_the_default_and_recorded_as_png():
     assert config_of().recorded()["format"] == "png"
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     colour=st.sampled_from(list(COLOURS)),
     jpeg_px=st.sampled_from([48, 64, 96]),

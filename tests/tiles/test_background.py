@@ -81,7 +81,7 @@ def test_a_colour_is_background_up_to_the_distance_and_no_further():
     assert np.array_equal(mask, (away < 8) | (lightness < 5))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 999), st.integers(1, 20), st.integers(1, 20), st.sampled_from([0, 5, 1100]))
 def test_shares_equal_the_means_of_the_boxes_be_they_few_or_many(seed, width, height, num):
     rng = np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def test_shares_equal_the_means_of_the_boxes_be_they_few_or_many(seed, width, he
     assert shares(mask, np.stack([left, top, right, bottom], axis=1).astype(float)) == pytest.approx(expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 40), st.integers(1, 9))
 def test_shares_of_rows_made_in_bands_are_those_of_the_whole_mask(seed, width, height, num_rows):
     rng = np.random.default_rng(seed)
@@ -112,7 +112,7 @@ def test_shares_of_rows_made_in_bands_are_those_of_the_whole_mask(seed, width, h
         assert np.array_equal(shares_of(values, is_peak, boxes, margin_px=1), whole)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 999), st.integers(1, 300))
 def test_the_white_point_is_the_same_counted_in_bands_and_without_what_was_not_seen(seed, num_px):
     rng = np.random.default_rng(seed)
@@ -135,7 +135,7 @@ def test_the_overview_is_fine_enough_for_small_tiles_and_never_finer_than_the_sl
     assert overview_mpp(32.0, slide_mpp=1.0) == 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(*[st.integers(0, 255)] * 3), st.floats(0.1, 60), st.none() | st.floats(0.001, 1), st.integers(0, 999))
 def test_the_fast_rule_equals_the_plain_one(white, white_distance, min_density, seed):
     rng = np.random.default_rng(seed)
@@ -160,14 +160,14 @@ def test_density_is_that_of_beer_and_lambert():
 
 
 @given(st.integers(1, 120), st.floats(0, 1), st.integers(0, 250), st.integers(0, 2**32 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_level_below_which_a_share_lies_is_that_of_the_sorted_levels(num, share, lowest, seed):
     levels = np.random.default_rng(seed).integers(lowest, 256, num).astype(np.uint8)
     assert level_below(np.bincount(levels, minlength=256), share) == pytest.approx(np.quantile(levels, share), abs=1e-9)
 
 
 @given(st.integers(185, 250), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_white_point_is_a_percentile_of_the_light_grey_pixels(lowest, seed):
     pixels = np.random.default_rng(seed).integers(lowest, 256, (40, 30, 3)).astype(np.uint8)
     flat = pixels.reshape(-1, 3)

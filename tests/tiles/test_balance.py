@@ -58,7 +58,7 @@ def test_no_swap_and_no_move_makes_a_cohort_of_100_patients_cheaper():
     assert min(cost(found.counts, found.weights, other, 5) for other in others) > here * (1 - 1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 9), st.integers(0, 99))
 def test_every_fold_is_used_when_there_are_groups_enough_and_the_last_are_empty_otherwise(num_groups, num_strata, num_folds, seed):
     counts = counts_of(num_groups, num_strata, seed)
@@ -67,7 +67,7 @@ def test_every_fold_is_used_when_there_are_groups_enough_and_the_last_are_empty_
     assert sorted(set(folds.tolist())) == list(range(min(num_groups, num_folds)))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(2, 20), st.integers(0, 99))
 def test_the_order_of_the_strata_and_the_unit_they_are_counted_in_do_not_matter(num_groups, seed):
     counts = counts_of(num_groups, 4, seed)

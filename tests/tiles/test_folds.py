@@ -49,7 +49,7 @@ def test_another_seed_deals_equal_patients_otherwise():
     assert len(deals) > 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 12), st.integers(1, 7), st.integers(0, 99))
 def test_every_fold_is_used_when_there_are_patients_enough(num_patients, num_folds, seed):
     rng = np.random.default_rng(seed)

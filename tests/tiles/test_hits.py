@@ -19,7 +19,7 @@ def outline(box, name, number=1):
     return Outline(number, name, shapely.box(x, y, x + width, y + height))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(outlines)
 def test_areas_in_the_cells_of_a_whole_grid_add_up_to_the_area_of_each_class(drawn):
     held = [outline(box, name) for box, name in drawn]

@@ -54,7 +54,7 @@ def test_cells_are_those_that_hold_enough_of_the_regions_together():
     assert intersecting(GRID, [], PlacementConfig(way="intersecting"), edge_px=50, slide_mpp=0.5) == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(10, 290), st.integers(10, 190), st.integers(1, 150)), max_size=6))
 def test_the_covered_area_is_that_of_each_cell_taken_alone(drawn):
     shapes = [outline(*blob).shape for blob in drawn]
@@ -63,7 +63,7 @@ def test_the_covered_area_is_that_of_each_cell_taken_alone(drawn):
     assert covered_px2(GRID, shapes, edge_px=50) == pytest.approx(plain, abs=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(blobs, min_size=1, max_size=5), st.floats(0.5, 14.5), st.integers(1, 3), st.integers(0, 5))
 def test_each_tile_lies_in_the_slide_and_holds_its_object_within_the_jitter(drawn, jitter_um, num, seed):
     held = [outline(*blob) for blob in drawn]

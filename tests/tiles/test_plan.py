@@ -82,7 +82,7 @@ def test_cells_lie_whole_in_the_union_of_the_areas():
     assert cells == ((0, 0), (50, 0), (100, 0), (0, 50), (0, 100))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 3000),
     st.integers(1, 3000),

@@ -74,7 +74,7 @@ def test_every_job_is_done_once_and_as_it_is_without_workers(crew):
         lambda kind: npst.arrays(kind, npst.array_shapes(max_dims=3, min_side=0, max_side=40))
     )
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_array_arrives_as_it_was_sent(crew, array):
     (outcome,) = crew.run([job(faults.give_back, array[::-1])])
     assert (outcome.value.dtype, outcome.value.shape) == (array.dtype, array.shape)

@@ -35,7 +35,7 @@ def judged(tile, overview, xy=(0, 0)):
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_means_and_spreads_are_those_of_the_blocks(height, width, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     num = 1 + seed % min(height, width)

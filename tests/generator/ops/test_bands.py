@@ -13,7 +13,7 @@ SHAPES = st.sampled_from([(1, 0), (3, 1), (4, 1), (4, 2)])
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(5, 20), SHAPES, st.booleans(), st.integers(1, 400))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bands_are_the_convolution(num, channels, height, shape, is_depthwise, large):
     kernel, padding = shape
     x = torch.randn(num, channels, height, 9)
@@ -49,7 +49,7 @@ def test_gradients_go_through_one_convolution(monkeypatch):
 
 
 @given(st.integers(1, 2), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(1, 300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_scaled_way_up_in_bands_is_that_of_the_whole(num, num_in, num_out, height, large):
     x, weight, scale = torch.randn(num, num_in, height, 7), torch.randn(num_out, num_in, 3, 3), torch.rand(num, num_in, 1, 1)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
@@ -60,7 +60,7 @@ def test_a_scaled_way_up_in_bands_is_that_of_the_whole(num, num_in, num_out, hei
 
 
 @given(st.integers(1, 2), st.integers(1, 12), st.integers(1, 300))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_image_is_doubled_and_added_in_bands(num, height, large):
     half, share = torch.randn(num, 3, height, 5), torch.randn(num, 3, 2 * height, 10)
     expected = fir.upsample2_binomial(half) + share
@@ -71,7 +71,7 @@ def test_an_image_is_doubled_and_added_in_bands(num, height, large):
 
 
 @given(st.integers(1, 12), st.integers(0, 23), st.integers(1, 24), st.integers(1, 300))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_rows_of_a_doubled_image_are_added_alone(height, first, num, large):
     first, last = min(first, 2 * height - 1), min(first + num, 2 * height)
     half, share = torch.randn(2, 3, height, 5), torch.randn(2, 3, 2 * height, 10)

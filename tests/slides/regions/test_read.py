@@ -176,7 +176,7 @@ def test_a_shell_without_area_encloses_nothing_whatever_its_holes(tmp_path):
     assert all(outline.shape.geom_type == "Polygon" for outline in read(tmp_path, [feature(line, classification="a")]).outlines)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.lists(rings, min_size=1, max_size=3), min_size=1, max_size=5))
 def test_whatever_rings_are_drawn_shapes_are_valid_inside_the_slide_and_even_odd(tmp_path_factory, drawn):
     path = tmp_path_factory.mktemp("r") / "a.geojson"
