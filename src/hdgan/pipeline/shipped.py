@@ -141,6 +141,7 @@ def _fill_bank(shipped: Path, generator: LatentGenerator, *, out: Path, progress
 
 
 def copy_settings(shipped: Path, root: Path) -> Path:
-    """The path of the shipped settings, copied into the run in `root`."""
+    """The path of the shipped settings, copied into the run in `root` with the class map that they name."""
+    write_bytes(root / CLASSES, (shipped / MASKS / CLASSES).read_bytes())
     write_bytes(root / SETTINGS, (shipped / SETTINGS).read_bytes())
     return root / SETTINGS
