@@ -118,6 +118,15 @@ class StopTwice(StopAfter):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def heard():
+    """SIGINT acts as usual, also where the tests were started in the background, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_second_signal_acts_as_usual_at_once(tiles, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3, progress=StopTwice(2))
