@@ -51,7 +51,8 @@ def test_a_held_out_set_has_a_table_of_its_own_and_a_second_limit_of_copies(hdga
         "samples to held-out set",
     ]
     assert "of real crops to tiles that they are not from" in lines[10]
-    assert "of the held-out set" in lines[11]
+    assert "of the held-out set (of " in lines[11]
+    assert lines[11].endswith(" crops: one of them decides; a smaller stride_px of the set gives more)")
     assert (root / "quality" / "samples-psi-1.00.png").exists()
 
 

@@ -158,6 +158,8 @@ def _tell_copies(found: Quality) -> None:
         typer.echo(f"copies: {found.copies.share:.1%} of the samples are nearer to a training crop than {limit}")
     if found.copies_by_set is not None:
         limit = f"{found.copies_by_set.threshold:.3f}, the nearest {CLOSEST_PERCENT:g} % of the held-out set"
+        if found.held_out_set is not None and found.held_out_set.num < 100 / CLOSEST_PERCENT:
+            limit += f" (of {found.held_out_set.num} crops: one of them decides; a smaller stride_px of the set gives more)"
         typer.echo(f"copies: {found.copies_by_set.share:.1%} of the samples are nearer to a training crop than {limit}")
 
 
