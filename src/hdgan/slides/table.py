@@ -177,9 +177,8 @@ def _in_folder(folder: Path) -> list[Path]:
 def _matching(pattern: Path, base: Path) -> list[Path]:
     """The files of a pattern; hidden ones only where it names them, as in a shell: copies from a Mac have a `._a.svs` beside each `a.svs`."""
     steps = pattern.parts
-    fixed = (
-        len(base.parts) if pattern.is_relative_to(base) else len(Path(pattern.anchor).parts)
-    )  # a folder of ours may be called "study [2]"
+    # A folder that is there is no pattern, even if it is called "study [2]".
+    fixed = len(base.parts) if pattern.is_relative_to(base) else len(Path(pattern.anchor).parts)
     while fixed < len(steps) - 1 and Path(*steps[: fixed + 1]).is_dir():
         fixed += 1
     wanted = steps[fixed:]
