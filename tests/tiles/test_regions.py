@@ -173,6 +173,31 @@ def test_a_slide_without_a_region_file_is_told_and_gives_nothing_or_its_grid(tmp
     assert plan.cells == tuple((row.x_px, row.y_px) for row in plan_rows(config, outlined) if row.slide == "b1")
 
 
+def test_objects_and_the_grid_give_the_tiles_of_both_each_once_row_by_row(tmp_path, outlined, config):
+    (outlined / "b1.geojson").unlink()
+    grid = {(row.slide, row.x_px, row.y_px) for row in plan_rows(config, outlined)}
+    around = {(row.slide, row.x_px, row.y_px) for row in plan_rows(asked(config, "centred", classes=("glomerulus",)), outlined)}
+    both = asked(config, "centred", classes=("glomerulus",), and_grid=True)
+    found = [(row.slide, row.x_px, row.y_px) for row in plan_rows(both, outlined)]
+    assert len(around) == 3
+    assert sorted(found) == sorted(grid | around)
+    assert found == sorted(found, key=lambda cell: (cell[0], cell[2], cell[1]))
+    notes = Notes()
+    run(both, outlined, tmp_path / "out", progress=notes)
+    assert "b1: has no region file: tiles lie on all of the grid" in notes.lines
+    assert "around each outlined object of glomerulus, and on a grid" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_grid_does_not_hide_that_no_object_is_of_the_class_asked_for(tmp_path, outlined, config):
+    with pytest.raises(BadInput, match=r"no outlined region is of a class asked for; found are artery, glomerulus"):
+        run(asked(config, "centred", classes=("nephron",), and_grid=True), outlined, tmp_path / "out")
+
+
+def test_stages_with_regions_of_before_the_grid_could_be_added_stay_current(config):
+    assert "and_grid" not in asked(config, "centred").recorded()["placement"]
+    assert asked(config, "centred", and_grid=True).recorded()["placement"]["and_grid"]
+
+
 @pytest.mark.parametrize(
     ("placement", "told"),
     [

@@ -6,7 +6,7 @@ object's class and shape alone, so that neither another slide nor another object
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,7 +116,12 @@ def centred(
             moved = middle + _draw(outline, slide=slide, seed=seed, number=number) * jitter_px
             x, y = np.clip(np.round(moved - edge_px / 2), 0, last).astype(int).tolist()
             found.add((x, y))
-    return tuple(sorted(found, key=lambda xy: (xy[1], xy[0])))
+    return in_rows(found)
+
+
+def in_rows(cells: Iterable[tuple[int, int]]) -> Corners:
+    """The corners row by row, from left to right."""
+    return tuple(sorted(cells, key=lambda xy: (xy[1], xy[0])))
 
 
 def _draw(outline: Outline, *, slide: str, seed: int, number: int) -> NDArray[np.float64]:

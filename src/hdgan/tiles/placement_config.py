@@ -35,6 +35,10 @@ class PlacementConfig(BaseModel):
     tiles_per_object: int = Field(default=1, ge=1, le=1000)
     """Tiles around each object, each moved by its own draw (`centred`)."""
 
+    and_grid: bool = False
+    """The tiles of the grid as well (`centred`), those of slides without a region file too: all of the tissue is learnt, and the outlined objects more
+    often than a grid meets them."""
+
     without_regions: Literal["nothing", "grid"] = "nothing"
     """What a slide without a region file gives: no tile, or all of the grid."""
 
@@ -42,8 +46,13 @@ class PlacementConfig(BaseModel):
     def _draws_differ(self) -> Self:
         if self.tiles_per_object > 1 and not self.jitter_um:
             raise ValueError("tiles_per_object above 1 needs jitter_um: without it they are all the same tile")
-        if self.way != "centred" and (self.jitter_um or self.tiles_per_object > 1):
-            raise ValueError('jitter_um and tiles_per_object go with way = "centred"')
+        if self.way != "centred" and (self.jitter_um or self.tiles_per_object > 1 or self.and_grid):
+            raise ValueError('jitter_um, tiles_per_object and and_grid go with way = "centred"')
         if self.way != "intersecting" and self.min_share:
             raise ValueError('min_share goes with way = "intersecting"')
         return self
+
+    @property
+    def unoutlined_give_grid(self) -> bool:
+        """Whether a slide without a region file gives the tiles of its grid."""
+        return self.way == "grid" or self.and_grid or self.without_regions == "grid"

@@ -29,7 +29,7 @@ from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.crew import INLINE, Crew, Job, in_order
 from hdgan.tiles.image_sources import find_images
 from hdgan.tiles.keys import find_entries, passing_pseudonyms
-from hdgan.tiles.placement import centred, chosen, intersecting
+from hdgan.tiles.placement import centred, chosen, in_rows, intersecting
 from hdgan.tiles.raw_copy import CannotCopyError, RawGrid, raw_grid, refuse_moved, snapped
 
 MPP_TOLERANCE = 0.02
@@ -264,15 +264,17 @@ def _placed(plan: SlidePlan, config: TilesConfig, *, step: float, grid: RawGrid 
     outlines = chosen(plan.regions.outlines, placement) if plan.regions else ()
     way = placement.way
     if plan.regions is None and way != "grid":
-        if placement.without_regions == "nothing":
+        if not placement.unoutlined_give_grid:
             return ()
         way = "grid"
-    if way == "centred":
-        name, mpp = plan.entry.name, plan.slide_mpp
-        cells = centred(outlines, placement, edge_px=edge_px, size_px=plan.size_px, slide_mpp=mpp, slide=name, seed=seed)
-    else:
+    cells: tuple[tuple[int, int], ...] = ()
+    if way != "centred" or placement.and_grid:
         xs, ys = _positions(width, edge_px, step), _positions(height, edge_px, step)
         cells = tuple((x, y) for y in ys for x in xs)
+    if way == "centred":
+        name, mpp = plan.entry.name, plan.slide_mpp
+        around = centred(outlines, placement, edge_px=edge_px, size_px=plan.size_px, slide_mpp=mpp, slide=name, seed=seed)
+        cells = in_rows({*cells, *around})
     if grid is not None:
         cells = snapped(cells, grid=grid, edge_px=edge_px, size_px=plan.size_px)
     if plan.entry.areas is not None:

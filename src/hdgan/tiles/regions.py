@@ -62,14 +62,17 @@ def refuse_unplaced(plans: Sequence[SlidePlan], config: TilesConfig) -> None:
     Raises:
         BadInput: says whether region files, the classes asked for, or enough of them are lacking.
     """
-    if config.placement.way == "grid" or any(plan.cells for plan in plans) or all(plan.level0_px > min(plan.size_px) for plan in plans):
+    outlined = [plan.regions for plan in plans if plan.regions is not None]
+    placement = config.placement
+    has_objects = any(chosen(regions.outlines, placement) for regions in outlined)
+    is_met = any(plan.cells for plan in plans) and (has_objects or not placement.and_grid)  # a grid beside a misspelt class would hide it
+    if placement.way == "grid" or is_met or all(plan.level0_px > min(plan.size_px) for plan in plans):
         return
     where = plans[0].entry.path if len(plans) == 1 else f"{len(plans)} slides"
-    outlined = [plan.regions for plan in plans if plan.regions is not None]
     if not outlined:
         remedy = "name region files in the column `regions` of a slide table or by `tiles.regions`"
-        raise BadInput(where, f'no slide has a region file, and placement.way is "{config.placement.way}"', remedy)
-    if not any(chosen(regions.outlines, config.placement) for regions in outlined):
+        raise BadInput(where, f'no slide has a region file, and placement.way is "{placement.way}"', remedy)
+    if not has_objects:
         names = sorted({outline.class_name or UNNAMED for regions in outlined for outline in regions.outlines})
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         found = f"found are {', '.join(names[:_MOST_NAMED])}{more}" if names else "the files hold no outlines"
@@ -91,4 +94,4 @@ def _told(regions: Regions) -> str:
 def _consequence(config: TilesConfig) -> str:
     if config.placement.way == "grid":
         return ""
-    return ": it gives no tile" if config.placement.without_regions == "nothing" else ": tiles lie on all of the grid"
+    return ": tiles lie on all of the grid" if config.placement.unoutlined_give_grid else ": it gives no tile"

@@ -137,9 +137,9 @@ def _where(config: TilesConfig) -> str:
     """Where the tiles lie, to be put behind their size."""
     placement = config.placement
     names = " or ".join(placement.classes) or "any class"
-    if placement.way == "centred":
-        return f", around each outlined object of {names}"
     overlap = "" if config.step_px >= config.stored_px else f", every {config.step_px} px, so that they overlap"
+    if placement.way == "centred":
+        return f", around each outlined object of {names}" + (f", and on a grid{overlap}" if placement.and_grid else "")
     return overlap + (f", where outlined regions of {names} are" if placement.way == "intersecting" else "")
 
 
