@@ -348,6 +348,36 @@ def test_a_shorter_training_or_one_of_other_settings_begins_anew(tiles, tmp_path
         assert begun.done == 0
 
 
+def test_the_last_state_of_a_training_that_is_cleared_away_is_kept_and_can_be_begun_with(tiles, tmp_path):
+    out, said = tmp_path / "g", Said()
+    images = run_generator(CONFIG.model_copy(update={"kimg": 0.05}), tiles=tiles, out=out, seed=0).counts["images"]
+    last = out / "state" / f"state-{images:09d}.safetensors"
+    kept, before = out / "keep" / "state" / last.name, last.read_bytes()
+    run_generator(CONFIG.model_copy(update={"kimg": 0.03, "gamma": 1.0}), tiles=tiles, out=out, seed=0, redo=True, progress=said)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    assert kept.read_bytes() == before
+    (line,) = [line for line in said.lines if "begins anew" in line]
+    assert str(kept) in line
+    assert f"of {images} images" in line
+    further = CONFIG.model_copy(update={"kimg": 0.02, "init_from": kept})
+    run_generator(further, tiles=tiles, out=out, seed=0, redo=True, progress=said)  # that of 30 images is not worth the place of one of 50
+    assert kept.read_bytes() == before
+    assert verify(out) == []
+
+
+def test_weights_that_would_be_cleared_away_before_they_are_read_are_refused(tiles, tmp_path):
+    run_generator(CONFIG.model_copy(update={"kimg": 0.05}), tiles=tiles, out=tmp_path / "g", seed=0)
+    with pytest.raises(BadConfig, match="copy it to another place first"):
+        run_generator(CONFIG.model_copy(update={"init_from": tmp_path / "g"}), tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
+    assert verify(tmp_path / "g") == []
+
+
+def test_a_longer_training_keeps_no_second_copy_of_the_state_that_it_goes_on_from(tiles, tmp_path):
+    run_generator(CONFIG.model_copy(update={"kimg": 0.05}), tiles=tiles, out=tmp_path / "g", seed=0)
+    run_generator(CONFIG.model_copy(update={"kimg": 0.08}), tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
+    assert not (tmp_path / "g" / "keep").exists()
+
+
 class Said(Silent):
     """Remembers what was said."""
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hdgan.errors import BadConfig
+from hdgan.errors import BadConfig, DamagedArtifact
 from hdgan.generator import transfer
 from hdgan.generator.conditions import Conditions, of_tiles
 from hdgan.generator.config import GeneratorConfig
@@ -23,7 +23,7 @@ from hdgan.generator.weights import FILE, save_generator
 from hdgan.progress import SILENT, Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.hashing import hash_file
-from hdgan.store.stage import Manifest, manifest_hash, open_stage
+from hdgan.store.stage import KEEP, Manifest, manifest_hash, open_stage, stage_changes
 from hdgan.training import checkpoint
 from hdgan.training.devices import chosen_device
 from hdgan.training.distributed import Group, joined
@@ -46,7 +46,8 @@ def run_generator(
 ) -> Manifest:
     """Trains a generator on the tile archive in `tiles`, opened by `open_tiles`, and writes its averaged weights to `out`.
 
-    With `redo`, a run of which only the length was raised goes on from its last state; by further cycles, to what one run would have given.
+    With `redo`, a run of which only the length was raised goes on from its last state; by further cycles, to what one run would have given. Where it begins
+    anew, the last state of the training before stays in `keep/state/`: that of the most images, one alone.
 
     Started by torchrun as several processes, they train together: the first one owns the folder, the others only read the tiles.
 
@@ -83,11 +84,24 @@ def _lead(
     settings = config.train_settings(seed=seed)
     recorded = config.recorded()
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
-    check = partial(_refuse_impossible, config, settings, open_tiles=partial(open_tiles, tiles))
     begun_with = None if config.init_from is None else transfer.find(config.init_from)
     inputs = {"tiles": manifest_hash(tiles)} | ({} if begun_with is None else {"init_from": hash_file(begun_with)})
     begun: dict[str, Any] = {"config": recorded, "seed": seed, "inputs": inputs}
-    with open_stage(out, stage="generator", **begun, redo=redo, goes_on=goes_on, before_clearing=check) as stage:
+
+    def before_clearing() -> None:
+        _refuse_impossible(config, settings, open_tiles=partial(open_tiles, tiles))
+        if (
+            begun_with is not None
+            and begun_with.resolve().is_relative_to(out.resolve())
+            and not begun_with.resolve().is_relative_to((out / KEEP).resolve())
+        ):
+            raise BadConfig(
+                "generator.init_from", f"{begun_with} is of this run, and cleared away before it is read", "copy it to another place first"
+            )
+        if not (goes_on and _only_length_differs(out, begun)):
+            _set_aside(out, progress)
+
+    with open_stage(out, stage="generator", **begun, redo=redo, goes_on=goes_on, before_clearing=before_clearing) as stage:
         if stage.manifest is None:
             group.tell(None)
             worked = work(progress=progress)
@@ -202,6 +216,23 @@ def _transfer(state: TrainingState, begun_with: Path, settings: TrainSettings, *
 def _taken(state: TrainingState, begun_with: Path, settings: TrainSettings) -> transfer.Transfer:
     set_trainable(state.D, num_frozen=settings.freeze_d)  # too many layers are refused now, not at the first step
     return transfer.begin_with(state, transfer.read(begun_with))
+
+
+def _only_length_differs(out: Path, begun: dict[str, Any]) -> bool:
+    try:
+        return stage_changes(out, stage="generator", **begun) == ("config.kimg",)
+    except DamagedArtifact:
+        return False
+
+
+def _set_aside(out: Path, progress: Progress) -> None:
+    """Keeps the newest state of a training that is cleared away for one with other settings: it may have taken days, and the new setting may be a slip."""
+    kept = checkpoint.set_aside(out / STATE, out / KEEP / STATE)
+    if kept is not None:
+        num_images = checkpoint.last_step(kept.parent)
+        progress.say(
+            f"begins anew with other settings; the state of the training before, of {num_images} images, is kept for init_from: {kept}"
+        )
 
 
 def _images_so_far(out: Path) -> int:

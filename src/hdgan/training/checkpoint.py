@@ -63,6 +63,22 @@ def last_step(folder: Path) -> int:
     return max((int(path.stem.rsplit("-", 1)[1]) for path in folder.glob(_PATTERN)), default=0)
 
 
+def set_aside(folder: Path, kept: Path) -> Path | None:
+    """Moves the newest state of `folder` to the folder `kept`, which holds one alone: that of the most steps.
+
+    Its new path; None where there is no state, or one of more steps is kept already.
+    """
+    states = sorted(folder.glob(_PATTERN))
+    if not states or last_step(kept) > last_step(folder):
+        return None
+    kept.mkdir(parents=True, exist_ok=True)
+    moved = states[-1].replace(kept / states[-1].name)
+    for other in kept.glob(_PATTERN):
+        if other != moved:
+            other.unlink()
+    return moved
+
+
 def newest(folder: Path, *, misfit: Misfit | None = None, tell: Callable[[str], None] | None = None) -> Checkpoint | None:
     """The newest state that is whole, else the best one, or None; the others are named in `skipped`, and to `tell` also where none is left.
 
