@@ -72,12 +72,12 @@ class Conv(nn.Module):
         A gain above 0 commutes with the leaky ReLU: it scales the weight, which is small, instead of the maps.
         """
         scale = gain if self.bias is None else gain * ROOT2
-        weight = (self.weight * (self.gain * scale)).to(x.dtype)
+        weight = self.weight * (self.gain * scale)
         bias = None if self.bias is None else (self.bias * scale).to(x.dtype)
         if not self.is_down:
-            y = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+            y = F.conv2d(x, weight.to(x.dtype), bias, padding=weight.shape[2] // 2)
         elif weight.shape[2] == 1:
-            y = F.conv2d(fir.halve_binomial(x), weight, bias)
+            y = F.conv2d(fir.halve_binomial(x), weight.to(x.dtype), bias)
         else:
             y = conv.halve(x, weight, bias)
         if bias is None:
@@ -203,8 +203,8 @@ def modulated_conv(
         styles = styles / styles.abs().amax(dim=1, keepdim=True)
     known = energy(weight) if held_energy is None or x.dtype == torch.float16 else held_energy
     demodulation = (styles.square() @ known.t() + 1e-8).rsqrt()  # [N, O]
-    factors, w = styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype)
-    y = conv.double(x, w, scale=factors) if is_up else bands.conv2d(x, w, padding=1, scale=factors)
+    factors = styles.to(x.dtype)[:, :, None, None]
+    y = conv.double(x, weight, scale=factors) if is_up else bands.conv2d(x, weight.to(x.dtype), padding=1, scale=factors)
     scale = (demodulation * gain).to(x.dtype)[:, :, None, None]
     if bias is None:
         return y * scale

@@ -2,7 +2,8 @@
 
 The references are a transposed or strided convolution and an FIR filter, as published (arXiv 1912.04958). The fast
 paths compute the same numbers with one dense convolution: filter and weight are convolved first, which is exact
-because both are linear (`anchors`: folded FIR). Letters: weight `[O, I, 3, 3]`, x `[N, I, H, W]`.
+because both are linear (`anchors`: folded FIR). Where `x` has 16 bits the weight may have more: it is folded in those and rounded
+once, as one that is not folded. Letters: weight `[O, I, 3, 3]`, x `[N, I, H, W]`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ def double(x: Tensor, weight: Tensor, *, scale: Tensor | None = None) -> Tensor:
     if bands.is_large(x, num_out=4 * weight.shape[0]) and x.dtype == torch.float32:
         return _up_conv_in_bands(x, weight, scale)
     x = x if scale is None else x * scale
-    return up_conv(x, weight) if x.is_cuda else up_conv_apart(x, weight)
+    return up_conv(x, weight) if x.is_cuda else up_conv_apart(x, weight.to(x.dtype))
 
 
 def halve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`[N, O, H / 2, W / 2]`, plus `bias [O]`: the faster of the two ways down for the device of `x`."""
-    return down_conv(x, weight, bias) if x.is_cuda else down_conv_apart(x, weight, bias)
+    return down_conv(x, weight, bias) if x.is_cuda else down_conv_apart(x, weight.to(x.dtype), bias)
 
 
 def up_conv_apart(x: Tensor, weight: Tensor) -> Tensor:
@@ -73,14 +74,14 @@ def down_conv_reference(x: Tensor, weight: Tensor) -> Tensor:
 def up_conv(x: Tensor, weight: Tensor) -> Tensor:
     """`up_conv_reference` as one 3x3 convolution to 4 O channels and a pixel shuffle (polyphase)."""
     O, I = weight.shape[:2]
-    kernel = _fold(weight.flip(2, 3), gain=4.0)  # [O, I, 6, 6]; correlation form of the transposed convolution
+    kernel = _fold(weight.flip(2, 3), gain=4.0).to(x.dtype)  # [O, I, 6, 6]; correlation form of the transposed convolution
     phases = torch.stack([kernel[:, :, 1 - py :: 2, 1 - px :: 2] for py in (0, 1) for px in (0, 1)], dim=1)
     return F.pixel_shuffle(F.conv2d(x, phases.reshape(4 * O, I, 3, 3), padding=1), 2)
 
 
 def down_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`down_conv_reference` as one 6x6 convolution with stride 2."""
-    return F.conv2d(x, _fold(weight, gain=1.0), bias, stride=2, padding=2)
+    return F.conv2d(x, _fold(weight, gain=1.0).to(x.dtype), bias, stride=2, padding=2)
 
 
 def _fold(weight: Tensor, *, gain: float) -> Tensor:
