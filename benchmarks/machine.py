@@ -65,16 +65,15 @@ def multiply_rates(num_threads: int) -> dict[str, float]:
     return {"wall": products / found.wall, "cpu": products / found.cpu, "one_thread": products / alone.cpu}
 
 
-def product_rate(precision: str, *, device: str) -> float:
+def product_rate(precision: str, *, device: str, allow_tf32: bool = False) -> float:
     """FLOP per second (two for a multiplication and its addition) of a product of large matrices in `precision`, such as `bfloat16`.
 
-    On a GPU float32 products round their factors where torch lets convolutions do so (TF32, its default).
+    With `allow_tf32` float32 products round their factors on a GPU, as convolutions do in a training that is let.
     """
     before = torch.get_float32_matmul_precision()
     kind = torch.device(device).type
     try:
-        if kind == "cuda" and torch.backends.cudnn.allow_tf32:
-            torch.set_float32_matmul_precision("high")
+        torch.set_float32_matmul_precision("high" if allow_tf32 and kind == "cuda" else "highest")
         return 2 * _EDGE[kind] ** 3 / _product_times(getattr(torch, precision), device, rounds=4).wall
     finally:
         torch.set_float32_matmul_precision(before)

@@ -22,6 +22,7 @@ from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.state import TrainingState
+from hdgan.training.devices import whole_float32
 from machine import Counted, copy_rate, now, product_rate
 
 Kind = tuple[bool, bool]
@@ -79,11 +80,12 @@ def time_training(
 def time_drawing(spec: NetworkSpec, *, num: int, device: str = "cpu", formats: tuple[torch.memory_format, ...] = ()) -> Timed:
     """The rate of drawing images one by one as a trained generator does: float32 in all blocks, and no gradients.
 
-    `weights.load_generator` makes the same network. Of several memory `formats` of its weights the fastest counts; none given: the usual one.
+    `weights.load_generator` makes the same network, and `TrainedGenerator` draws in whole float32. Of several memory `formats` of its weights
+    the fastest counts; none given: the usual one.
     """
     network = for_drawing(spec).to(device).eval().requires_grad_(False)
     found = []
-    with torch.no_grad():
+    with torch.no_grad(), whole_float32():
         latents = torch.randn(num, 1, spec.z_dim, device=device)
         for memory_format in formats or (drawing_format(spec.resolution),):
             network.to(memory_format=memory_format)  # type: ignore[call-overload]
@@ -98,10 +100,12 @@ def time_drawing(spec: NetworkSpec, *, num: int, device: str = "cpu", formats: t
     return max(found, key=lambda timed: timed.images_per_second)
 
 
-def rates_for(*timed: Timed, device: str) -> dict[str, float]:
+def rates_for(*timed: Timed, device: str, allow_tf32: bool = False) -> dict[str, float]:
     """The machine's rates of products in the formats that occur, in FLOP per second, and under `copy` in bytes per second."""
     formats = sorted({precision for one in timed for precision in one.flop})
-    return {precision: product_rate(precision, device=device) for precision in formats} | {"copy": copy_rate(device=device)}
+    return {precision: product_rate(precision, device=device, allow_tf32=allow_tf32) for precision in formats} | {
+        "copy": copy_rate(device=device)
+    }
 
 
 def shares(timed: Timed, rates: dict[str, float]) -> dict[str, float]:

@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=math.inf, help="of a row, after which no further step begins")
     parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], help="of the finest blocks; without it the preset's")
+    parser.add_argument("--tf32", action="store_true", help="float32 convolutions of a step may round (generator.allow_tf32)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -68,10 +69,10 @@ def measure(resolution: int, batch: int, options: argparse.Namespace) -> dict[st
     """One row."""
     preset = CASES[resolution][0]
     row: dict[str, Any] = {"resolution": resolution, "preset": preset, "batch": batch}
-    fields = presets.training(preset, resolution) | {"batch": batch, "microbatch": None, "ada_p": 0.3}
+    fields = presets.training(preset, resolution) | {"batch": batch, "microbatch": None, "ada_p": 0.3, "allow_tf32": options.tf32}
     shape = presets.network(preset, resolution) | ({"low_precision": options.precision} if options.precision else {})
     spec, settings = NetworkSpec(resolution=resolution, **shape), TrainSettings(**fields)
-    row["precision"] = spec.low_precision
+    row |= {"precision": spec.low_precision, "tf32": options.tf32}
     done: dict[str, Timed] = {}
     for part in options.parts:
         if options.device == "cuda":
@@ -84,8 +85,10 @@ def measure(resolution: int, batch: int, options: argparse.Namespace) -> dict[st
             row[f"{part}_failed"] = str(error).splitlines()[0]
         if options.device == "cuda":
             row[f"{part}_peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    row["rates"] = rates_for(*done.values(), device=options.device)
-    return row | {part: timed.to_json() | {"shares": shares(timed, row["rates"])} for part, timed in done.items()}
+    row["rates"] = {
+        part: rates_for(timed, device=options.device, allow_tf32=options.tf32 and part == "train") for part, timed in done.items()
+    }
+    return row | {part: timed.to_json() | {"shares": shares(timed, row["rates"][part])} for part, timed in done.items()}
 
 
 def _trained(spec: NetworkSpec, settings: TrainSettings, options: argparse.Namespace) -> Timed:

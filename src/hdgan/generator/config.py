@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,7 @@ from hdgan.generator import presets
 from hdgan.generator.augment_sets import SETS
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
+from hdgan.store.archive import TileRow
 
 _NETWORK_OVERRIDES = (
     "z_dim",
@@ -32,6 +34,7 @@ _TRAINING_OVERRIDES = (
     "microbatch",
     "recompute_from_px",
     "is_compiled",
+    "allow_tf32",
     "lr",
     "lr_decay_from",
     "gamma",
@@ -43,9 +46,11 @@ _TRAINING_OVERRIDES = (
     "ada_p",
     "ada_p_max",
 )
+FEWEST_LABELS = 2
+"""Of a training with labels: one alone is refused."""
 _TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
 """What the published code changes for a training that begins with trained weights."""
-_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from", "ada_p_max")
+_LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from", "ada_p_max", "allow_tf32")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
 _CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from_px", "is_compiled", "init_from"}
 """Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
@@ -92,6 +97,8 @@ class GeneratorConfig(BaseModel):
     """Blocks of at least this resolution are computed twice instead of kept: half the memory for the losses, a quarter less with R1, a third more time."""
     is_compiled: bool = False
     """Networks and penalties are compiled by torch when they are first called: minutes at the start, fewer passes over memory after."""
+    allow_tf32: bool = False
+    """On a GPU convolutions in float32 may round what they multiply to 10 bits (TF32) while training: faster, less exact. Images are drawn without."""
     lr: float | None = Field(None, gt=0)
     """Adam's step."""
     lr_decay_from: float | None = Field(None, ge=0, le=1)
@@ -164,6 +171,10 @@ class GeneratorConfig(BaseModel):
         """What the manifest says of these settings: all that can change the weights."""
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(mode="json", exclude=_CHANGE_NO_WEIGHT | left_out)
+
+    def num_labels(self, tiles: Sequence[TileRow]) -> int:
+        """How many labels the networks take when they are trained on `tiles`."""
+        return 0 if self.condition == "none" else len({getattr(row, self.condition) for row in tiles if row.fold != self.held_out_fold})
 
     def network_spec(self, *, label_dim: int = 0) -> NetworkSpec:
         """The networks that these settings name, for `label_dim` conditions."""

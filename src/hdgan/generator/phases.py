@@ -23,6 +23,7 @@ from hdgan.generator.settings import TrainSettings
 from hdgan.generator.shares import Pass, passes, path_passes
 from hdgan.generator.state import TrainingState
 from hdgan.training import ema, seeds
+from hdgan.training.devices import convolutions_in_float32
 
 _PATH_MEAN_STEP = 0.01
 
@@ -40,12 +41,13 @@ def train_step(state: TrainingState, real: Tensor, settings: TrainSettings, labe
     if len(real) * state.group.world != settings.batch:
         raise ValueError(f"{len(real)} real images for a batch of {settings.batch} in {state.group.world} processes")
     _set_rate(state, settings)
-    fakes = _generator_phase(state, settings, labels)
-    if settings.path_weight and state.num_steps % settings.path_interval == 0:
-        _path_phase(state, settings, labels)
-    _discriminator_phase(state, real, fakes, settings, labels)
-    if settings.gamma and settings.r1_interval and state.num_steps % settings.r1_interval == 0:
-        _r1_phase(state, real, settings, labels)
+    with convolutions_in_float32(is_rounded=settings.allow_tf32):
+        fakes = _generator_phase(state, settings, labels)
+        if settings.path_weight and state.num_steps % settings.path_interval == 0:
+            _path_phase(state, settings, labels)
+        _discriminator_phase(state, real, fakes, settings, labels)
+        if settings.gamma and settings.r1_interval and state.num_steps % settings.r1_interval == 0:
+            _r1_phase(state, real, settings, labels)
     _agree(state)
     state.num_images += settings.batch
     state.num_steps += 1

@@ -23,6 +23,8 @@ class TrainSettings:
     """Blocks of at least this resolution are computed twice instead of kept for the gradient; None: none is."""
     is_compiled: bool = False
     """Networks and penalties run as kernels that torch compiles for this machine (`calls`)."""
+    allow_tf32: bool = False
+    """On a GPU convolutions in float32 may round what they multiply to 10 bits; as published, they do not unless asked."""
     lr: float = 0.0025
     """Adam step of both networks, before the correction for lazy regularisation."""
     gamma: float

@@ -35,6 +35,7 @@ from hdgan.generator.yardstick import Yardstick
 from hdgan.progress import Progress
 from hdgan.store.atomic import write_png
 from hdgan.training import checkpoint
+from hdgan.training.devices import whole_float32
 from hdgan.training.seeds import torch_stream
 from hdgan.training.signals import StopRequest
 
@@ -169,6 +170,7 @@ def _as_written(state: TrainingState, rows: list[dict[str, Any]]) -> dict[str, A
     return {"step": state.num_images, "tensors": tensors, "facts": facts}
 
 
+@whole_float32()
 def _snapshot(
     state: TrainingState, reference: Reference, yardstick: Yardstick | None, statistics: Statistics, out: Path, progress: Progress
 ) -> None:
