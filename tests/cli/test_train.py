@@ -82,5 +82,16 @@ def test_a_plan_measures_this_machine_and_writes_nothing(hdgan, tmp_path):
     assert "500 grids" in grids
 
 
+def test_a_plan_counts_the_labels_of_the_tiles_or_says_that_it_cannot(run, hdgan, tmp_path):
+    (tmp_path / "settings.toml").write_text(SETTINGS + 'condition = "patient"\n')
+    for folder, told in (
+        (run, "2 labels, measured"),
+        (tmp_path / "new", "2 labels (the tiles, which would tell, are not there), measured"),
+    ):
+        code, out, error = hdgan("train", folder, "--config", tmp_path / "settings.toml", "--plan")
+        assert code == 0, error
+        assert told in out.splitlines()[0]
+
+
 def test_a_plan_of_a_run_without_settings_is_refused(refused, tmp_path):
     assert "no such file" in refused("train", tmp_path / "absent", "--plan")

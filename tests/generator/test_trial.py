@@ -19,7 +19,8 @@ def clock(monkeypatch):
     """Time that passes only in steps: 1 s each, R1 adds 0.5 s, the path penalty 2 s."""
     now = [0.0]
 
-    def step(state, real, settings):
+    def step(state, real, settings, labels):
+        assert labels is None
         now[0] += 1.0 + 0.5 * bool(settings.gamma) + 2.0 * bool(settings.path_weight)
 
     monkeypatch.setattr(trial, "train_step", step)
@@ -59,7 +60,7 @@ def test_a_trial_runs_the_discriminator_as_often_for_each_image_as_the_training(
 
     steps = []
 
-    def step(state, real, settings):
+    def step(state, real, settings, labels):
         seen.clear()
         phases.train_step(state, real, settings)
         steps.append((sum(seen) / len(real), bool(settings.gamma)))
@@ -91,3 +92,17 @@ def test_the_disk_for_states_is_what_states_take(tmp_path):
     assert found.states_bytes > 4 * networks  # Adam's moments come with the first step
     assert found.memory_bytes > 1e7
     assert found.seconds_per_kimg > 0
+
+
+def test_networks_that_take_labels_are_given_them_and_counted(monkeypatch):
+    given = []
+    step = phases.train_step
+    monkeypatch.setattr(trial, "train_step", lambda *a: (given.append(a[3]), step(*a)))
+    monkeypatch.setattr(trial, "_ENOUGH_S", 0.0)
+    plain, labelled = (
+        trial.try_training(GeneratorConfig(**TINY).network_spec(label_dim=num), settings_of(gamma=1.0, path_weight=2.0)) for num in (0, 3)
+    )
+    assert [None if labels is None else labels.argmax(dim=1).tolist() for labels in (given[0], given[-1])] == [None, [0, 1, 2, 0]]
+    # The generator's embedding 3 x 8 + 8, and the 8 numbers more that each of its 8 first units takes.
+    assert labelled.weights_bytes - plain.weights_bytes == 4 * (32 + 64)
+    assert labelled.states_bytes > plain.states_bytes

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from hdgan.generator import presets
-from hdgan.generator.networks import Discriminator
+from hdgan.generator.networks import Discriminator, Generator
 from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.shares import path_passes
@@ -37,6 +37,14 @@ def test_memory_of_a_training_pass_is_near_the_traced_one(resolution, base, bloc
     spec = NetworkSpec(resolution=resolution, channel_base=base, low_precision="float16", num_low_precision=blocks)
     one, two = (estimates.training_bytes(spec, images) / estimates.GIB for images in (1, 2))
     assert two - one == pytest.approx(TRACED[resolution, base, blocks], rel=0.1)
+
+
+@pytest.mark.parametrize("num", [0, 2, 40])
+def test_the_weights_that_labels_add_are_counted_to_the_last(num):
+    plain, labelled = (NetworkSpec(resolution=32, channel_base=1024, z_dim=16, w_dim=24, label_dim=labels) for labels in (0, num))
+    each = [sum(p.numel() for network in (Generator, Discriminator) for p in network(spec).parameters()) for spec in (plain, labelled)]
+    assert estimates._label_weights(labelled) == each[1] - each[0]
+    assert estimates.training_bytes(labelled, 0) - estimates.training_bytes(plain, 0) == 5 * 4 * (each[1] - each[0])
 
 
 def test_a_published_training_speed_is_met_within_a_factor_of_two():

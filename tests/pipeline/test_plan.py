@@ -13,6 +13,7 @@ from hdgan.pipeline import plan as planning
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.plan import make_plan
 from hdgan.pipeline.settings_file import read_settings
+from hdgan.store.archive import INDEX, TileRow, write_rows
 from hdgan.store.layout import STAGES
 from hdgan.store.stage import open_stage
 
@@ -152,3 +153,23 @@ def test_where_all_is_current_nothing_is_still_to_be_done(tmp_path):
     done = [replace(row, standing=replace(row.standing, state="current")) for row in plan.rows]
     assert list(text.lines(replace(plan, rows=tuple(done))))[-1] == "still to do: nothing"
     assert list(text.lines(replace(plan, rows=(*done[1:], plan.rows[0]))))[-1] != "still to do: nothing"
+
+
+def test_labels_of_the_generator_are_planned_as_many_as_the_tiles_have(tmp_path):
+    config, _ = planned("painted_small", tmp_path)
+
+    def generator_of(condition):
+        changed = config.model_copy(update={"generator": config.generator.model_copy(update={"condition": condition})})
+        return next(row for row in make_plan(changed, root=tmp_path, base=RECIPES).rows if row.stage == "generator")
+
+    plain, guessed = generator_of("none"), generator_of("patient")
+    assert guessed.need.memory > plain.need.memory
+    assert "counted with 2 labels: how many there are, tiles will tell" in guessed.notes
+    tiles = [TileRow(f"{i}.png", "s", f"patient {i}", "c", "PAS", 0, 0, 0, 64, 64, 1.0, 0.0) for i in range(40)]
+    (tmp_path / "1-tiles").mkdir()
+    write_rows(tmp_path / "1-tiles" / INDEX, tiles)
+    known = generator_of("patient")
+    assert not any("labels" in note for note in known.notes)
+    width = config.generator.network_spec().channels(4) + config.generator.network_spec().w_dim
+    assert known.need.memory - guessed.need.memory == 5 * 4 * 38 * width
+    assert generator_of("none").need == plain.need

@@ -32,20 +32,26 @@ def _measured(root: Path, config: Path | None) -> Iterator[str]:
     from hdgan.pipeline.config import RunConfig
     from hdgan.pipeline.run import SETTINGS
     from hdgan.pipeline.settings_file import read_settings
+    from hdgan.store.archive import INDEX
+    from hdgan.store.layout import RunFolder
     from hdgan.training.ranks import refuse_company
 
     refuse_company("train --plan")
     settings = read_settings(config or root / SETTINGS, RunConfig, lenient=True)
-    yield from _lines(settings.generator, seed=settings.run.seed)
+    tiles = RunFolder(root).folder("tiles") / INDEX
+    yield from _lines(settings.generator, seed=settings.run.seed, tiles=tiles if tiles.exists() else None)
 
 
-def _lines(config: GeneratorConfig, *, seed: int) -> Iterator[str]:
+def _lines(config: GeneratorConfig, *, seed: int, tiles: Path | None) -> Iterator[str]:
     from hdgan.cli.plan import duration, size
+    from hdgan.generator.config import FEWEST_LABELS
     from hdgan.generator.trial import try_training
+    from hdgan.store.archive import read_rows
     from hdgan.training.devices import chosen_device
     from hdgan.training.memory import keep_freed_memory
 
-    spec, settings = config.network_spec(), config.train_settings(seed=seed)
+    num_labels = FEWEST_LABELS * (config.condition != "none") if tiles is None else config.num_labels(read_rows(tiles))
+    spec, settings = config.network_spec(label_dim=num_labels), config.train_settings(seed=seed)
     keep_freed_memory()
     trial = try_training(
         spec, settings, device=chosen_device(config.device, setting="generator.device"), is_half=config.weights == "float16"
@@ -54,7 +60,8 @@ def _lines(config: GeneratorConfig, *, seed: int) -> Iterator[str]:
     num_grids = max(1, round(settings.kimg / config.snapshot_kimg))
     grids = num_grids * (6 * min(spec.resolution, 256)) ** 2 * spec.image_channels
     where = "in this process" if trial.device == "cpu" else "on the GPU"
-    yield f"{spec.resolution} px, {settings.batch} images a step{passes}, measured on random images on {trial.device}"
+    labels = f", {num_labels} labels{' (the tiles, which would tell, are not there)' if tiles is None else ''}" if num_labels else ""
+    yield f"{spec.resolution} px, {settings.batch} images a step{passes}{labels}, measured on random images on {trial.device}"
     yield f"  memory  {size(trial.memory_bytes)} at most {where}"
     adds = f"R1 adds {trial.r1_seconds:.2g} s, path length {trial.path_seconds:.2g} s"
     yield f"  time    {trial.seconds_per_kimg:.3g} s per thousand images ({trial.plain_seconds:.2g} s for {trial.batch} images; {adds})"

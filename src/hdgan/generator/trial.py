@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
+from hdgan.generator.conditions import one_hot
 from hdgan.generator.phases import train_step
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
@@ -45,8 +47,8 @@ class Trial:
 def try_training(spec: NetworkSpec, settings: TrainSettings, *, device: str = "cpu", is_half: bool = False) -> Trial:
     """The cost of training `spec` under `settings` on `device`, each penalty at the share of the steps that takes it.
 
-    The augmentation is applied to every image, as late in a run; gradient accumulation counts as so many steps of its passes (of two
-    at a time where statistics span passes, since each then runs more often).
+    Networks that take labels are given each in turn. The augmentation is applied to every image, as late in a run; gradient accumulation
+    counts as so many steps of its passes (of two at a time where statistics span passes, since each then runs more often).
     """
     short = _shortened(settings, spec)
     quiet = replace(short, path_weight=0.0, gamma=0.0)
@@ -93,10 +95,12 @@ def _seconds(state: TrainingState, real: torch.Tensor, settings: TrainSettings) 
 
 
 def _steps(state: TrainingState, real: torch.Tensor, settings: TrainSettings) -> Iterator[float]:
+    num_labels = state.G.spec.label_dim
+    labels = one_hot(np.arange(len(real)) % num_labels, num_labels).to(real.device) if num_labels else None
     while True:
         state.ada_p = 0.5 if settings.augment != "none" else 0.0
         begun = time.perf_counter()
-        train_step(state, real, settings)
+        train_step(state, real, settings, labels)
         if real.is_cuda:
             torch.cuda.synchronize()
         yield time.perf_counter() - begun

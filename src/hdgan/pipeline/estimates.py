@@ -105,8 +105,16 @@ def _path_share(spec: NetworkSpec, settings: TrainSettings) -> float:
 
 def training_bytes(spec: NetworkSpec, images: int) -> float:
     """Bytes for one pass of `images` images and for weights, average and optimiser."""
-    weights = 4 * 2 * sum(9 * 2 * spec.channels(r) ** 2 for r in spec.block_resolutions)
+    weights = 4 * 2 * sum(9 * 2 * spec.channels(r) ** 2 for r in spec.block_resolutions) + 4 * _label_weights(spec)
     return images * sum(_kept_bytes(spec, r) for r in spec.block_resolutions) + 5 * weights
+
+
+def _label_weights(spec: NetworkSpec) -> int:
+    """Numbers of both networks that are there for labels alone: both embeddings, what takes the generator's, and the discriminator's mapping."""
+    width = spec.channels(4)
+    of_generator = (spec.label_dim + 1) * spec.w_dim + spec.w_dim**2
+    of_discriminator = (spec.label_dim + 1) * width + 8 * (width + 1) * width + (width - 1) * (width + 1)
+    return of_generator + of_discriminator if spec.label_dim else 0
 
 
 def peak_bytes(spec: NetworkSpec, settings: TrainSettings) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hdgan.classifier.config import widths_text
 from hdgan.errors import HdganError
+from hdgan.generator.config import FEWEST_LABELS
 from hdgan.pipeline import estimates
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.estimates import Need
@@ -17,6 +18,7 @@ from hdgan.pipeline.machine import cores, memory_bytes
 from hdgan.pipeline.run import survey
 from hdgan.pipeline.standing import Standing
 from hdgan.pipeline.steps import STEPS, Run
+from hdgan.store.archive import INDEX, read_rows
 from hdgan.store.layout import RunFolder
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.plan import estimate
@@ -121,8 +123,10 @@ def _tiles(config: RunConfig, slides: _Known) -> Found:
     return Need(12.0 * edge**2, disk, slides.seconds), writes, slides.notes
 
 
-def _generator(config: RunConfig, _slides: _Known) -> Found:
-    spec, settings = config.generator.network_spec(), config.generator.train_settings(seed=config.run.seed)
+def _generator(config: RunConfig, known: _Known) -> Found:
+    index = RunFolder(known.root).folder("tiles") / INDEX
+    num_labels = config.generator.num_labels(read_rows(index)) if index.exists() else FEWEST_LABELS * (config.generator.condition != "none")
+    spec, settings = config.generator.network_spec(label_dim=num_labels), config.generator.train_settings(seed=config.run.seed)
     flops = estimates.training_flops(spec, settings) * settings.kimg * 1000
     cpu = estimates.seconds_on(flops, cores=cores(), low_precision=spec.low_precision == "bfloat16")
     memory = estimates.peak_bytes(spec, settings) + estimates.held_bytes(spec, settings)
@@ -131,6 +135,8 @@ def _generator(config: RunConfig, _slides: _Known) -> Found:
     disk = 4 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
     writes = f"a {spec.resolution} px generator after {settings.kimg:g} thousand images, 4 states, grids of samples"
     notes = [] if spec.resolution <= 128 else ["above 128 px a GPU is needed to finish in reasonable time"]
+    if num_labels and not index.exists():
+        notes.append(f"counted with {num_labels} labels: how many there are, tiles will tell")
     if config.generator.preset == "auto" and spec.resolution > 1024:
         notes.append(
             f"preset auto gives {settings.batch} images per step and an R1 weight of {settings.gamma:.0f} here; large is meant for it"
