@@ -365,13 +365,6 @@ def test_the_last_state_of_a_training_that_is_cleared_away_is_kept_and_can_be_be
     assert verify(out) == []
 
 
-def test_weights_that_would_be_cleared_away_before_they_are_read_are_refused(tiles, tmp_path):
-    run_generator(CONFIG.model_copy(update={"kimg": 0.05}), tiles=tiles, out=tmp_path / "g", seed=0)
-    with pytest.raises(BadConfig, match="copy it to another place first"):
-        run_generator(CONFIG.model_copy(update={"init_from": tmp_path / "g"}), tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
-    assert verify(tmp_path / "g") == []
-
-
 def test_a_longer_training_keeps_no_second_copy_of_the_state_that_it_goes_on_from(tiles, tmp_path):
     run_generator(CONFIG.model_copy(update={"kimg": 0.05}), tiles=tiles, out=tmp_path / "g", seed=0)
     run_generator(CONFIG.model_copy(update={"kimg": 0.08}), tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
@@ -491,3 +484,33 @@ def test_a_redo_by_settings_that_cannot_be_leaves_the_training_that_is_there(til
     with pytest.raises(BadConfig, match=r"generator\.(condition|freeze_d|init_from)"):
         run_generator(config, tiles=tiles, out=tmp_path / "g", seed=3, redo=True)
     assert verify(tmp_path / "g") == []
+
+
+def test_damaged_weights_are_written_again_from_the_last_state_and_not_trained_again(tiles, tmp_path, monkeypatch):
+    out = tmp_path / "g"
+    first = run_generator(CONFIG, tiles=tiles, out=out, seed=0)
+    provenance = (out / "provenance.json").read_bytes()
+    grids = sorted(path.name for path in (out / "grids").iterdir())
+    monkeypatch.setattr(training, "train_step", lambda *_: pytest.fail("trained again"))
+    for damage in (lambda path: path.unlink(), lambda path: os.truncate(path, 1000)):
+        damage(out / "generator.safetensors")
+        assert verify(out) != []
+        assert run_generator(CONFIG, tiles=tiles, out=out, seed=0, redo=True) == first
+        assert verify(out) == []
+        assert sorted(path.name for path in (out / "grids").iterdir()) == grids
+    assert (out / "provenance.json").read_bytes() != provenance  # when, and with what, they were written again
+
+
+@pytest.mark.parametrize("fields", [{"augment": "none", "ada_p_max": 0.0}, {"ada_target": "fixed", "ada_p": 0.8}])
+def test_a_chance_of_augmentation_that_was_chosen_is_no_reason_to_warn(fields, tiles, tmp_path):
+    said = Said()
+    config = CONFIG.model_copy(update={"kimg": 0.08, "path_weight": 0.0, **fields})
+    state = new_state(config.network_spec(), config.train_settings(seed=0))
+    rows = [{"images": 1000 * i, "ada_p": state.ada_p, "real_sign": 0.5} for i in range(10)]
+    tensors, facts = to_tensors(state)
+    checkpoint.save(tmp_path / "state", step=0, tensors=tensors, facts=facts | {"rows": rows})
+    crops = Crops(TileArchive(tiles), chosen=range(12), size_px=16, seed=0)
+    upkeep = training.Upkeep(snapshot_images=40, save_seconds=60)
+    training.train(state, crops, config.train_settings(seed=0), out=tmp_path, upkeep=upkeep, progress=said)
+    assert state.num_images == 80
+    assert not [line for line in said.lines if "at its limit" in line]

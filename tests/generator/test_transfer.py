@@ -18,7 +18,7 @@ from hdgan.generator.weights import FILE, load_generator
 from hdgan.progress import Silent
 from hdgan.store.archive import TileRow, write_archive
 from hdgan.store.atomic import encode_png
-from hdgan.store.stage import open_stage
+from hdgan.store.stage import open_stage, verify
 from hdgan.training import checkpoint
 
 from .conftest import TINY, write_tiles
@@ -132,6 +132,16 @@ def test_a_stage_that_began_elsewhere_says_so_and_notices_another_beginning(firs
     other = config.model_copy(update={"init_from": first / FILE})
     with pytest.raises(StaleStage, match=r"inputs\.init_from"):
         run_generator(other, tiles=tiles, out=tmp_path / "second", seed=1)
+
+
+@pytest.mark.parametrize("name", [".", "state", FILE, "../link"])
+def test_a_training_does_not_begin_with_what_it_would_clear(tiles, tmp_path, name):
+    run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0)
+    (tmp_path / "link").symlink_to(tmp_path / "g")
+    with pytest.raises(BadConfig, match=r"init_from: .* is where this training writes; copy it elsewhere"):
+        run_generator(CONFIG.model_copy(update={"init_from": tmp_path / "g" / name}), tiles=tiles, out=tmp_path / "g", seed=1, redo=True)
+    assert verify(tmp_path / "g") == []
+    assert checkpoint.newest(tmp_path / "g" / "state") is not None
 
 
 def grown_pair(first, **fields):

@@ -17,6 +17,7 @@ def reports(num, **fields):
 )
 def test_what_lasts_for_ten_reports_is_warned_of(fields, kind):
     assert list(concerns(reports(10, **fields), p_max=0.8)) == ([kind] if kind else [])
+    assert list(concerns(reports(10, **fields), p_max=None)) == ([kind] if kind and kind != "p_at_cap" else [])
     assert concerns(reports(9, **fields), p_max=0.8) == {}
     assert concerns(reports(10, **fields) + reports(10), p_max=0.8) == {}
 

@@ -160,6 +160,30 @@ def test_a_redo_mends_what_is_damaged_and_leaves_what_is_whole(tmp_path):
         assert (tmp_path / "a" / "manifest.json").read_bytes() == whole
 
 
+@pytest.mark.parametrize(("rest", "changes", "is_spared"), [("state", {}, True), ("gone", {}, False), ("state", {"seed": 2}, False)])
+def test_a_redo_keeps_what_the_damaged_outputs_can_be_made_from_where_they_were_made_from_the_same(tmp_path, rest, changes, is_spared):
+    folder = tmp_path / "a"
+    with open_stage(folder, **BEGUN) as stage:
+        for name in ("state/1", "good", "bad", "lost"):
+            write_text(folder / name, name)
+        stage.seal(counts={}, keep_out=("state",))
+    whole = (folder / "manifest.json").read_bytes()
+    write_text(folder / "bad", "cut sh")
+    (folder / "lost").unlink()
+    for _ in range(2):  # the second finds what the first, which was killed, has left
+        with pytest.raises(KeyError), open_stage(folder, **BEGUN | changes, redo=True, mends_from=rest) as stage:
+            assert not stage.is_current
+            assert (folder / "state" / "1").exists() == (folder / "good").exists() == is_spared
+            assert not (folder / "bad").exists()
+            raise KeyError
+    if is_spared:
+        with open_stage(folder, **BEGUN, mends_from=rest) as stage:
+            for name in ("bad", "lost"):
+                write_text(folder / name, name)
+            stage.seal(counts={}, keep_out=("state",))
+        assert (folder / "manifest.json").read_bytes() == whole
+
+
 def test_a_redo_never_clears_a_strangers_folder_that_has_a_manifest_too(tmp_path):
     write_text(tmp_path / "app" / "manifest.json", '{"name": "a web page"}')
     write_text(tmp_path / "app" / "index.html", "by hand")

@@ -300,7 +300,8 @@ def _adjust_augmentation(state: TrainingState, settings: TrainSettings) -> None:
     if state.num_steps % settings.ada_interval:
         return
     mean_sign = state.sign_sum / max(state.sign_count, 1)
-    if settings.ada_target is not None and SETS[settings.augment]:
+    if settings.is_adaptive:
+        assert settings.ada_target is not None
         direction = math.copysign(1.0, mean_sign - settings.ada_target) if mean_sign != settings.ada_target else 0.0
         step = state.sign_count / (settings.ada_kimg * 1000)
         state.ada_p = min(max(state.ada_p + direction * step, 0.0), settings.ada_p_max)

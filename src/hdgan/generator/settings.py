@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hdgan.errors import BadConfig
+from hdgan.generator.augment_sets import SETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,11 @@ class TrainSettings:
             return 1.0
         phase = min((progress - self.lr_decay_from) / max(1 - self.lr_decay_from, 1e-8), 1.0)
         return 0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * phase))
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the chance of augmentation follows the discriminator's confidence."""
+        return self.ada_target is not None and bool(SETS.get(self.augment))
 
     def spans_passes(self, *, group: int) -> bool:
         """Whether a `group` of minibatch statistics has more images than a pass (`accumulate`)."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hdgan.errors import BadConfig, DamagedArtifact
+from hdgan.errors import BadConfig, BadInput
 from hdgan.generator import transfer
 from hdgan.generator.conditions import Conditions, of_tiles
 from hdgan.generator.config import GeneratorConfig
@@ -85,23 +85,19 @@ def _lead(
     recorded = config.recorded()
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
     begun_with = None if config.init_from is None else transfer.find(config.init_from)
+    if begun_with is not None and _is_ours_to_clear(begun_with, out):
+        raise BadConfig("generator.init_from", f"{begun_with} is where this training writes", "copy it elsewhere, or train in another run")
     inputs = {"tiles": manifest_hash(tiles)} | ({} if begun_with is None else {"init_from": hash_file(begun_with)})
     begun: dict[str, Any] = {"config": recorded, "seed": seed, "inputs": inputs}
 
     def before_clearing() -> None:
         _refuse_impossible(config, settings, open_tiles=partial(open_tiles, tiles))
-        if (
-            begun_with is not None
-            and begun_with.resolve().is_relative_to(out.resolve())
-            and not begun_with.resolve().is_relative_to((out / KEEP).resolve())
-        ):
-            raise BadConfig(
-                "generator.init_from", f"{begun_with} is of this run, and cleared away before it is read", "copy it to another place first"
-            )
-        if not (goes_on and _only_length_differs(out, begun)):
+        if not _states_stay(out, begun, is_longer=bool(goes_on)):
             _set_aside(out, progress)
 
-    with open_stage(out, stage="generator", **begun, redo=redo, goes_on=goes_on, before_clearing=before_clearing) as stage:
+    with open_stage(
+        out, stage="generator", **begun, redo=redo, goes_on=goes_on, mends_from=STATE, before_clearing=before_clearing
+    ) as stage:
         if stage.manifest is None:
             group.tell(None)
             worked = work(progress=progress)
@@ -218,11 +214,18 @@ def _taken(state: TrainingState, begun_with: Path, settings: TrainSettings) -> t
     return transfer.begin_with(state, transfer.read(begun_with))
 
 
-def _only_length_differs(out: Path, begun: dict[str, Any]) -> bool:
+def _is_ours_to_clear(path: Path, out: Path) -> bool:
+    path, out = path.resolve(), out.resolve()
+    return path.is_relative_to(out) and not path.is_relative_to(out / KEEP)
+
+
+def _states_stay(out: Path, begun: dict[str, Any], *, is_longer: bool) -> bool:
+    """Whether the training in `out` will go on, or make its weights again, from its last state."""
     try:
-        return stage_changes(out, stage="generator", **begun) == ("config.kimg",)
-    except DamagedArtifact:
+        changes = stage_changes(out, stage="generator", **begun)
+    except BadInput:
         return False
+    return changes == () or (is_longer and changes == ("config.kimg",))
 
 
 def _set_aside(out: Path, progress: Progress) -> None:

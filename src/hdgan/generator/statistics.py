@@ -22,7 +22,7 @@ Row = dict[str, Any]
 class Statistics:
     """`rows`, one for each report, grid and warning so far; of several processes only the first writes them to `out`."""
 
-    def __init__(self, rows: list[Row], *, out: Path | None, p_max: float, progress: Progress) -> None:
+    def __init__(self, rows: list[Row], *, out: Path | None, p_max: float | None, progress: Progress) -> None:
         self.rows = rows
         self._out = out
         self._p_max = p_max

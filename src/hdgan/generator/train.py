@@ -81,7 +81,8 @@ def train(
     group, last, device = state.group, int(settings.kimg * 1000), state.path_mean.device
     mine = places(settings, state.G.spec, group)
     rows = _resume(state, out, progress)
-    statistics = Statistics(rows, out=out if group.is_first else None, p_max=settings.ada_p_max, progress=progress)
+    p_max = settings.ada_p_max if settings.is_adaptive else None
+    statistics = Statistics(rows, out=out if group.is_first else None, p_max=p_max, progress=progress)
     reference = Reference(crops, num=_GRID_EDGE**2)
     saved_at = time.monotonic()
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None

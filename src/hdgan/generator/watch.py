@@ -48,8 +48,11 @@ def is_best(rows: Sequence[Row], criterion: Criterion) -> bool:
     return all(last < value for value in before)
 
 
-def concerns(rows: Sequence[Row], *, p_max: float) -> dict[str, str]:
-    """What should worry, by kind, judged at the end of `rows`; empty while all is well or too little is known."""
+def concerns(rows: Sequence[Row], *, p_max: float | None) -> dict[str, str]:
+    """What should worry, by kind, judged at the end of `rows`; empty while all is well or too little is known.
+
+    `p_max` is the limit of augmentation's chance; None where it does not follow the discriminator, and says nothing.
+    """
     reports = [row for row in rows if "ada_p" in row][-_RECENT:]
     found = {}
     if len(reports) == _RECENT:
@@ -65,7 +68,7 @@ def concerns(rows: Sequence[Row], *, p_max: float) -> dict[str, str]:
                 f"at {images} images the discriminator holds only {(1 + sign) / 2:.0%} of the real tiles for real: it no longer tells "
                 "the generator anything; a smaller gamma or a weaker augmentation help"
             )
-        if all(row["ada_p"] >= p_max for row in reports):
+        if p_max is not None and all(row["ada_p"] >= p_max for row in reports):
             found["p_at_cap"] = (
                 f"at {images} images the chance of augmentation has stayed at its limit of {p_max:g}: the tiles are too few for this "
                 "length; stop at the best grid, or add tiles"
@@ -79,7 +82,7 @@ def concerns(rows: Sequence[Row], *, p_max: float) -> dict[str, str]:
     return found
 
 
-def new_concerns(rows: Sequence[Row], *, p_max: float) -> dict[str, str]:
+def new_concerns(rows: Sequence[Row], *, p_max: float | None) -> dict[str, str]:
     """The concerns that no row records yet."""
     said = {row["warning"] for row in rows if "warning" in row}
     return {kind: line for kind, line in concerns(rows, p_max=p_max).items() if kind not in said}

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,7 @@ def open_stage(
     inputs: dict[str, str],
     redo: bool = False,
     goes_on: Mapping[str, str] | None = None,
+    mends_from: str | None = None,
     vouched: tuple[str, ...] = (),
     is_afresh: bool = False,
     before_clearing: Callable[[], object] | None = None,
@@ -116,7 +117,8 @@ def open_stage(
 
     With `redo` a folder that was made from something else, or whose outputs are damaged, is cleared (all but `keep/`) and begun anew;
     one that is current and whole stays, and one that was begun from the same is resumed. `goes_on` names entries that such clearing
-    spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was. `vouched` names entries whose
+    spares where one field alone differs, such as {"config.kimg": "state"}: a longer training goes on from where it was. `mends_from` names an entry
+    out of which the rest can be made: where it is there and outputs made from the same are damaged, only those are removed. `vouched` names entries whose
     content says itself what it was made from: they may be there before the stage is begun, and are never cleared. With `is_afresh` a folder that
     is finished and current is cleared, too. `before_clearing` is called when something is about to be cleared: what it raises (a setting that
     cannot be) leaves the folder as it was, where work would find it out when the old result is gone.
@@ -139,7 +141,10 @@ def open_stage(
             _clear(folder, begun, spared=note[_CLEARING] if {key: note[key] for key in begun} == begun else None, vouched=vouched)
         elif redo and is_damaged(folder):
             check()
-            _clear(folder, begun, vouched=vouched)
+            if mends_from is not None and (folder / mends_from).exists() and _is_made_from(folder, begun):
+                _take_up_again(folder, begun)
+            else:
+                _clear(folder, begun, vouched=vouched)
         before = begun_with(folder)
         if before is None:
             _refuse_foreign(folder, vouched)
@@ -187,14 +192,7 @@ def manifest_hash(folder: Path) -> str:
 
 def verify(folder: Path) -> list[str]:
     """A line for each output that is missing or changed; empty when the folder is as its manifest says."""
-    lines = []
-    for name, expected in read_manifest(folder).outputs.items():
-        path = folder / name
-        if not path.is_file():
-            lines.append(f"{path}: missing")
-        elif hash_file(path) != expected:
-            lines.append(f"{path}: changed since it was written")
-    return lines
+    return [f"{folder / name}: {'changed since it was written' if (folder / name).is_file() else 'missing'}" for name in _damaged(folder)]
 
 
 def is_damaged(folder: Path) -> bool:
@@ -263,6 +261,27 @@ def _clear(folder: Path, begun: dict[str, Any], *, spared: str | None = None, vo
         else:
             entry.unlink()
     write_json(folder / INPROGRESS, begun)
+
+
+def _is_made_from(folder: Path, begun: dict[str, Any]) -> bool:
+    """Whether the manifest can be read and says that the stage was made from the same."""
+    with suppress(BadInput):
+        return begun_with(folder) == begun
+    return False
+
+
+def _take_up_again(folder: Path, begun: dict[str, Any]) -> None:
+    """Makes a finished stage one in progress that lacks its damaged outputs. Killed at any point, the next redo goes on with it."""
+    for name in _damaged(folder):
+        (folder / name).unlink(missing_ok=True)
+    write_json(folder / INPROGRESS, begun)
+    (folder / MANIFEST).unlink()
+
+
+def _damaged(folder: Path) -> list[str]:
+    """Outputs that are missing or changed."""
+    outputs = read_manifest(folder).outputs.items()
+    return [name for name, expected in outputs if not (folder / name).is_file() or hash_file(folder / name) != expected]
 
 
 def _is_for_reading_only(folder: Path, begun: dict[str, Any]) -> bool:
