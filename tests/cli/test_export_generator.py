@@ -37,3 +37,17 @@ def test_a_file_that_onnxruntime_draws_otherwise_is_not_left_behind(root, hdgan,
     assert code == 2
     assert "differ from ours by 0.5" in error
     assert not (tmp_path / "g.onnx").exists()
+
+
+def test_a_small_generator_gives_the_maps_of_all_blocks_unless_fewer_are_asked_for(root, hdgan, refused, tmp_path):
+    code, out, error = hdgan("export-generator", root, tmp_path / "g.pt2")
+    assert code == 0, error
+    assert "outputs image, b4.conv1, b8.conv0, b8.conv1, b16.conv0, b16.conv1" in out
+    assert "--blocks: 9; this generator has 3 blocks" in refused("export-generator", root, tmp_path / "h.pt2", "--blocks", 9)
+    assert not (tmp_path / "h.pt2").exists()
+
+
+def test_a_run_without_a_generator_is_told_what_it_lacks(refused, tmp_path):
+    assert "generator.safetensors: no such weights; train or import a generator first" in refused(
+        "export-generator", tmp_path / "absent", tmp_path / "g.pt2"
+    )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hdgan.errors import BadInput
 from hdgan.generator.conditions import Conditions
 from hdgan.generator.networks import Generator
 from hdgan.generator.weights import FILE, TrainedGenerator, save_generator
@@ -117,3 +118,9 @@ def test_sheet_and_video_show_the_walk(tmp_path):
         assert frames.n_frames == 12
         frames.seek(5)
         assert np.array_equal(np.asarray(frames.convert("RGB")), expected)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_drawn(tmp_path):
+    (tmp_path / "walk").write_text("mine")
+    with pytest.raises(BadInput, match="walk: is a file; name a folder"):
+        interpolate(tmp_path / "no generator", out=tmp_path / "walk", psi=0.7, seed=3)

@@ -10,14 +10,23 @@ import typer
 from hdgan.cli.options import Run
 
 File = Annotated[Path, typer.Argument(help="What to write: a new file that ends in .onnx or .pt2 (torch.export).", show_default=False)]
-Blocks = Annotated[int, typer.Option("--blocks", min=1, help="Feature maps of how many blocks are outputs too, the finest first.")]
+Blocks = Annotated[
+    int | None,
+    typer.Option(
+        "--blocks",
+        min=1,
+        help="Feature maps of how many blocks are outputs too, the finest first; 5, or all where there are fewer.",
+        show_default=False,
+    ),
+]
+_USUAL_BLOCKS = 5
 
 FORMS = {".onnx": "onnx", ".pt2": "torch"}
 
 
-def export_generator(run: Run, file: File, blocks: Blocks = 5) -> None:
+def export_generator(run: Run, file: File, blocks: Blocks = None) -> None:
     """Write the generator for other programs, with its feature maps as outputs; ONNX is checked with onnxruntime."""
-    from hdgan.errors import BadInput, DamagedArtifact
+    from hdgan.errors import BadConfig, BadInput, DamagedArtifact
     from hdgan.generator import export
     from hdgan.generator.weights import FILE, load_generator
     from hdgan.pipeline.run import refuse_stale
@@ -29,11 +38,18 @@ def export_generator(run: Run, file: File, blocks: Blocks = 5) -> None:
     if file.exists():
         raise BadInput(file, "is there already", "choose a new file")
     refuse_stale(run, "generator")
-    generator = load_generator(RunFolder(run).folder("generator") / FILE)
-    module = export.export_generator(generator, file, form=form, num_blocks=blocks)  # type: ignore[arg-type]
+    weights = RunFolder(run).folder("generator") / FILE
+    if not weights.is_file():
+        raise BadInput(weights, "no such weights", "train or import a generator first, or name the folder of another run")
+    generator = load_generator(weights)
+    num_there = len(generator.spec.block_resolutions)
+    if blocks is not None and blocks > num_there:
+        raise BadConfig("--blocks", f"{blocks}", f"this generator has {num_there} blocks")
+    num_blocks = blocks or min(_USUAL_BLOCKS, num_there)
+    module = export.export_generator(generator, file, form=form, num_blocks=num_blocks)  # type: ignore[arg-type]
     typer.echo(f"{file}: inputs {', '.join(module.input_names)}; outputs {', '.join(module.output_names)}")
     if form == "onnx":
-        difference = export.onnx_difference(generator, file, num_blocks=blocks)
+        difference = export.onnx_difference(generator, file, num_blocks=num_blocks)
         typer.echo(f"onnxruntime draws the same images and maps, largest difference {difference:.1e}")
         if not difference <= export.TOLERANCE:
             file.unlink()

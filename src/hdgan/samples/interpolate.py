@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hdgan.errors import BadInput
 from hdgan.generator.protocol import LatentGenerator
 from hdgan.generator.weights import TrainedGenerator, load_generator
 from hdgan.plots.sheets import contact_sheet
@@ -55,8 +56,10 @@ def interpolate(
 
     Raises:
         BadConfig: the generator knows no such label.
-        BadInput: there are no weights, or they give pixels that are not finite.
+        BadInput: `out` is a file, there are no weights, or they give pixels that are not finite.
     """
+    if out.exists() and not out.is_dir():
+        raise BadInput(out, "is a file", "name a folder for the sheet and the video")
     weights, _ = weights_of(generator)
     model = load_generator(weights).asked_for(condition)
     ws = walk(model, psi=psi, seed=seed, num_latents=num_latents, num_steps=num_steps, way=way, num_held=_num_held(model))
