@@ -38,19 +38,16 @@ def _measured(root: Path, config: Path | None) -> Iterator[str]:
 
     refuse_company("train --plan")
     settings = read_settings(config or root / SETTINGS, RunConfig, lenient=True)
-    tiles = RunFolder(root).folder("tiles") / INDEX
-    yield from _lines(settings.generator, seed=settings.run.seed, tiles=tiles if tiles.exists() else None)
+    yield from _lines(settings.generator, seed=settings.run.seed, index=RunFolder(root).folder("tiles") / INDEX)
 
 
-def _lines(config: GeneratorConfig, *, seed: int, tiles: Path | None) -> Iterator[str]:
+def _lines(config: GeneratorConfig, *, seed: int, index: Path) -> Iterator[str]:
     from hdgan.cli.plan import duration, size
-    from hdgan.generator.config import FEWEST_LABELS
     from hdgan.generator.trial import try_training
-    from hdgan.store.archive import read_rows
     from hdgan.training.devices import chosen_device
     from hdgan.training.memory import keep_freed_memory
 
-    num_labels = FEWEST_LABELS * (config.condition != "none") if tiles is None else config.num_labels(read_rows(tiles))
+    num_labels, is_known = config.num_labels(index)
     spec, settings = config.network_spec(label_dim=num_labels), config.train_settings(seed=seed)
     keep_freed_memory()
     trial = try_training(
@@ -60,7 +57,7 @@ def _lines(config: GeneratorConfig, *, seed: int, tiles: Path | None) -> Iterato
     num_grids = max(1, round(settings.kimg / config.snapshot_kimg))
     grids = num_grids * (6 * min(spec.resolution, 256)) ** 2 * spec.image_channels
     where = "in this process" if trial.device == "cpu" else "on the GPU"
-    labels = f", {num_labels} labels{' (the tiles, which would tell, are not there)' if tiles is None else ''}" if num_labels else ""
+    labels = f", {num_labels} labels{' (the tiles, which would tell, are not there)' if not is_known else ''}" if num_labels else ""
     yield f"{spec.resolution} px, {settings.batch} images a step{passes}{labels}, measured on random images on {trial.device}"
     yield f"  memory  {size(trial.memory_bytes)} at most {where}"
     adds = f"R1 adds {trial.r1_seconds:.2g} s, path length {trial.path_seconds:.2g} s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +13,7 @@ from hdgan.generator import presets
 from hdgan.generator.augment_sets import SETS
 from hdgan.generator.settings import TrainSettings
 from hdgan.generator.spec import NetworkSpec
-from hdgan.store.archive import TileRow
+from hdgan.store.archive import read_rows
 
 _NETWORK_OVERRIDES = (
     "z_dim",
@@ -46,7 +45,7 @@ _TRAINING_OVERRIDES = (
     "ada_p",
     "ada_p_max",
 )
-FEWEST_LABELS = 2
+_FEWEST_LABELS = 2
 """Of a training with labels: one alone is refused."""
 _TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
 """What the published code changes for a training that begins with trained weights."""
@@ -172,9 +171,17 @@ class GeneratorConfig(BaseModel):
         left_out = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(mode="json", exclude=_CHANGE_NO_WEIGHT | left_out)
 
-    def num_labels(self, tiles: Sequence[TileRow]) -> int:
-        """How many labels the networks take when they are trained on `tiles`."""
-        return 0 if self.condition == "none" else len({getattr(row, self.condition) for row in tiles if row.fold != self.held_out_fold})
+    def num_labels(self, index: Path) -> tuple[int, bool]:
+        """How many labels the networks take when they are trained on the tiles of `index`, and whether it is known; else the fewest that there can be.
+
+        Raises:
+            DamagedArtifact: the index cannot be read, and is needed.
+        """
+        if self.condition == "none":
+            return 0, True
+        if not index.exists():
+            return _FEWEST_LABELS, False
+        return len({getattr(row, self.condition) for row in read_rows(index) if row.fold != self.held_out_fold}), True
 
     def network_spec(self, *, label_dim: int = 0) -> NetworkSpec:
         """The networks that these settings name, for `label_dim` conditions."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hdgan.classifier.config import widths_text
 from hdgan.errors import HdganError
-from hdgan.generator.config import FEWEST_LABELS
 from hdgan.pipeline import estimates
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.estimates import Need
@@ -18,7 +17,7 @@ from hdgan.pipeline.machine import cores, memory_bytes
 from hdgan.pipeline.run import survey
 from hdgan.pipeline.standing import Standing
 from hdgan.pipeline.steps import STEPS, Run
-from hdgan.store.archive import INDEX, read_rows
+from hdgan.store.archive import INDEX
 from hdgan.store.layout import RunFolder
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.plan import estimate
@@ -124,8 +123,7 @@ def _tiles(config: RunConfig, slides: _Known) -> Found:
 
 
 def _generator(config: RunConfig, known: _Known) -> Found:
-    index = RunFolder(known.root).folder("tiles") / INDEX
-    num_labels = config.generator.num_labels(read_rows(index)) if index.exists() else FEWEST_LABELS * (config.generator.condition != "none")
+    num_labels, is_known = config.generator.num_labels(RunFolder(known.root).folder("tiles") / INDEX)
     spec, settings = config.generator.network_spec(label_dim=num_labels), config.generator.train_settings(seed=config.run.seed)
     flops = estimates.training_flops(spec, settings) * settings.kimg * 1000
     cpu = estimates.seconds_on(flops, cores=cores(), low_precision=spec.low_precision == "bfloat16")
@@ -135,7 +133,7 @@ def _generator(config: RunConfig, known: _Known) -> Found:
     disk = 4 * weights + max(1, settings.kimg / config.generator.snapshot_kimg) * grid
     writes = f"a {spec.resolution} px generator after {settings.kimg:g} thousand images, 4 states, grids of samples"
     notes = [] if spec.resolution <= 128 else ["above 128 px a GPU is needed to finish in reasonable time"]
-    if num_labels and not index.exists():
+    if not is_known:
         notes.append(f"counted with {num_labels} labels: how many there are, tiles will tell")
     if config.generator.preset == "auto" and spec.resolution > 1024:
         notes.append(
