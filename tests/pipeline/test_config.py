@@ -134,3 +134,16 @@ def test_annotations_without_corrections_and_random_images_are_recorded_as_befor
     assert parsed().recorded("annotations").keys() == fields - left_out
     recorded = parsed(annotations={"corrections": "c", "corrector": "B. Eye", "random_test": 2}).recorded("annotations")
     assert recorded.keys() == fields - left_out | {"corrector", "random_test"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"resolution": 48}, "generator.resolution: 48; use a power of two"),
+        ({"batch": 8, "microbatch": 3}, "generator.microbatch: 3 does not divide the batch of 8"),
+        ({"augment": "bcg"}, "generator.augment: 'bcg'; use one of none, blit"),
+        ({"channel_base": 32}, "generator.channel_base: 32 gives no channel at 64 px"),
+    ],
+)
+def test_what_no_generator_can_be_trained_by_is_told_before_tiles_are_cut_for_it(fields, told):
+    assert f"settings.toml: {told}" in refused(generator=fields)

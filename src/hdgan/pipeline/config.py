@@ -105,6 +105,9 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
+        # What no generator could be trained by is told before tiles are cut for it.
+        self.generator.network_spec()
+        self.generator.train_settings(seed=self.run.seed)
         if self.tiles.tile_px < self.generator.resolution:
             raise ValueError(f"tiles.tile_px: {self.tiles.tile_px} is smaller than generator.resolution, {self.generator.resolution}")
         if self.oracle is not None and self.annotations.masks is not None:
