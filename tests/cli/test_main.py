@@ -240,3 +240,18 @@ def test_threads_wait_without_spinning_and_that_is_settled_before_torch_is_there
         )
         done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == found
+
+
+@pytest.mark.parametrize("name", ["mine", "mine/a.safetensors", "mine/a/b.safetensors"])
+def test_a_file_where_a_folder_is_needed_is_named_in_a_line(name, tmp_path):
+    from hdgan.store.atomic import write_bytes
+
+    (tmp_path / "mine").write_text("a letter")
+    with pytest.raises(HdganError, match="mine: is a file, and a folder is needed there; choose another name"):
+        command.mendable(lambda: write_bytes(tmp_path / name / "out", b""))()
+    assert (tmp_path / "mine").read_text() == "a letter"
+
+
+def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
+    with pytest.raises(FileExistsError):
+        command.mendable(lambda: tmp_path.mkdir())()

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hdgan.errors import HdganError, Interrupted, OutOfSpace
@@ -113,6 +114,13 @@ def mendable(verb: Callable[..., None]) -> Callable[..., None]:
                 raise OutOfSpace(f"{error.filename or 'disk'}: no space is left; free some and run the same command again") from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename:
                 raise HdganError(f"{error.filename}: {error.strerror}; choose a folder that you may write to") from error
+            if error.errno in (errno.ENOTDIR, errno.EEXIST) and error.filename and (file := _file_above(Path(error.filename))):
+                raise HdganError(f"{file}: is a file, and a folder is needed there; choose another name") from error
             raise
 
     return guarded
+
+
+def _file_above(path: Path) -> Path | None:
+    """`path`, or a folder above it, if it is no folder but a file."""
+    return next((there for there in (path, *path.parents) if there.exists() and not there.is_dir()), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from hdgan.generator.weights import FILE, save_generator
 from hdgan.progress import SILENT, Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.hashing import hash_file
-from hdgan.store.stage import KEEP, Manifest, manifest_hash, open_stage, stage_changes
+from hdgan.store.stage import KEEP, Manifest, manifest_hash, open_stage, read_manifest, stage_changes
 from hdgan.training import checkpoint
 from hdgan.training.devices import chosen_device
 from hdgan.training.distributed import Group, joined
@@ -83,6 +84,7 @@ def _lead(
     """The manifest of the folder, which the first process opens, fills by `work` and seals."""
     settings = config.train_settings(seed=seed)
     recorded = config.recorded()
+    _refuse_imported(out)
     goes_on = {"config.kimg": STATE} if _images_so_far(out) <= settings.kimg * 1000 else {}
     begun_with = None if config.init_from is None else transfer.find(config.init_from)
     if begun_with is not None and _is_ours_to_clear(begun_with, out):
@@ -109,6 +111,20 @@ def _lead(
         assert stage.manifest is not None, "sealed or current"
         group.tell(asdict(stage.manifest))
         return stage.manifest
+
+
+def _refuse_imported(out: Path) -> None:
+    """Leaves weights alone that no training made and none could make again."""
+    if "source_sha256" in _counts(out):
+        remedy = "train in another run, with generator.init_from naming this folder"
+        raise BadInput(out, "holds imported weights, which a training would replace", remedy)
+
+
+def _counts(out: Path) -> dict[str, Any]:
+    """Those of a finished stage whose manifest can be read."""
+    with suppress(BadInput):
+        return read_manifest(out).counts
+    return {}
 
 
 @dataclass(frozen=True)

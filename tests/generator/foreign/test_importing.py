@@ -19,6 +19,7 @@ from hdgan.generator.weights import FILE, TrainedGenerator, load_generator
 from hdgan.store.hashing import hash_file
 from hdgan.store.stage import read_manifest, verify
 from hdgan.training import checkpoint
+from tests.generator.conftest import TINY
 from tests.generator.foreign import hostile, hostile_archives, hostile_networks
 from tests.generator.foreign.writers import SPEC, networks, official, rosinality
 
@@ -106,6 +107,18 @@ def test_a_training_can_begin_with_all_that_was_imported(source, tmp_path):
     for given, network in ((found.G, G), (found.G_average, G), (found.D, D)):
         assert given.keys() == network.state_dict().keys()
         assert all(torch.equal(given[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("redo", [False, True])
+def test_a_training_does_not_replace_imported_weights(source, tiles, tmp_path, redo):
+    from hdgan.generator.config import GeneratorConfig
+    from hdgan.generator.stage import run_generator
+
+    folder = tmp_path / "run" / "2-generator"
+    import_stage(source, tmp_path / "run")
+    with pytest.raises(BadInput, match=r"holds imported weights.*train in another run, with generator\.init_from naming this folder"):
+        run_generator(GeneratorConfig(**TINY, kimg=0.01), tiles=tiles, out=folder, seed=0, redo=redo)
+    assert verify(folder) == []
 
 
 def test_samples_are_drawn_from_an_imported_stage(source, tmp_path):
