@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from hdgan.errors import HdganError, Interrupted
-from hdgan.tiles import work
+from hdgan.tiles import shards, work
 from hdgan.tiles.attempts import MOST_FRUITLESS, counting_attempts
 from hdgan.tiles.parts import PARTS, STATUS
 from hdgan.tiles.shards import Shard, cut_shard
+from hdgan.tiles.stage import run_tiles
+
+from .test_stage import outputs
 
 ALWAYS_LONG, NEVER_LONG = 0.0, 1e9
 """Time limits of which every attempt, and none, takes half."""
@@ -78,3 +81,38 @@ def test_a_share_whose_slide_takes_longer_than_its_time_ends_and_others_do_not_c
     assert {path.name for path in (tmp_path / "out" / PARTS).glob("*.json")} == {".shard-2-of-2.json"}
     assert cut(1).problems == cut(2).problems == ()
     assert not list((tmp_path / "out" / PARTS).glob("*.json"))
+
+
+@pytest.mark.parametrize("where", ["plan_by_name", "contents_of"])
+def test_a_share_whose_slides_take_longer_than_its_time_to_open_or_to_hash_ends_too(tmp_path, cohort, config, monkeypatch, where):
+    def ended(*_arguments, **_more):
+        raise Interrupted("stopped by SIGUSR1")
+
+    def cut():
+        return cut_shard(config, Shard(1, 2), out=tmp_path / "run" / "out", seed=0, base=cohort, limit_s=ALWAYS_LONG)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, where, ended)
+        for _ in range(MOST_FRUITLESS - 1):
+            with pytest.raises(Interrupted):
+                cut()
+        with pytest.raises(HdganError, match="share 1/2 was ended 3 times in a row before a slide was finished"):
+            cut()
+    assert not list((tmp_path / "run" / "out" / PARTS).iterdir())
+    assert cut().problems == ()
+
+
+def test_nothing_is_counted_in_a_stage_that_is_finished(tmp_path, cohort, config, monkeypatch):
+    out = tmp_path / "out"
+    run_tiles(config, out=out, seed=0, base=cohort)
+    before = outputs(out)
+
+    def ended(*_arguments, **_more):
+        raise Interrupted("stopped by SIGUSR1")
+
+    monkeypatch.setattr(shards, "plan_by_name", ended)
+    for _ in range(MOST_FRUITLESS + 1):
+        with pytest.raises(Interrupted):
+            cut_shard(config, Shard(1, 2), out=out, seed=0, base=cohort, limit_s=ALWAYS_LONG)
+    assert outputs(out) == before
+    assert not (out / PARTS).exists()

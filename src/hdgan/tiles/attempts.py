@@ -1,6 +1,6 @@
 """Attempts to cut a share that something else ended, such as a time limit: where several in a row finished no slide, another as long would not either.
 
-How many there were stands beside the parts; whoever cuts the share holds its lock.
+How many there were stands beside the parts. Opening the slides and hashing them is a part of an attempt: it may take all of its time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hdgan.errors import BadInput, HdganError, Interrupted
 from hdgan.store.atomic import read_json, write_json
+from hdgan.store.stage import MANIFEST
 from hdgan.tiles.parts import STATUS
 
 MOST_FRUITLESS = 3
@@ -21,8 +22,8 @@ _LEAST_S = 600.0
 
 @contextmanager
 def counting_attempts(note: Path, slides: Sequence[str], *, share: str, limit_s: float | None) -> Iterator[None]:
-    """Within it the parts of `slides`, which are the share called `share`, are cut in the folder of `note`, a JSON file that counts attempts; `limit_s` is
-    the time limit of each, None where it is not known.
+    """Within it the parts of `slides`, which are the share called `share`, are planned and cut in the folder of `note`, a JSON file that counts
+    attempts; `limit_s` is the time limit of each, None where it is not known.
 
     Raises:
         HdganError: in the place of `Interrupted`, when this was one attempt too many that finished no slide.
@@ -42,6 +43,10 @@ def counting_attempts(note: Path, slides: Sequence[str], *, share: str, limit_s:
 
 def _count(note: Path, share: str, took_s: float, error: Interrupted) -> None:
     num = _fruitless(note) + 1
+    if not note.parent.exists():
+        if (note.parent.parent / MANIFEST).exists():  # nothing is made in a stage that is finished
+            return
+        note.parent.mkdir(parents=True, exist_ok=True)  # ended before the first part was begun
     if num < MOST_FRUITLESS:
         write_json(note, {"fruitless": num})
         return

@@ -102,7 +102,12 @@ def cut_shard(
     mine = shard.deal(entries)
     if pseudonyms is not None:
         progress = HidingProgress(progress, entries)
-    with nullcontext() if pseudonyms is None else hiding(entries), open_crew(config) as crew:
+    names, folder, mark = [entry.name for entry in mine], out / parts.PARTS, f".shard-{shard.number}-of-{shard.of}"
+    with (
+        nullcontext() if pseudonyms is None else hiding(entries),
+        open_crew(config) as crew,
+        counting_attempts(folder / f"{mark}.json", names, share=f"{shard.number}/{shard.of}", limit_s=limit_s),
+    ):
         plans, problems, at_scale = _planned(entries, mine, config, seed=seed, crew=crew, progress=progress)
         if problems and config.broken_slides == "stop":
             refuse_broken(problems, progress)
@@ -117,16 +122,12 @@ def cut_shard(
         with sharing(out):
             if _is_finished(out, config, seed, inputs, redo=redo):
                 return ShardDone(num_slides, problems, was_finished=True)
-            folder = out / parts.PARTS
             folder.mkdir(exist_ok=True)  # while nobody joins, who removes it
-            mark = f".shard-{shard.number}-of-{shard.of}"
             with holding(folder / f"{mark}.lock"):
                 _refuse_others(folder, shard)
-                names = [entry.name for entry in mine]
                 remove_leftover_folders(folder, names)
                 try:
-                    with counting_attempts(folder / f"{mark}.json", names, share=f"{shard.number}/{shard.of}", limit_s=limit_s):
-                        crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
+                    crashed = cut_all(plans, at_scale, out=out, contents=inputs, crew=crew, progress=progress)
                 finally:
                     remove_leftover_folders(folder, names)
     return ShardDone(num_slides, (*problems, *crashed.values()), was_finished=False)
