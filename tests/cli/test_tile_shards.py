@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hdgan.cli.main import VERBS
+from hdgan.cli.tile_shards import _time_limit_s
 from hdgan.errors import HdganError, Interrupted
 from hdgan.tiles import work
 from tests.slides.painting import paint, write_slide
@@ -23,7 +24,17 @@ echo "$@" >> "$LOG/sbatch"
 number=$(wc -l < "$LOG/sbatch")
 echo "$number;cluster"
 """
-SRUN = '#!/bin/bash\nprintf "%s\\n" "$@" > "$LOG/srun"\nexit $CODE\n'
+SRUN = '#!/bin/bash\nprintf "%s\\n" "$@" > "$LOG/srun"\necho "${SLURM_JOB_START_TIME-}|${SLURM_JOB_END_TIME-}" > "$LOG/times"\nexit $CODE\n'
+SQUEUE = """#!/bin/bash
+echo "$@" >> "$LOG/squeue"
+case "$QUEUE-${@: -1}" in
+    limited-%S) echo 2026-11-30T12:00:00 ;;
+    limited-%e) echo 2026-11-30T16:30:00 ;;
+    endless-%S) echo 2026-11-30T12:00:00 ;;
+    endless-%e) echo N/A ;;
+    *) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1 ;;
+esac
+"""
 SCONTROL = '#!/bin/bash\necho "$@" >> "$LOG/scontrol"\n'
 
 
@@ -51,12 +62,12 @@ def slurm(tmp_path):
     place, log = tmp_path / "slurm", tmp_path / "log"
     place.mkdir()
     log.mkdir()
-    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("scontrol", SCONTROL)):
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("scontrol", SCONTROL), ("squeue", SQUEUE)):
         (place / name).write_text(text)
         (place / name).chmod(0o755)
 
     def call(file, code=0, **more):
-        environment = {"PATH": f"{place}{os.pathsep}{os.environ['PATH']}", "LOG": str(log), "CODE": str(code)} | more
+        environment = {"PATH": f"{place}{os.pathsep}{os.environ['PATH']}", "LOG": str(log), "CODE": str(code), "QUEUE": "none"} | more
         done = subprocess.run(["bash", str(file)], env=environment, capture_output=True, text=True, timeout=30, check=False)
         call.error = done.stderr
         return done.returncode, done.stdout
@@ -174,6 +185,23 @@ def test_a_share_that_finishes_no_slide_in_the_time_of_its_job_ends_in_a_line(hd
     code, _, error = hdgan(*share)
     assert (code, error.splitlines()[-1].startswith("hdgan: ")) == (2, True)
     assert "share 1/1 was ended 3 times in a row before a slide was finished" in error
+
+
+def test_the_time_of_a_job_is_asked_for_where_slurm_does_not_tell_it(file, slurm, monkeypatch):
+    def limit_s(**more):
+        assert slurm(file, SLURM_ARRAY_TASK_ID="2", SLURM_ARRAY_JOB_ID="77", **more)[0] == 0
+        assert slurm.error == ""
+        start, end = (slurm.log / "times").read_text().strip().split("|")
+        monkeypatch.setenv("SLURM_JOB_START_TIME", start)
+        monkeypatch.setenv("SLURM_JOB_END_TIME", end)
+        return _time_limit_s()
+
+    assert limit_s(SLURM_JOB_START_TIME="1000", SLURM_JOB_END_TIME="1900") == 900
+    assert not (slurm.log / "squeue").exists()
+    assert limit_s(QUEUE="limited") == 4.5 * 3600
+    assert (slurm.log / "squeue").read_text().splitlines() == ["-h -j 77_2 -o %S", "-h -j 77_2 -o %e"]
+    assert limit_s(QUEUE="endless") is None
+    assert limit_s() is None
 
 
 def test_redo_is_asked_of_every_share_and_of_the_join(hdgan, run, file, slurm):

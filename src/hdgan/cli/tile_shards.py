@@ -46,6 +46,12 @@ set --
 if [ "$SLURM_ARRAY_TASK_ID" -gt 0 ]; then
     set -- --shard "$SLURM_ARRAY_TASK_ID/{num}"
 fi
+if [ -z "${{SLURM_JOB_END_TIME:-}}" ]; then # Slurm 22.05 and older ones do not tell a job, and without it no share is known to have had all of its time
+    second() {{ date -d "$(squeue -h -j "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" -o "$1")" +%s; }} 2>/dev/null
+    SLURM_JOB_START_TIME=$(second %S)
+    SLURM_JOB_END_TIME=$(second %e)
+    export SLURM_JOB_START_TIME SLURM_JOB_END_TIME
+fi
 cpus=${{SLURM_CPUS_PER_TASK:-1}} # since Slurm 22.05 srun does not take it from the job, and might bind all workers to one core
 srun --cpus-per-task="$cpus" {command} --workers "$cpus" {redo}"$@"
 code=$?
@@ -125,7 +131,7 @@ def cut_share(run: Run, text: str, *, redo: bool) -> None:
 
 
 def _time_limit_s() -> float | None:
-    """The time that Slurm gives this job, None where there is none or an older Slurm (before 22.05) does not say."""
+    """The time that Slurm gives this job, None where there is none or nobody says; where Slurm itself does not, the job file asks `squeue`."""
     try:
         start, end = (float(os.environ[f"SLURM_JOB_{which}_TIME"]) for which in ("START", "END"))
     except (KeyError, ValueError):
