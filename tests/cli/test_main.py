@@ -110,6 +110,16 @@ def test_garbage_is_collected_while_a_verb_works_and_after_it_as_before(monkeypa
     assert gc.isenabled()
 
 
+def test_what_was_imported_is_not_looked_through_for_garbage_when_the_program_ends():
+    program = (
+        "import atexit, gc, sys; atexit.register(lambda: print(len(gc.get_objects()), gc.get_freeze_count()))\n"  # the last to be called
+    )
+    program += "from hdgan.cli.main import main\nsys.argv = ['hdgan', 'tile', '--help']\nmain()"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    num_left, num_frozen = map(int, done.stdout.splitlines()[-1].split())
+    assert num_left < 1000 < num_frozen
+
+
 def test_an_unknown_verb_or_flag_ends_with_code_2(hdgan):
     assert hdgan("tyle")[0] == 2
     assert hdgan("tile", "somewhere", "--colour")[0] == 2
