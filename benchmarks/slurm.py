@@ -1,12 +1,15 @@
 """A real Slurm and the ways of hdgan to it: does what was killed, signalled and requeued end with the bytes of a run without any of it?
 
-    python benchmarks/slurm.py --cache CACHE [--only signalled killed training dask] [--slides 12] [--stride 8]
+    python benchmarks/slurm.py --cache CACHE [--only signalled killed fruitless training dask] [--slides 12] [--stride 8]
 
 Needs `sbatch` and a controller that answers; CACHE must be visible from the nodes. Each part prints a line and what it compared; one that differs
 ends this with 1. Jobs ask for one core and little memory.
 
 signalled: the file that `hdgan tile --sbatch` writes is handed in; one share gets SIGUSR1 and is requeued by its file. Beside `hdgan tile`.
 killed: one share is cancelled with SIGKILL, by which the joining job must be withdrawn, and the file handed in once more. Beside `hdgan tile`.
+fruitless: three arrays, each with one slide that cannot be cut: its reader kills the process; reading it does not end; opening it does not end
+(these two with a time limit of three minutes). Each must end by itself: the share of the slide with code 2 and a line that says why, the others well,
+joining withdrawn. Handed in once more with a reader that works, beside `hdgan tile`.
 training: `recipes/slurm_train.sbatch` trains at 16 px in two processes (on two nodes where there are two), once with a time limit that is not reached and once
 with one of a minute, of which it is told 10 s before. Weights are compared.
 dask: workers of dask-jobqueue cut the slides; the job of one is cancelled after the first slides. Beside `hdgan tile`.
@@ -21,7 +24,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "tiles"))
@@ -59,6 +62,30 @@ if __name__ == "__main__":
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()
 """
+FAULTS = """
+import os, signal, time
+from hdgan.tiles import plan, work
+
+def at_fault(module):
+    plain = module.open_slide
+    def opened(path, **settings):
+        if path.stem == "s05":
+            os.kill(os.getpid(), signal.SIGSEGV) if os.environ["FAULT"] == "kills" else time.sleep(1e5)
+        return plain(path, **settings)
+    module.open_slide = opened
+
+at_fault(plan if os.environ["FAULT"] == "unopened" else work)
+"""
+"""The `sitecustomize` of every process of a share, workers that are spawned too: from its first moment one slide is at fault."""
+LIMITED = {"--time=00:20:00": "--time=00:03:00", "--signal=USR1@60": "--signal=USR1@10"}
+ENDS = {
+    "kills": (0, "was ended by signal 11 (SIGSEGV), 2 times"),
+    "endless": (2, "times in a row before a slide was finished"),
+    "unopened": (2, "times in a row before a slide was finished"),
+}
+"""What a fault must end with: the least number of times that its share is put back into the queue, and the line in its log."""
+MOST_RESTARTS = 6
+UNENDED = ("PENDING", "RUNNING", "COMPLETING", "REQUEUE")
 PATIENCE_S = 1200
 
 
@@ -117,6 +144,38 @@ def killed(folder: Path, options: argparse.Namespace) -> bool:
     return told("killed: one of 4 shares, joining withdrawn, handed in again", is_same, time.monotonic() - begun)
 
 
+def fruitless(folder: Path, options: argparse.Namespace) -> bool:
+    """Whether shares with a slide that cannot be cut end by themselves, say so, and end with the bytes of `hdgan tile` once it can be."""
+    whole = slides_cut_plainly(folder, options)
+    begun = time.monotonic()
+    (folder / "faults").mkdir()
+    (folder / "faults" / "sitecustomize.py").write_text(FAULTS)
+    arrays = {
+        fault: handed_in(
+            folder,
+            fault,
+            changes={} if fault == "kills" else LIMITED,
+            more={"FAULT": fault, "PYTHONPATH": f"{folder / 'faults'}{os.pathsep}{ROOT / 'src'}"},
+        )
+        for fault in ENDS
+    }
+    tasks = tasks_ended([job for jobs in arrays.values() for job in jobs])
+    is_held = True
+    for fault, (array, joining) in arrays.items():
+        bad = [task for task, (state, _, _) in tasks.items() if task.startswith(f"{array}_") and state != "COMPLETED"]
+        least, line = ENDS[fault]
+        log = (folder / f"hdgan-tile-{bad[0]}.log").read_text() if len(bad) == 1 else ""
+        _, code, restarts = tasks[bad[0]] if len(bad) == 1 else ("", "", 0)
+        is_told = code == "2:0" and least <= restarts <= MOST_RESTARTS and log.count(line) == 1
+        is_withdrawn = tasks[f"{joining}_0"][0] == "CANCELLED" and not (folder / fault / "1-tiles" / "manifest.json").exists()
+        ended(handed_in(folder, fault))
+        is_same = whole == files(folder / fault / "1-tiles")
+        print(f"  {fault}: {len(bad)} of 4 shares failed, exit {code}, put back {restarts} time(s)", flush=True)
+        print(f"  {next((said for said in log.splitlines() if line in said), 'its log does not say why')}", flush=True)
+        is_held &= is_told and is_withdrawn and is_same
+    return told("fruitless: ended by themselves, joining withdrawn, handed in again", is_held, time.monotonic() - begun)
+
+
 def slides_cut_plainly(folder: Path, options: argparse.Namespace) -> dict[str, bytes]:
     """The files of `hdgan tile` on the slides, which are painted first."""
     if not (folder / "slides").exists():
@@ -126,13 +185,15 @@ def slides_cut_plainly(folder: Path, options: argparse.Namespace) -> dict[str, b
     return files(folder / "plain" / "1-tiles")
 
 
-def handed_in(folder: Path, name: str) -> list[str]:
-    """The numbers of the jobs, the array and the one that joins."""
+def handed_in(folder: Path, name: str, *, changes: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None) -> list[str]:
+    """The numbers of the jobs, the array and the one that joins; `changes` are made to the file, `more` to the environment."""
     hdgan(folder, "tile", name, "--config", "x.toml", "--sbatch", f"{name}.sh", "--shards", "4")
     file = folder / f"{name}.sh"
     text = file.read_text()
-    file.write_text(text.replace("--cpus-per-task=4", "--cpus-per-task=1").replace("--time=04:00:00", "--time=00:20:00"))
-    said = asked("bash", file.name, folder=folder)
+    for old, new in ({"--cpus-per-task=4": "--cpus-per-task=1", "--time=04:00:00": "--time=00:20:00"} | dict(changes or {})).items():
+        text = text.replace(old, new)
+    file.write_text(text)
+    said = asked("bash", file.name, folder=folder, more=more)
     return re.findall(r"job (\d+)", said)
 
 
@@ -177,6 +238,7 @@ def dask(folder: Path, options: argparse.Namespace) -> bool:
 PARTS: dict[str, Callable[[Path, argparse.Namespace], bool]] = {
     "signalled": signalled,
     "killed": killed,
+    "fruitless": fruitless,
     "training": training,
     "dask": dask,
 }
@@ -197,9 +259,11 @@ def hdgan(folder: Path, *arguments: object) -> None:
     asked(sys.executable, "-m", "hdgan", *map(str, arguments), folder=folder)
 
 
-def asked(*command: str, folder: Path | None = None) -> str:
+def asked(*command: str, folder: Path | None = None, more: Mapping[str, str] | None = None) -> str:
     """What a command prints."""
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment() | dict(more or {}), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
     return done.stdout
@@ -220,20 +284,41 @@ def ended(jobs: Sequence[str], *, watched: str = "") -> int:
         if watched:
             found = re.search(r"Restarts=(\d+)", about(watched))
             restarts = max(restarts, int(found.group(1)) if found else 0)
-        return not any(state(job).startswith(("PENDING", "RUNNING", "COMPLETING", "REQUEUE")) for job in jobs)
+        return not any(state(job).startswith(UNENDED) for job in jobs)
 
     until(is_over)
     return restarts
 
 
+def tasks_ended(jobs: Sequence[str]) -> dict[str, tuple[str, str, int]]:
+    """Returns when none of the jobs is in the queue any more: the state, exit code and number of restarts of each task of theirs, as `job_task`. They are
+    looked at all the time, for Slurm forgets a job some minutes after its end.
+    """
+    found: dict[str, tuple[str, str, int]] = {}
+
+    def is_over() -> bool:
+        are_over = True
+        for job in jobs:
+            for task in re.findall(r"JobId=.*", about(job, "--oneliner")):
+                said = {name: value for name, _, value in (word.partition("=") for word in task.split())}
+                if not said["ArrayTaskId"].isdigit():  # several that have not begun
+                    are_over = False
+                    continue
+                found[f"{job}_{said['ArrayTaskId']}"] = (said["JobState"], said["ExitCode"], int(said["Restarts"]))
+        return are_over and not any(state.startswith(UNENDED) for state, _, _ in found.values())
+
+    until(is_over)
+    return found
+
+
 def state(job: str) -> str:
     """The states of a job, or of the tasks of an array, those first that are not over."""
-    found = sorted(re.findall(r"JobState=(\S+)", about(job)), key=lambda one: one not in ("PENDING", "RUNNING", "COMPLETING"))
+    found = sorted(re.findall(r"JobState=(\S+)", about(job)), key=lambda one: not one.startswith(UNENDED))
     return found[0] if found else ""
 
 
-def about(job: str) -> str:
-    done = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+def about(job: str, *options: str) -> str:
+    done = subprocess.run(["scontrol", *options, "show", "job", job], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return done.stdout
 
 
