@@ -66,6 +66,11 @@ class CheckedMask:
     correction: Correction | None = None
     """Where somebody looked at the mask that was proposed."""
 
+    @property
+    def drawn_hash(self) -> str:
+        """Of the mask as it lay in the folder, before any correction."""
+        return self.mask_hash if self.correction is None else hash_array(self.correction.proposal)
+
 
 @dataclass(frozen=True)
 class Reading:

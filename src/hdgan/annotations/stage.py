@@ -28,6 +28,7 @@ from hdgan.annotations.reader import (
     AnnotationRow,
     AnnotationSet,
 )
+from hdgan.annotations.redrawn import refuse_redrawn
 from hdgan.annotations.regions import ClassNames, read_mapping
 from hdgan.annotations.split import split_names
 from hdgan.errors import BadConfig, BadInput
@@ -63,7 +64,7 @@ def run_annotations(
 
     Raises:
         BadConfig: no folder is given, or the background is no class.
-        BadMask: a drawing or a correction does not fit; nothing was written.
+        BadMask: a drawing or a correction does not fit, or is that of an image before the samples were drawn anew; nothing was written.
         StaleStage: `out` holds an import of other drawings or settings, and `redo` is not set.
     """
     classes, known = class_map_of(config), _sample_names(samples)
@@ -85,6 +86,7 @@ def run_annotations(
     bank = SampleBank(samples)
     by = {"annotator": config.annotator, "corrector": config.corrector}
     checked = list(check_all(source, bank, reading=reading, corrections=corrections, progress=progress, **by))
+    refuse_redrawn(checked, out=out, stated=source.image_hashes)
     pixels = {mask.name: mask.pixels for mask in checked}
     split = split_names(presence(pixels), sizes=config.sizes, seed=seed, at_random=at_random, num_random=config.random_test)
     audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
