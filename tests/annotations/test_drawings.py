@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdgan.annotations.drawings import PICTURES, drawings_in
+from hdgan.annotations.drawings import OUTLINES, PICTURES, drawings_in, refuse_unread_outlines
 from hdgan.errors import BadMask
 
 SUFFIXES = (".png", ".geojson", ".geojson.gz")
@@ -55,6 +55,14 @@ def test_a_second_drawing_of_a_sample_is_refused_and_those_before_it_were_given(
             given_out.append(name)
     assert given_out == ["a", "b"]
     assert str(caught.value) == f"{tmp_path / 'b.png'}: b.geojson is of the same sample; keep one of them"
+
+
+@pytest.mark.parametrize("suffix", [*OUTLINES, ".JSON"])
+def test_outlines_of_a_sample_in_a_format_that_is_not_read_are_refused_and_not_missed(tmp_path, suffix):
+    put(tmp_path, "a.geojson", "masks.json", "notes.xml", f"b{suffix}")
+    refuse_unread_outlines(tmp_path, known=("a",))
+    with pytest.raises(BadMask, match=rf"b\{suffix}: outlines of type .* are not read; save outlines as GeoJSON, b\.geojson"):
+        refuse_unread_outlines(tmp_path, known=("a", "b"))
 
 
 @settings(max_examples=30)

@@ -62,8 +62,8 @@ def test_the_split_has_its_sizes_and_the_only_artery_trains(samples, masks, out)
     split = AnnotationSet(out).split
     assert {part: len(names) for part, names in split.items()} == SIZES
     assert "000007" in split["train"]
-    assert "no artery in the validate part" in heard.lines
-    assert "no artery in the test part" in heard.lines
+    assert "the validate part has no pixel of 'artery'" in heard.lines
+    assert "the test part has no pixel of 'artery': nothing is measured of that" in heard.lines
     assert "1 more masks than the split asks for are in no part" in heard.lines
 
 
@@ -190,6 +190,9 @@ def broken_cases():
     def jpeg(masks, samples):
         Image.fromarray(drawn_mask(1)).save(masks / "000001.jpg")
 
+    def labelme(masks, samples):
+        (masks / "000001.png").rename(masks / "000001.json")
+
     def other_classes(masks, samples):
         write_json(masks / "classes.json", {"classes": [{"index": i, "name": n, "colour": "#000000"} for i, n in enumerate("ab")]})
 
@@ -214,9 +217,10 @@ def broken_cases():
         (no_sample, "no sample is called '000077'; they are 000000 to 000009"),
         (twice, "000001.geojson is of the same sample|000001.png.*000001.geojson is of the same sample"),
         (jpeg, r"masks of type \.jpg are not read"),
+        (labelme, r"outlines of type \.json are not read"),
         (other_classes, "drawn with the classes a, b"),
         (unknown_region, "unknown class 'Medulla'"),
-        (too_few, "8 found, a split 4/2/3 needs 9"),
+        (too_few, r"8 found, a split 4/2/3 needs 9; .*annotations\.train, "),
     ]
 
 

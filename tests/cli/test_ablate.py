@@ -43,7 +43,7 @@ def test_what_is_left_stands_in_a_table_and_where_it_was_written(hdgan, opened):
     assert code == 0, error
     lines = out.splitlines()
     assert [" ".join(line.split()[:2]) for line in lines[1:3]] == ["cleanup off", "cleanup guided-1px"]
-    assert all("+- 0.000" in line for line in lines[1:-1])
+    assert not any("+-" in line for line in lines[1:-1])  # one trial has no spread
     assert "drawn at random" not in out
     assert lines[-1] == f"written: {opened / 'ablations' / 'ablations.csv'}, {opened / 'ablations' / 'ablations.png'}"
 

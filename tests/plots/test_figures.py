@@ -37,6 +37,13 @@ def test_heights_by_their_logarithm_set_small_ones_apart():
     assert not np.array_equal(plain, by_log)
 
 
+def test_a_quantity_that_is_known_nowhere_is_not_listed():
+    known, unknown = Line("test", [0.1, 0.2], [0, 0]), Line("validation", [math.nan, math.nan], [0, 0])
+    panels = [[Chart("t", "x", ["1", "2"], lines)] for lines in ([known], [known, unknown])]
+    assert np.array_equal(*map(charts, panels))
+    charts([Chart("t", "x", ["1", "2"], [unknown])])
+
+
 def test_no_panel_is_refused():
     with pytest.raises(ValueError, match="no panel"):
         charts([])

@@ -35,3 +35,8 @@ def test_the_mark_lies_at_its_height():
     (line,) = points(svg)
     height = float(re.search(r'class="aim" d="M[\d.]+ ([\d.]+)L', svg)[1])
     assert height == (line[0][1] + line[1][1]) / 2
+
+
+def test_ends_of_both_axes_are_short_numbers():
+    svg = line_chart([[(1 / 30, 2 / 3), (29 / 30, 12345.678)]], title="x")
+    assert re.findall(r">([0-9.e+-]+)</text>", svg) == ["0.667", "1e+04", "0.0333", "0.967"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hdgan.labels import KIDNEY
+from hdgan.labels import KIDNEY, ClassMap, LabelClass
 from hdgan.plots.proposals import Proposal, enlarged, grid_step, outlined, proposal_pages, proposal_row
 
 
@@ -62,3 +62,13 @@ def test_pages_hold_as_many_samples_as_asked_for_and_the_last_one_the_rest():
 def test_images_larger_than_a_cell_are_shown_pixel_by_pixel():
     large = Proposal("000000", np.full((500, 500, 3), 100, np.uint8), np.ones((500, 500), np.uint8))
     assert proposal_row(large, KIDNEY).shape[1] == 3 * (500 + 28 + 10) + 10
+
+
+def test_the_key_tells_classes_apart_whose_names_are_in_letters_of_other_languages():
+    def page(*names):
+        classes = ClassMap(tuple(LabelClass(name, "#808080") for name in names))
+        (found,) = proposal_pages([Proposal("000000", np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))], classes)
+        return found
+
+    assert not np.array_equal(page("мозг", "кора"), page("кора", "мозг"))
+    assert not np.array_equal(page("ää", "b"), page("ßß", "b"))

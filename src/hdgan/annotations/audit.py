@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hdgan.annotations.split import Part, Split, missing_classes, parts_of
 from hdgan.labels import IGNORE, ClassMap
 
+_CONSEQUENCES: Mapping[Part, str] = {"train": ": the classifier cannot learn that", "test": ": nothing is measured of that"}
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -33,8 +35,19 @@ class Audit:
         return {part: tuple(self.classes.names[value] for value in rows[part]) for part in rows}
 
     def warnings(self) -> list[str]:
-        """One line for each part that has images but lacks classes."""
-        return [f"no {', '.join(names)} in the {part} part" for part, names in self.missing.items() if names and self.split[part]]
+        """One line for each part that has images but lacks classes, and one where no two classes are told apart."""
+        lines = [
+            f"the {part} part has no pixel of {', '.join(map(repr, names))}{_CONSEQUENCES.get(part, '')}"
+            for part, names in self.missing.items()
+            if names and self.split[part]
+        ]
+        shown = np.nonzero(np.sum([*self.pixels.values()], axis=0))[0] if self.pixels else np.zeros(0, np.int64)
+        if len(shown) == 1 and any(self.ignored.values()):
+            lines.append(
+                f"all labelled pixels are {self.classes.names[int(shown[0])]!r}, all others count as not annotated ({IGNORE}): give masks the index "
+                "of a class as value, and name the class of what no outline covers in annotations.background"
+            )
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as stored in `audit.json`."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hdgan.annotations.drawings import drawings_in
+from hdgan.annotations.drawings import drawings_in, refuse_unread_outlines
 from hdgan.annotations.geojson import SUFFIXES, check_image, read_geojson
 from hdgan.annotations.regions import ClassNames, paint_over
 from hdgan.errors import BadInput, BadMask
@@ -83,6 +83,7 @@ def collect_corrections(folder: Path, *, proposed: Collection[str], known: Colle
     """
     if not folder.is_dir():
         raise BadInput(folder, "no such folder of corrections", "give the folder that holds <sample name>.geojson files")
+    refuse_unread_outlines(folder, known=known)
     drawings: dict[str, Path] = {}
     for name, path in drawings_in(folder, suffixes=SUFFIXES, refusal=_no_outlines):
         if name not in known:

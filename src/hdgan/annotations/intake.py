@@ -19,7 +19,7 @@ from hdgan.annotations.audit import count_pixels
 from hdgan.annotations.blends import collect_blends, drawn_blend, read_blend
 from hdgan.annotations.config import DrawOrder
 from hdgan.annotations.corrections import Correction, CorrectionSource, correct
-from hdgan.annotations.drawings import drawings_in
+from hdgan.annotations.drawings import drawings_in, refuse_unread_outlines
 from hdgan.annotations.geojson import SUFFIXES, check_image, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
 from hdgan.annotations.regions import ClassNames, paint
@@ -89,6 +89,7 @@ def collect(folder: Path, *, known: tuple[str, ...], classes: ClassMap) -> Sourc
     """
     if not folder.is_dir():
         raise BadInput(folder, "no such folder of masks", "give the folder that holds the annotated masks")
+    refuse_unread_outlines(folder, known=known)
     drawings: dict[str, Path] = {}
     for name, path in drawings_in(folder, suffixes=(".png", *SUFFIXES), refusal=_of_another_type):
         if name not in known:

@@ -25,6 +25,8 @@ Split: TypeAlias = dict[Part, tuple[str, ...]]
 
 _FIRST_SERVED: tuple[Part, ...] = ("train", "test", "validate")
 
+_FEWER = "annotate more, or set annotations.train, annotations.validate and annotations.test smaller"
+
 
 def split_names(
     present: Mapping[str, frozenset[int]],
@@ -50,7 +52,7 @@ def split_names(
     wanted = sum(sizes[part] for part in PARTS)
     if len(names) < wanted:
         asked, beside = "/".join(str(sizes[part]) for part in PARTS), " beside those drawn at random" if drawn else ""
-        raise BadInput("masks", f"{len(names)} found{beside}, a split {asked} needs {wanted}", "draw more, or set smaller sizes")
+        raise BadInput("masks", f"{len(names)} found{beside}, a split {asked} needs {wanted}", _FEWER)
     queue = [names[i] for i in stream(seed, "annotations.split").permutation(len(names))]
     chosen: dict[Part, list[str]] = {part: [] for part in PARTS}
     for part in _FIRST_SERVED:

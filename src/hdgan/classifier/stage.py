@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,7 +148,8 @@ def fit_ensemble(
                 _state_path(keep, number).unlink(missing_ok=True)
         members.append(found[0])
         curve.extend(found[1])
-        progress.advance(note=f"macro Dice {max(row.macro_dice for row in found[1]):.3f}")
+        best = max(row.macro_dice for row in found[1])  # nan where no image is held out for validation
+        progress.advance(note="" if math.isnan(best) else f"macro Dice {best:.3f}")
     progress.finish()
     shape = {"hidden": list(config.hidden), "dropout": config.dropout, "norm": config.norm, "order": config.order}
     counts = class_counts(masks_of(train), len(classes))

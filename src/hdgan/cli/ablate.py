@@ -57,4 +57,6 @@ def _tell(rows: Sequence[dict[str, Any]]) -> None:
 
 def _told(rows: Sequence[dict[str, Any]], column: str) -> str:
     values = [row[column] for row in rows if row[column] is not None]
-    return f"{statistics.fmean(values):.3f} +- {statistics.pstdev(values):.3f}" if values else "-"
+    if len(values) < 2:  # one trial has no spread
+        return f"{values[0]:.3f}" if values else "-"
+    return f"{statistics.fmean(values):.3f} +- {statistics.pstdev(values):.3f}"

@@ -8,7 +8,7 @@ from typing import Any
 from hdgan.evaluation.cleanup import verdict
 from hdgan.evaluation.compare import between, class_rows, percent, worst_first
 from hdgan.evaluation.controls import TITLES
-from hdgan.labels import ClassMap
+from hdgan.labels import IGNORE, ClassMap
 from hdgan.plots.lines import line_chart
 from hdgan.plots.page import Page
 from hdgan.plots.panels import Panel, panel_sheet
@@ -36,7 +36,7 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     page.note(_about_cells(report["coarsest_cell"]))
     page.heading("Image, prediction, annotation, errors, uncertainty: the worst first")
     page.legend(classes)
-    page.key([("rgb(224, 40, 40)", "wrong")])
+    page.key(_marks(panels))
     page.picture(
         panel_sheet(panels, classes),
         f"Held-out images, lowest macro Dice on top; masks by {report['annotator']}. In the last column bright: the ensemble disagrees.",
@@ -58,6 +58,12 @@ def build_page(report: Mapping[str, Any], classes: ClassMap, panels: Sequence[Pa
     for word, meaning in report["definitions"].items():
         page.note(f"{word.replace('_', ' ')}: {meaning}.")
     return page.html()
+
+
+def _marks(panels: Sequence[Panel]) -> list[tuple[str, str]]:
+    """Colours on the panels that stand for no class."""
+    is_partial = any(bool((panel.truth == IGNORE).any()) for panel in panels)
+    return [("rgb(224, 40, 40)", "wrong"), *([("rgb(0, 0, 0)", "not annotated: does not count")] if is_partial else [])]
 
 
 def _about_cells(cell: Mapping[str, float | None]) -> str:
@@ -238,9 +244,9 @@ def _tell_curves(page: Page, curves: Sequence[Mapping[str, Any]]) -> None:
     if charts:
         page.heading("How the classifiers learned")
         page.charts(charts)
-        page.note(
-            f"Across: {across}s; a line for each of {len(members)} classifiers, which keeps the weights of its best one on the validation images."
-        )
+        has_validation = any(row.get("macro_dice") is not None for row in curves)
+        kept = "of its best one on the validation images" if has_validation else "it ends with, since no image is held out for validation"
+        page.note(f"Across: {across}s; a line for each of {len(members)} classifiers, which keeps the weights {kept}.")
 
 
 def _tell_images(page: Page, test_set: Mapping[str, Any], *, heading: str) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _COLOURS = ("#7a3b8f", "#d0782a", "#2a7f8f", "#5a8f2a")
+_MARKERS = ("o", "s", "^", "D")
+"""Told apart without their colours, too."""
 _PANEL_INCHES = (4.6, 3.2)
 _DPI = 110
 
@@ -72,12 +74,14 @@ def _draw(axes: object, panel: Chart) -> None:
     for number, line in enumerate(panel.lines):
         colour = _COLOURS[number % len(_COLOURS)]
         middle, spread = (np.asarray(values, dtype=float) for values in (line.middle, line.spread))
+        if not np.isfinite(middle).any():  # such as validation scores where no image is held out for that
+            continue
         shift = 0.0 if panel.is_ordered else 0.12 * (number - (len(panel.lines) - 1) / 2)
         axes.errorbar(
             at + shift,
             middle,
             yerr=np.where(np.isfinite(spread), spread, 0.0),
-            marker="o",
+            marker=_MARKERS[number % len(_MARKERS)],
             markersize=4,
             linestyle="-" if panel.is_ordered else "none",
             linewidth=1.3,
@@ -98,4 +102,5 @@ def _draw(axes: object, panel: Chart) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", linewidth=0.4, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False, loc="best")

@@ -30,8 +30,8 @@ def line_chart(series: Sequence[Series], *, title: str, mark: float | None = Non
     texts = (
         f'<text text-anchor="end" x="{_LEFT - 4}" y="{_HEIGHT - _BOTTOM}">{_tick(y_low)}</text>'
         f'<text text-anchor="end" x="{_LEFT - 4}" y="{_TOP + 6}">{_tick(y_high)}</text>'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{x_low:g}</text>'
-        f'<text text-anchor="end" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}">{x_high:g}</text>'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{_tick(x_low)}</text>'
+        f'<text text-anchor="end" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}">{_tick(x_high)}</text>'
     )
     name = html.escape(title, quote=True)
     return (

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from hdgan.labels import IGNORE, ClassMap
 from hdgan.plots.colours import coloured
+from hdgan.plots.letters import letters
 from hdgan.plots.sheets import contact_sheet
 
 CELL_PX = 384
@@ -28,7 +29,7 @@ _GRID_PX = 8
 _LEAST_GRID_PX = 32
 """On the sheet."""
 _MARGIN_PX, _TITLE_PX, _GAP_PX, _LEGEND_PX = 28, 24, 10, 34
-_LETTER_PX = 9
+_LETTER_PX = 10
 """Width of a letter in a title, amply."""
 _PAPER, _INK = (255, 255, 255), (20, 20, 20)
 _LINE_SHARE = 0.35
@@ -72,7 +73,7 @@ def proposal_row(proposal: Proposal, classes: ClassMap) -> NDArray[np.uint8]:
     title = np.full((_TITLE_PX, row.shape[1], 3), _PAPER, np.uint8)
     sheet = Image.fromarray(_stacked([title, row]))
     words = textwrap.shorten(f"{proposal.name}: {proposal.remark}".rstrip(": "), width=row.shape[1] // _LETTER_PX, placeholder=" ...")
-    ImageDraw.Draw(sheet).text((_GAP_PX, 5), words, fill=_INK, font=ImageFont.load_default(16))
+    ImageDraw.Draw(sheet).text((_GAP_PX, 5), words, fill=_INK, font=letters(words, size_px=16))
     return np.asarray(sheet)
 
 
@@ -128,7 +129,7 @@ def _with_coordinates(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uin
     cell = np.full((height + _MARGIN_PX, width + _MARGIN_PX, 3), _PAPER, np.uint8)
     cell[_MARGIN_PX:, _MARGIN_PX:] = lined
     sheet = Image.fromarray(cell)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), letters("0", size_px=12)
     for size, is_across in ((width, True), (height, False)):
         for at in range(0, size + 1, step // 2):
             length, place = (6, _MARGIN_PX + at) if at % step == 0 else (3, _MARGIN_PX + at)
@@ -145,20 +146,21 @@ def _xy(along: int, across: int, is_across: bool) -> tuple[int, int]:
 
 
 def _key(classes: ClassMap, *, width: int) -> NDArray[np.uint8]:
-    """The colours of the classes with their names, `width` px wide; more than fit go to further lines."""
-    font = ImageFont.load_default(14)
+    """The colours of the classes with their values and names, `width` px wide; more than fit go to further lines."""
+    names = [f"{value} {entry.name}" for value, entry in enumerate(classes.classes)]
+    font = letters("".join(names), size_px=14)
     places, x, y = [], _GAP_PX, 0
-    for entry in classes.classes:
-        needed = 24 + int(font.getlength(entry.name)) + 20
+    for name in names:
+        needed = 24 + int(font.getlength(name)) + 20
         if x + needed > width and x > _GAP_PX:
             x, y = _GAP_PX, y + _LEGEND_PX
         places.append((x, y))
         x += needed
     sheet = Image.new("RGB", (width, y + _LEGEND_PX), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for entry, (left, top) in zip(classes.classes, places, strict=True):
+    for entry, name, (left, top) in zip(classes.classes, names, places, strict=True):
         draw.rectangle([left, top + 9, left + 16, top + 25], fill=entry.rgb, outline=_INK)
-        draw.text((left + 22, top + 9), entry.name, fill=_INK, font=font)
+        draw.text((left + 22, top + 9), name, fill=_INK, font=font)
     return np.asarray(sheet)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hdgan.errors import BadInput
+from hdgan.plots.letters import letters
 from hdgan.progress import SILENT, Progress, beat
 from hdgan.randomness import stream
 from hdgan.slides.protocol import SlideReader
@@ -148,9 +149,10 @@ def _block(thumbs: Sequence[tuple[np.ndarray, str]], title: str, ink: tuple[int,
     width = _COLUMNS * (_THUMB_PX + _GAP_PX) + _GAP_PX
     sheet = Image.new("RGB", (width, _HEADER_PX + lines * (_THUMB_PX + _LABEL_PX + _GAP_PX)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP_PX, 5), title, fill=ink, font=ImageFont.load_default(14))
-    font = ImageFont.load_default(10)
-    written = _written({label for _, label in thumbs}, font)
+    draw.text((_GAP_PX, 5), title, fill=ink, font=letters(title, size_px=14))
+    labels = {label for _, label in thumbs}
+    font = letters("".join(sorted(labels)), size_px=10)
+    written = _written(labels, font)
     for i, (thumb, label) in enumerate(thumbs):
         x = _GAP_PX + i % _COLUMNS * (_THUMB_PX + _GAP_PX)
         y = _HEADER_PX + i // _COLUMNS * (_THUMB_PX + _LABEL_PX + _GAP_PX)
