@@ -106,3 +106,11 @@ def test_the_area_of_a_region_counts_overlaps_once_and_crossed_rings_even_odd():
     bow_tie = np.array([[0, 0], [4, 4], [4, 0], [0, 4]], dtype=float)
     assert region_area(region(1, "a", bow_tie)) == 8
     assert region_area(region(1, "a", np.array([[0, 0], [4, 4], [2, 2]], dtype=float))) == 0
+
+
+def test_an_accented_letter_is_the_same_whether_it_is_written_as_one_character_or_two():
+    one, two = "Gef\u00e4\u00df", "Gefa\u0308\u00df"
+    for known, drawn in ((one, two), (two, one)):
+        classes = ClassMap((LabelClass("a", "#000000"), LabelClass(known, "#111111")))
+        assert ClassNames(classes).value(drawn, where="x", number=1) == 1
+    assert ClassNames(KIDNEY, {one: "artery"}).value(two, where="x", number=1) == 4

@@ -141,5 +141,13 @@ def test_the_page_shows_tables_and_pictures(found):
         "blocks": block_rows(seen),
     }
     page = build_latent_page(report, KIDNEY, sheet)
-    for text in ("all layers", "b16.conv1", "beyond 8 px", "Under b4, b8, b16, b32: how often", "Painted.", "data:image/png;base64,"):
+    for text in (
+        "all layers",
+        "b16.conv1",
+        "beyond 8 px",
+        ">beyond 8 px</text>",
+        "Under b4, b8, b16, b32: how often",
+        "Painted.",
+        "data:image/png;base64,",
+    ):
         assert text in page

@@ -59,6 +59,18 @@ def test_recipes_need_no_path_of_one_machine():
         assert not any(line.startswith(("/", "~")) or '"/' in line for line in recipe.read_text().splitlines()), recipe
 
 
+def test_the_recipe_for_own_slides_takes_the_masks_that_the_pages_say_to_import():
+    config = read_settings(RECIPES / "own_slides.toml", RunConfig, environment={})
+    assert config.oracle is None
+    assert config.annotations.masks is None
+    assert config.downstream is None  # it would need real pairs
+    assert sum(config.annotations.sizes.values()) == config.samples.shortlist
+    for page in ("README.md", "docs/how-to/own-slides.md"):
+        text = (RECIPES.parent / page).read_text()
+        assert "recipes/own_slides.toml" in text
+        assert f"hdgan import-masks runs/{config.run.name} " in text
+
+
 def test_tiles_smaller_than_the_generator_are_refused():
     assert "tiles.tile_px: 32 is smaller than generator.resolution, 64" in refused(tiles={**LEAST["tiles"], "tile_px": 32})
 

@@ -40,3 +40,11 @@ def test_the_mark_lies_at_its_height():
 def test_ends_of_both_axes_are_short_numbers():
     svg = line_chart([[(1 / 30, 2 / 3), (29 / 30, 12345.678)]], title="x")
     assert re.findall(r">([0-9.e+-]+)</text>", svg) == ["0.667", "1e+04", "0.0333", "0.967"]
+
+
+def test_ends_may_be_words():
+    svg = line_chart([[(0, 1.0), (3, 2.0)]], title="x", ends=("0 to 1 px", "beyond 8 px & more"))
+    ElementTree.fromstring(svg)
+    assert ">0 to 1 px</text>" in svg
+    assert ">beyond 8 px &amp; more</text>" in svg
+    assert ">3</text>" not in svg

@@ -170,3 +170,12 @@ def test_equal_runs_give_equal_pages(tmp_path, cohort, config):
     assert files[0] == files[1]
     for file in [*files[0], REPORT]:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_scores_that_no_tile_has_are_named_in_place_of_empty_charts(tmp_path, cohort, config):
+    for mpp, is_measured in ((1.0, True), (4.0, False)):
+        out = tmp_path / f"at-{mpp:g}"
+        run_tiles(config.model_copy(update={"asked_mpp": mpp, "tile_px": 16, "stride_px": 16}), out=out, seed=0, base=cohort)
+        text = (out / REPORT).read_text()
+        assert ("blur, of tiles read (" in text) == is_measured
+        assert ("No tile has blur or compartment: blur and compartment need tiles of at most 2 um/px." in text) != is_measured

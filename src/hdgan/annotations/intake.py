@@ -23,6 +23,7 @@ from hdgan.annotations.drawings import drawings_in, refuse_unread_outlines
 from hdgan.annotations.geojson import SUFFIXES, check_image, read_geojson
 from hdgan.annotations.masks import check_hashes, read_index_mask
 from hdgan.annotations.regions import ClassNames, paint
+from hdgan.annotations.smoothed import Meetings, meetings
 from hdgan.errors import BadInput, BadMask, DamagedArtifact
 from hdgan.labels import IGNORE, ClassMap, read_class_map
 from hdgan.progress import SILENT, Progress, track
@@ -65,6 +66,8 @@ class CheckedMask:
     """The file that they were drawn in."""
     correction: Correction | None = None
     """Where somebody looked at the mask that was proposed."""
+    meetings: Meetings | None = None
+    """Of classes, in a mask that was painted; None of outlines, which have no smooth edges."""
 
     @property
     def drawn_hash(self) -> str:
@@ -139,6 +142,7 @@ def check_all(
         drawn_by = source.annotators.get(name, annotator)
         if np.all(mask == IGNORE):
             raise BadMask(path, "has no labelled pixel", "annotate it or take it out of the folder")
+        met = None if path.name.endswith(SUFFIXES) else meetings(mask)
         correction = None
         if corrections is not None:
             who = {"proposer": drawn_by, "corrector": corrector}
@@ -149,7 +153,7 @@ def check_all(
         marked = source.blends.get(name)
         blend = None if marked is None else drawn_blend(read_blend(marked, shape=mask.shape))
         yield CheckedMask(
-            name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend, marked, correction
+            name, path, encode_png(mask), hash_array(mask), row.image_hash, drawn_by, pixels, ignored, blend, marked, correction, met
         )
 
 

@@ -59,6 +59,8 @@ class AnnotationSet:
             DamagedArtifact: a table is not what we wrote.
         """
         self.folder = folder
+        if not (folder / CLASSES).exists():
+            raise BadInput(folder, "holds no masks", "annotate samples first and hand the masks in by `hdgan import-masks`")
         self.classes = read_class_map(folder / CLASSES)
         data, split = read_json(folder / ANNOTATIONS), read_json(folder / SPLIT)
         try:

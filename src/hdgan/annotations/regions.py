@@ -6,6 +6,7 @@ Names are those of the class map, with or without capitals; a mapping file gives
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,9 +53,9 @@ class ClassNames:
         Raises:
             BadMask: nothing says what the name stands for; `number` is the region's in the file.
         """
-        folded = {drawn.strip().casefold(): target for drawn, target in self.mapping.items()}
-        if name.casefold() in folded:
-            target = folded[name.casefold()]
+        folded = {_folded(drawn): target for drawn, target in self.mapping.items()}
+        if _folded(name) in folded:
+            target = folded[_folded(name)]
             return None if target is None else self._known(target)
         value = self._known(name) if name else None
         if value is None:
@@ -67,12 +68,17 @@ class ClassNames:
             return self.classes.names.index(name)
         if name.casefold() in (IGNORE_NAME, IGNORED_CLASS.casefold()):
             return IGNORE
-        folded = [known.strip().casefold() for known in self.classes.names]
+        folded = [_folded(known) for known in self.classes.names]
         # Two classes that differ by capitals only can be meant by their exact names alone.
-        return folded.index(name.strip().casefold()) if folded.count(name.strip().casefold()) == 1 else None
+        return folded.index(_folded(name)) if folded.count(_folded(name)) == 1 else None
 
     def _remedy(self) -> str:
         return f"known are {', '.join(self.classes.names)} and {IGNORED_CLASS}"
+
+
+def _folded(name: str) -> str:
+    """The name without capitals; an accented letter is one character, as which some systems write two."""
+    return unicodedata.normalize("NFC", name.strip()).casefold()
 
 
 def read_mapping(path: Path) -> dict[str, str | None]:

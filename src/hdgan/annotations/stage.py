@@ -30,6 +30,7 @@ from hdgan.annotations.reader import (
 )
 from hdgan.annotations.redrawn import refuse_redrawn
 from hdgan.annotations.regions import ClassNames, read_mapping
+from hdgan.annotations.smoothed import smoothing_note
 from hdgan.annotations.split import split_names
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import IGNORE, KIDNEY, ClassMap, read_class_map
@@ -92,7 +93,7 @@ def run_annotations(
     audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo) as folder:
         _write(folder.path, checked, audit, bank)
-        _say(audit, progress)
+        _say(audit, checked, progress)
         counts: dict[str, int] = {"masks": len(checked)}
         counts.update((part, len(names)) for part, names in split.items())
         if corrections is not None:
@@ -224,8 +225,9 @@ def _row(mask: CheckedMask) -> AnnotationRow:
     return AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash, **before)
 
 
-def _say(audit: Audit, progress: Progress) -> None:
-    for line in audit.warnings():
+def _say(audit: Audit, checked: Sequence[CheckedMask], progress: Progress) -> None:
+    smoothing = smoothing_note([mask.meetings for mask in checked if mask.meetings is not None])
+    for line in [*audit.warnings(), *([] if smoothing is None else [smoothing])]:
         progress.say(line)
     beyond = len(audit.pixels) - sum(len(names) for names in audit.split.values())
     if beyond:

@@ -81,10 +81,15 @@ def _tell_contours(page: Page, report: Mapping[str, Any]) -> None:
     page.table(["distance to the true contour", "share of pixels", "margin", "wrong", *names], rows)
     page.note(f"In %, margin from 0 to 1. Under {', '.join(names)}: how often that block's probe disagrees with the ensemble.")
     held = [(index, row) for index, row in enumerate(report["contours"]) if row["errors"] is not None]
+    if not held:
+        return
+    outermost = (rows[held[0][0]][0], rows[held[-1][0]][0])
     page.charts(
         [
-            line_chart([[(i, row["errors"]) for i, row in held]], title="share of wrong pixels, by range of distance"),
-            line_chart([[(i, row["margin"]) for i, row in held]], title="mean margin, by range of distance"),
+            line_chart(
+                [[(i, row["errors"]) for i, row in held]], title="share of wrong pixels (up) by distance to the contour", ends=outermost
+            ),
+            line_chart([[(i, row["margin"]) for i, row in held]], title="mean margin (up) by distance to the contour", ends=outermost),
         ]
     )
 

@@ -12,8 +12,11 @@ Series = Sequence[tuple[float, float]]
 """Points (x, y) from left to right; a point that is not finite is left out."""
 
 
-def line_chart(series: Sequence[Series], *, title: str, mark: float | None = None) -> str:
-    """The SVG of `series` on axes that hold all their points, with a dashed line at height `mark`; equal points give equal text."""
+def line_chart(series: Sequence[Series], *, title: str, mark: float | None = None, ends: tuple[str, str] | None = None) -> str:
+    """The SVG of `series` on axes that hold all their points, with a dashed line at height `mark`; equal points give equal text.
+
+    `ends` stand below the left and the right end where the places across are no numbers.
+    """
     points = [[(x, y) for x, y in one if math.isfinite(x) and math.isfinite(y)] for one in series]
     xs = [x for one in points for x, _ in one] or [0.0, 1.0]
     ys = [y for one in points for _, y in one] + ([] if mark is None else [mark]) or [0.0, 1.0]
@@ -27,11 +30,12 @@ def line_chart(series: Sequence[Series], *, title: str, mark: float | None = Non
 
     paths = "".join(f'<path class="curve" d="M{"L".join(place(x, y) for x, y in one)}"/>' for one in points if one)
     dashed = "" if mark is None else f'<path class="aim" d="M{place(x_low, mark)}L{place(x_high, mark)}"/>'
+    left, right = (_tick(x_low), _tick(x_high)) if ends is None else (html.escape(text) for text in ends)
     texts = (
         f'<text text-anchor="end" x="{_LEFT - 4}" y="{_HEIGHT - _BOTTOM}">{_tick(y_low)}</text>'
         f'<text text-anchor="end" x="{_LEFT - 4}" y="{_TOP + 6}">{_tick(y_high)}</text>'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{_tick(x_low)}</text>'
-        f'<text text-anchor="end" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}">{_tick(x_high)}</text>'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{left}</text>'
+        f'<text text-anchor="end" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}">{right}</text>'
     )
     name = html.escape(title, quote=True)
     return (

@@ -39,7 +39,7 @@ figure { margin: 1rem 0; } img { max-width: 100%; height: auto; border-radius: 4
 .curve { stroke: var(--accent); fill: none; opacity: .6; }
 .aim { stroke: #d03a2b; stroke-dasharray: 4 3; fill: none; }
 table.matrix { width: auto; } .matrix td { min-width: 5.5rem; }
-.matrix thead th { max-width: 8rem; overflow-wrap: break-word; font-size: .82rem; }
+.matrix thead th { max-width: 12rem; overflow-wrap: break-word; font-size: .82rem; }
 .matrix td i { display: block; font-style: normal; font-size: .78rem; opacity: .8; }
 .axis { stroke: var(--line); fill: none; } .limit { stroke: #d03a2b; stroke-width: 1.5; fill: none; } .histogram text.mark { fill: #d03a2b; font-weight: 600; }
 .layers { position: relative; display: inline-block; max-width: 100%; line-height: 0; border: 1px solid var(--line); }

@@ -28,6 +28,7 @@ from hdgan.tiles.parts import Status
 from hdgan.tiles.pictures import COLOURS, draw_cells, draw_outlines, encode_overlay, outline_colours
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.regions import region_notes
+from hdgan.tiles.scores import DETAIL_MPP
 from hdgan.tiles.sources import Sources
 from hdgan.tiles.unread import Unread
 from hdgan.tiles.unread_table import tell_unread
@@ -217,13 +218,23 @@ def _tell_counts(page: Page, cells: Sequence[Cell], lines: Lines) -> None:
 
 def _tell_scores(page: Page, cells: Sequence[Cell], lines: Lines, config: TilesConfig) -> None:
     page.heading("Scores")
-    page.charts([_chart(name, cells, config) for name in _SCORES])
-    page.note("Heights are square roots of counts; the line is the threshold. What each score measures: docs/formats/tiles.md.")
+    measured = _measured(_SCORES, cells)
+    page.charts([_chart(name, cells, config) for name in measured])
+    unmeasured = [name for name in _SCORES if name not in measured]
+    without = (
+        f" No tile has {' or '.join(unmeasured)}: blur and compartment need tiles of at most {DETAIL_MPP:g} um/px." if unmeasured else ""
+    )
+    page.note(f"Heights are square roots of counts; the line is the threshold. What each score measures: docs/formats/tiles.md.{without}")
     page.heading("At other thresholds of background")
     rows = what_if.count_kept(cells, lines, limits=config.limits, thresholds=what_if.THRESHOLDS, min_stains=config.min_stains_per_case)
     shown = [row for row in rows if row.group != "patient"]
     page.table(*what_if.table(shown, what_if.THRESHOLDS), own=[0])
     page.note("Tiles that would stay. `hdgan tile RUN --what-if` prints this by patient too, at any threshold, without reading a slide.")
+
+
+def _measured(names: Sequence[str], cells: Sequence[Cell]) -> list[str]:
+    """Those of the scores that any of the cells has."""
+    return [name for name in names if any(getattr(cell, name) is not None for cell in cells)]
 
 
 def _chart(name: str, cells: Sequence[Cell], config: TilesConfig) -> str:
@@ -280,7 +291,7 @@ def _tell_slides(
                 f"{counts or 'no cell'}. {', '.join(about)}. {size_mm[0]:.1f} x {size_mm[1]:.1f} mm at {plan.slide_mpp:g} um/px.{storing[name]}"
             )
             lower, upper = (f"{PICTURES}/{name}{ending}" for ending in (".jpg", ".cells.png"))
-            charts = [_chart(score, cells, config) for score in _OF_SLIDE] if cells else []
+            charts = [_chart(score, cells, config) for score in _measured(_OF_SLIDE, cells)]
             page.layers(lower, upper, size_px=sizes[name], caption=f"{name}: {counts or 'no cell'}", charts=charts)
 
 
