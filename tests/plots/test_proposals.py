@@ -72,3 +72,17 @@ def test_the_key_tells_classes_apart_whose_names_are_in_letters_of_other_languag
 
     assert not np.array_equal(page("мозг", "кора"), page("кора", "мозг"))
     assert not np.array_equal(page("ää", "b"), page("ßß", "b"))
+
+
+def test_black_has_a_place_in_the_key_where_a_mask_is_not_annotated_all_over():
+    white = ClassMap(tuple(LabelClass(name, "#ffffff") for name in "ab"))
+
+    def has_black_square(value):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[0] = value
+        (page,) = proposal_pages([Proposal("000000", np.full((64, 64, 3), 255, np.uint8), mask)], white)
+        black = (page[10:24] == 0).all(axis=(0, 2))  # the rows of the squares
+        return bool((np.convolve(black, np.ones(14), "valid") == 14).any())
+
+    assert has_black_square(255)
+    assert not has_black_square(1)

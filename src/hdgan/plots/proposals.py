@@ -57,10 +57,11 @@ def proposal_pages(proposals: Sequence[Proposal], classes: ClassMap, *, per_page
     if not proposals:
         raise ValueError("no sample to show")
     for first in range(0, len(proposals), per_page):
-        rows = [proposal_row(proposal, classes) for proposal in proposals[first : first + per_page]]
-        yield _stacked(
-            [_key(classes, width=max(row.shape[1] for row in rows)), contact_sheet(rows, columns=1, gap_px=0, background=_PAPER)]
-        )
+        shown = proposals[first : first + per_page]
+        rows = [proposal_row(proposal, classes) for proposal in shown]
+        is_partial = any(bool((proposal.mask == IGNORE).any()) for proposal in shown)
+        key = _key(classes, width=max(row.shape[1] for row in rows), is_partial=is_partial)
+        yield _stacked([key, contact_sheet(rows, columns=1, gap_px=0, background=_PAPER)])
 
 
 def proposal_row(proposal: Proposal, classes: ClassMap) -> NDArray[np.uint8]:
@@ -145,9 +146,15 @@ def _xy(along: int, across: int, is_across: bool) -> tuple[int, int]:
     return (along, across) if is_across else (across, along)
 
 
-def _key(classes: ClassMap, *, width: int) -> NDArray[np.uint8]:
-    """The colours of the classes with their values and names, `width` px wide; more than fit go to further lines."""
-    names = [f"{value} {entry.name}" for value, entry in enumerate(classes.classes)]
+def _key(classes: ClassMap, *, width: int, is_partial: bool) -> NDArray[np.uint8]:
+    """The colours of the classes with their values and names, `width` px wide; more than fit go to further lines.
+
+    Where a mask `is_partial`, what black stands for comes last.
+    """
+    entries = [(f"{value} {entry.name}", entry.rgb) for value, entry in enumerate(classes.classes)]
+    if is_partial:
+        entries.append((f"{IGNORE} not annotated", (0, 0, 0)))
+    names = [name for name, _ in entries]
     font = letters("".join(names), size_px=14)
     places, x, y = [], _GAP_PX, 0
     for name in names:
@@ -158,8 +165,8 @@ def _key(classes: ClassMap, *, width: int) -> NDArray[np.uint8]:
         x += needed
     sheet = Image.new("RGB", (width, y + _LEGEND_PX), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for entry, name, (left, top) in zip(classes.classes, names, places, strict=True):
-        draw.rectangle([left, top + 9, left + 16, top + 25], fill=entry.rgb, outline=_INK)
+    for (name, colour), (left, top) in zip(entries, places, strict=True):
+        draw.rectangle([left, top + 9, left + 16, top + 25], fill=colour, outline=_INK)
         draw.text((left + 22, top + 9), name, fill=_INK, font=font)
     return np.asarray(sheet)
 
