@@ -171,6 +171,18 @@ def test_corrections_are_painted_over_masks_and_what_they_changed_is_printed(dra
     assert "inputs.corrections" in hdgan("import-masks", root, small_run.masks)[2]
 
 
+def test_masks_by_hand_are_not_to_be_imported_again_for_other_images(drawn, small_run, hdgan):
+    root, settings = drawn
+    hdgan("import-masks", root, small_run.masks, "--config", settings)
+    settings.write_text(settings.read_text().replace("psi = 1.0", "psi = 0.5"))
+    code, _, error = hdgan("run", settings, "--out", root, "--first", "samples", "--until", "annotations")
+    assert code == 2
+    assert (
+        "samples (config.psi); annotations (inputs.samples); what a person drew belongs to the images before: take the change back" in error
+    )
+    assert error.rstrip().endswith(f"hdgan import-masks {root} FOLDER --redo")
+
+
 def test_a_run_goes_on_with_imported_corrections_until_they_change(drawn, corrections, small_run, hdgan):
     root, settings = drawn
     settings.write_text(settings.read_text() + 'corrections = "corrections"\n')

@@ -4,6 +4,7 @@ from hdgan.dataset.candidates import CandidateRow
 from hdgan.dataset.card import Origin, card
 from hdgan.dataset.config import DatasetConfig
 from hdgan.dataset.write import Screened
+from hdgan.labels import ClassMap, LabelClass
 from hdgan.refinement.config import RefinementConfig
 
 from .stripes import CLASSES
@@ -13,12 +14,12 @@ def _row(index, shares, uncertainty):
     return CandidateRow(f"{index:06d}", index, 1, "", "", "", uncertainty, 0.0, shares)
 
 
-def _card(config=None, mpp=2.0):
+def _card(config=None, mpp=2.0, classes=CLASSES):
     pairs = (_row(0, (0.25, 0.75, 0.0), 0.1), _row(1, (1.0, 0.0, 0.0), 0.3))
     screened = Screened(pairs, (_row(2, (0.0, 0.0, 1.0), 0.9),))
     origin = Origin("gen-hash", "cls-hash", "oracle (glomeruli of biopsy-a)", 10)
     config = config or DatasetConfig(title="Kidney", licence="CC BY 4.0", attribution="Bueno et al. 2020")
-    return card(config, origin, screened, classes=CLASSES, mpp=mpp, size_px=64, seed=7)
+    return card(config, origin, screened, classes=classes, mpp=mpp, size_px=64, seed=7)
 
 
 def test_the_card_says_whence_the_pairs_come():
@@ -34,6 +35,14 @@ def test_the_card_counts_classes_over_what_was_kept_and_names_those_that_never_o
     assert "| 0 | left | 62.50% | 2 |" in text
     assert "| 1 | right | 37.50% | 1 |" in text
     assert "No pixel carries the label of: none." in text
+
+
+def test_names_cannot_end_a_cell_of_the_table_or_be_taken_for_a_tag():
+    names = ClassMap(tuple(LabelClass(name, "#000000") for name in ("tubule | interstitium", "tuft <Knäuel>", "c")))
+    text = _card(DatasetConfig(attribution="A\n| B"), classes=names)
+    assert "| 0 | tubule &#124; interstitium | 62.50% | 2 |" in text
+    assert "| 1 | tuft &lt;Knäuel> | 37.50% | 1 |" in text
+    assert "| attribution | A &#124; B |" in text
 
 
 def test_the_card_says_what_the_pairs_are_not():

@@ -55,14 +55,14 @@ No image shows a patient's tissue; no label was drawn by a person: a classifier 
 | | |
 |---|---|
 | scale | {scale} |
-| annotator of the images the classifier learnt from | {origin.annotator} |
+| annotator of the images the classifier learnt from | {_cell(origin.annotator)} |
 | generator | `{origin.generator}` |
 | classifier | `{origin.classifier}`, {origin.num_heads} networks |
 | truncation psi | {config.psi:g} |
 | clean-up of contours | {_clean_up(config)} |
 | seed | {seed} |
-| licence | {config.licence} |
-| attribution | {config.attribution} |
+| licence | {_cell(config.licence)} |
+| attribution | {_cell(config.attribution)} |
 
 ## Files
 `images/<stem>.png` (8-bit RGB) and `masks/<stem>.png` (8-bit grey, class index) belong together; `classes.json` names the classes, `pairs.csv` has a
@@ -98,11 +98,16 @@ def _class_table(rows: Sequence[CandidateRow], classes: ClassMap) -> str:
     shares = _mean_shares(rows)
     counts = [sum(row.shares[index] > 0 for row in rows) for index in range(len(classes))]
     lines = zip(classes.names, shares, counts, strict=True)
-    return "\n".join(f"| {index} | {name} | {share:.2%} | {count} |" for index, (name, share, count) in enumerate(lines))
+    return "\n".join(f"| {index} | {_cell(name)} | {share:.2%} | {count} |" for index, (name, share, count) in enumerate(lines))
 
 
 def _mean_shares(rows: Sequence[CandidateRow]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.mean([row.shares for row in rows], axis=0))
+
+
+def _cell(text: str) -> str:
+    """`text` in a cell of a Markdown table: on one line, with what would end the cell or begin a tag written out."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from hdgan.errors import BadConfig, BadInput, StaleStage
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.settings_file import read_settings
 from hdgan.pipeline.standing import Standing, standings
-from hdgan.pipeline.steps import STEPS, Run, Step, control_changes, import_command
+from hdgan.pipeline.steps import STEPS, Run, Step, control_changes, import_again
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import read_json, write_bytes, write_json
 from hdgan.store.layout import STAGES, RunFolder
@@ -91,7 +91,8 @@ def run_all(
     _refuse_stale_sources(run, steps)
     found = [standing for standing in survey(run) if standing.stage in {step.stage for step in steps}]
     if not redo:
-        _refuse_stale(found, remedy=_REDO if _can_be_redone(run, found) else f"import the masks again: {import_command(run)} --redo")
+        by_hand = _stale_by_hand(run, found)
+        _refuse_stale(found, remedy=_REDO if by_hand is None else import_again(run, by_hand.fields))
     _refuse_missing_gpu(run.config, {standing.stage for standing in found if standing.state != "current"})
     outcomes = []
     for number, step in enumerate(steps, start=1):
@@ -182,10 +183,11 @@ def _sources(stages: Iterable[str]) -> set[str]:
     return sources
 
 
-def _can_be_redone(run: Run, found: Sequence[Standing]) -> bool:
-    """Whether `--redo` makes again what is stale in `found`: not the masks that a person imported by hand."""
-    by_hand = run.config.oracle is None and run.config.annotations.masks is None
-    return not (by_hand and any(standing.stage == "annotations" and standing.state == "stale" for standing in found))
+def _stale_by_hand(run: Run, found: Sequence[Standing]) -> Standing | None:
+    """Where among `found` masks that a person imported by hand are stale, how: `--redo` makes all else again, and not these."""
+    if run.config.oracle is not None or run.config.annotations.masks is not None:
+        return None
+    return next((standing for standing in found if standing.stage == "annotations" and standing.state == "stale"), None)
 
 
 def _refuse_stale(found: Sequence[Standing], *, remedy: str = _REDO) -> None:

@@ -6,7 +6,7 @@ Nothing heavy is imported until a step works.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,14 @@ def import_command(run: Run) -> str:
     return f"hdgan import-masks {shlex.quote(str(run.folder.root))} FOLDER"
 
 
+def import_again(run: Run, fields: Collection[str]) -> str:
+    """What to do about masks that a person imported by hand where `fields` of the annotations are no longer those of the import."""
+    command = f"{import_command(run)} --redo"
+    if "inputs.samples" not in fields:
+        return f"import the masks again: {command}"
+    return f"what a person drew belongs to the images before: take the change back, or let the samples be drawn anew, annotate those, then: {command}"
+
+
 def _imported(run: Run, progress: Progress) -> Manifest:
     """The masks that a person imported by hand, when they still belong to these samples.
 
@@ -189,7 +197,7 @@ def _imported(run: Run, progress: Progress) -> Manifest:
     (found,) = standings(run.folder, configs=wanted, seed=run.config.run.seed)
     fields = [*found.fields, *changed_inputs(run.annotations(), samples=samples, out=out)]
     if fields:
-        raise StaleStage(f"{out}: imported for others ({', '.join(fields)}); import the masks again: {command} --redo")
+        raise StaleStage(f"{out}: imported for others ({', '.join(fields)}); {import_again(run, fields)}")
     folder = changed_folder(run.annotations(), samples=samples, out=out)
     if folder is not None:
         progress.say(f"{folder} holds other masks than those that were imported from there; if they are to count: {command} --redo")
