@@ -141,6 +141,16 @@ def test_an_image_that_vanished_before_the_end_is_drawn_again(tmp_path):
     assert tree(tmp_path / "a") == before
 
 
+@pytest.mark.parametrize("damaged", ["", '{"row"', "{}", '{"row": {}, "z": "", "w": ""}', '{"row": {"seed": 1}, "z": "zz", "w": 3}'])
+def test_a_sample_whose_part_cannot_be_read_is_drawn_again(tmp_path, damaged):
+    fill_bank(FakeGenerator(), CONFIG, out=tmp_path / "a", seed=2)
+    before = tree(tmp_path / "a")
+    (tmp_path / "a" / "samples.json").unlink()
+    (tmp_path / "a" / "parts" / "000003.json").write_text(damaged)
+    fill_bank(FakeGenerator(), CONFIG, out=tmp_path / "a", seed=2)
+    assert tree(tmp_path / "a") == before
+
+
 def test_fewer_images_than_the_shortlist_asks_for_are_all_listed(tmp_path):
     fill_bank(FakeGenerator(), SamplesConfig(num=2, shortlist=36), out=tmp_path, seed=0)
     assert sorted(read_shortlist(tmp_path)) == ["000000", "000001"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def fill_bank(generator: LatentGenerator, config: SamplesConfig, *, out: Path, s
             _keep(draw_one(generator, index, psi=config.psi, seed=seed), out)
             progress.advance()
     progress.finish()
-    rows, z, w = zip(*_parts(out, config.num), strict=True)
+    rows, z, w = zip(*(_part(out, index) for index in range(config.num)), strict=True)
     write_latents(out, z=np.stack(z), w=np.stack(w))
     _show(out, config, seed, progress)
     # The index comes last of all: where it stands, the bank is whole.
@@ -132,7 +133,11 @@ def _part_path(out: Path, index: int) -> Path:
 
 
 def _is_drawn(out: Path, index: int) -> bool:
-    return _part_path(out, index).exists() and _image_path(out, index).exists()
+    """Whether the image is there, and a part that can be read: another is drawn again."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        _part(out, index)
+        return _image_path(out, index).exists()
+    return False
 
 
 def _keep(drawn: Drawn, out: Path) -> None:
@@ -141,11 +146,10 @@ def _keep(drawn: Drawn, out: Path) -> None:
     write_json(_part_path(out, drawn.row.index), part)
 
 
-def _parts(out: Path, num: int) -> Iterator[tuple[SampleRow, np.ndarray, np.ndarray]]:
-    for index in range(num):
-        part = json.loads(_part_path(out, index).read_text(encoding="utf-8"))
-        z, w = (np.frombuffer(bytes.fromhex(part[key]), dtype="<f4") for key in ("z", "w"))
-        yield SampleRow(**part["row"]), z, w
+def _part(out: Path, index: int) -> tuple[SampleRow, np.ndarray, np.ndarray]:
+    part = json.loads(_part_path(out, index).read_text(encoding="utf-8"))
+    z, w = (np.frombuffer(bytes.fromhex(part[key]), dtype="<f4") for key in ("z", "w"))
+    return SampleRow(**part["row"]), z, w
 
 
 def _show(out: Path, config: SamplesConfig, seed: int, progress: Progress) -> None:
