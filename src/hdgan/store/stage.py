@@ -141,10 +141,7 @@ def open_stage(
             _clear(folder, begun, spared=note[_CLEARING] if {key: note[key] for key in begun} == begun else None, vouched=vouched)
         elif redo and is_damaged(folder):
             check()
-            if mends_from is not None and (folder / mends_from).exists() and _is_made_from(folder, begun):
-                _take_up_again(folder, begun)
-            else:
-                _clear(folder, begun, vouched=vouched)
+            _mend(folder, begun, mends_from=mends_from, vouched=vouched)
         before = begun_with(folder)
         if before is None:
             _refuse_foreign(folder, vouched)
@@ -263,15 +260,14 @@ def _clear(folder: Path, begun: dict[str, Any], *, spared: str | None = None, vo
     write_json(folder / INPROGRESS, begun)
 
 
-def _is_made_from(folder: Path, begun: dict[str, Any]) -> bool:
-    """Whether the manifest can be read and says that the stage was made from the same."""
+def _mend(folder: Path, begun: dict[str, Any], *, mends_from: str | None, vouched: tuple[str, ...]) -> None:
+    """Clears a damaged stage; where `mends_from` is there and it was made from the same, only damaged outputs, and it is in progress again."""
+    is_same = False
     with suppress(BadInput):
-        return begun_with(folder) == begun
-    return False
-
-
-def _take_up_again(folder: Path, begun: dict[str, Any]) -> None:
-    """Makes a finished stage one in progress that lacks its damaged outputs. Killed at any point, the next redo goes on with it."""
+        is_same = begun_with(folder) == begun
+    if not (is_same and mends_from is not None and (folder / mends_from).exists()):
+        _clear(folder, begun, vouched=vouched)
+        return
     for name in _damaged(folder):
         (folder / name).unlink(missing_ok=True)
     write_json(folder / INPROGRESS, begun)
