@@ -29,6 +29,18 @@ def test_the_newest_whole_state_wins_and_three_are_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_copies_that_a_person_made_are_neither_counted_nor_gone_on_from_nor_removed(tmp_path):
+    path = checkpoint.save(tmp_path, step=1, tensors=TENSORS, facts={"step": 1})
+    mine = {"state-000000001 (copy).safetensors", "state-good.safetensors", "state-before-2.safetensors", "state-.safetensors"}
+    for name in mine:
+        (tmp_path / name).write_bytes(path.read_bytes())
+    for step in (2, 3, 4, 5):
+        checkpoint.save(tmp_path, step=step, tensors=TENSORS, facts={"step": step})
+    assert checkpoint.last_step(tmp_path) == 5
+    assert checkpoint.newest(tmp_path).facts == {"step": 5}
+    assert {file.name for file in tmp_path.iterdir()} == mine | {f"state-00000000{step}.safetensors" for step in (3, 4, 5)}
+
+
 def test_the_facts_alone_are_read_from_a_whole_header(tmp_path):
     path = checkpoint.save(tmp_path, step=1, tensors=TENSORS, facts={"step": 1, "names": ["x"]})
     assert checkpoint.read_facts(path) == {"step": 1, "names": ["x"]}

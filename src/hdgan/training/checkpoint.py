@@ -42,7 +42,7 @@ def save(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dict[str
     path = folder / f"state-{step:09d}.safetensors"
     write_tensors(path, tensors, facts)
     # States of later steps were skipped when this training went on from an earlier one: counted among the newest they would push this one out.
-    for old in sorted(other for other in folder.glob(_PATTERN) if other.name <= path.name)[:-keep]:
+    for old in [other for other in _states(folder) if other.name <= path.name][:-keep]:
         old.unlink()
     return path
 
@@ -60,7 +60,12 @@ def save_best(folder: Path, *, step: int, tensors: dict[str, Tensor], facts: dic
 
 def last_step(folder: Path) -> int:
     """The step of the newest state by its name, whether or not it can be read; 0 without any."""
-    return max((int(path.stem.rsplit("-", 1)[1]) for path in folder.glob(_PATTERN)), default=0)
+    return max((int(path.stem.rsplit("-", 1)[1]) for path in _states(folder)), default=0)
+
+
+def _states(folder: Path) -> list[Path]:
+    """The states that `save` wrote, in their order; a copy under another name is its owner's."""
+    return sorted(path for path in folder.glob(_PATTERN) if re.fullmatch(r"state-\d{9,}", path.stem))
 
 
 def set_aside(folder: Path, kept: Path) -> Path | None:
@@ -85,7 +90,7 @@ def newest(folder: Path, *, misfit: Misfit | None = None, tell: Callable[[str], 
     `misfit` says of a whole state why it belongs to something else; None: it does not.
     """
     skipped: list[str] = []
-    for path in (*sorted(folder.glob(_PATTERN), reverse=True), *folder.glob(_BEST)):
+    for path in (*reversed(_states(folder)), *folder.glob(_BEST)):
         try:
             tensors, facts = read_tensors(path)
             if misfit is not None and (why := misfit(tensors, facts)):
