@@ -115,7 +115,7 @@ def test_a_part_that_does_not_fit_is_recorded_beside_the_one_that_does(monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
 
     monkeypatch.setattr(script, "time_training", full)
-    row = script.measure(16, 1, argparse.Namespace(precision=None, device="cpu", parts=["train", "draw"], steps=1, seconds=1.0))
+    row = script.measure(16, 1, argparse.Namespace(precision=None, device="cpu", parts=["train", "draw"], steps=1, seconds=1.0, tf32=False))
     assert row["train_failed"] == "CUDA out of memory."
     assert "train" not in row
     assert row["draw"]["images_per_second"] > 0
@@ -160,6 +160,7 @@ TOY = [
     ("--preset 64 --precision $p --kimg 60 --seconds 250", "--preset 16 --precision $p --kimg 0.02 --device cpu"),
     ("--preset 256 --seconds 520", "--preset 16 --kimg 0.04 --device cpu"),
     ("--resolutions 64 256 512 1024 2048 --steps 50", "--resolutions 16 --steps 1 --device cpu"),
+    ("--resolutions 256 1024 --precision float32 --parts train --steps 50", "--resolutions 16 --precision float32 --steps 1 --device cpu"),
     ("--resolutions 4096 --batches 1 2 4 --steps 50", "--resolutions 16 --batches 1 2 --steps 1 --device cpu"),
     ("--device cuda --resolutions 1024 4096", "--device cpu --resolutions 64 --channel-base 256 --rounds 1"),
     ("--device cuda", "--device cpu --repeats 1"),
