@@ -152,6 +152,27 @@ def test_a_bad_table_is_refused_with_its_line(scans, text, what):
         find_slides([str(table(scans, text))], base=scans)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("latin.csv", "path,patient\na.tif,Müller\n".encode("cp1252"), "is no text in UTF-8"),
+        ("wide.csv", "path,patient\na.tif,P1\n".encode("utf-16"), "is no text in UTF-8"),
+        ("renamed.csv", b"PK\x03\x04\n\n", "is a workbook and no CSV table, whatever its name"),
+        ("old.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a workbook and no CSV table, whatever its name"),
+        ("slides.xlsx", b"PK\x03\x04", "is a workbook and no slide"),
+    ],
+)
+def test_what_a_spreadsheet_saves_otherwise_is_refused_with_the_way_to_save_it(tmp_path, name, data, what):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(BadInput, match=f'{name}: {what}; save the table as "CSV UTF-8", as spreadsheets call it'):
+        find_slides([name], base=tmp_path)
+
+
+def test_spaces_around_quoted_values_are_no_part_of_them(scans):
+    text = 'path, patient, stain\n "a.tif" , "Doe, J." ,PAS\n'
+    assert [(entry.path.name, entry.patient, entry.stain) for entry in read_table(table(scans, text))] == [("a.tif", "Doe, J.", "PAS")]
+
+
 def test_empty_columns_at_the_end_of_lines_are_no_values(scans):
     assert [entry.stain for entry in read_table(table(scans, "path,stain,note,note,,\na.tif,PAS,,,,,,\n"))] == ["PAS"]
 

@@ -89,6 +89,33 @@ def test_that_nobody_said_which_slides_are_of_one_patient_is_said_everywhere(tmp
     assert alone.counts["warnings"] == []
 
 
+def test_names_that_differ_in_capitals_and_spaces_alone_are_told_everywhere(tmp_path, cohort, config):
+    table = cohort / "slides.csv"
+    table.write_text("path,patient,stain\na1.tif,P 1,PAS\na2.tif,p1,PAS\nb1.tif,P2,pas\n")
+    progress = Told()
+    manifest = run(config, cohort, tmp_path / "out", progress=progress)
+    lines = [
+        f"{kind} are taken for different; if they are one, spell them alike in the slide table"
+        for kind in ("patient: P 1 and p1", "stain: PAS and pas")
+    ]
+    for line in lines:
+        assert line in manifest.counts["warnings"]
+        assert line in progress.lines
+        assert line in (tmp_path / "out" / "report.html").read_text()
+    table.write_text("path,patient,stain\na1.tif,P1,PAS\na2.tif,P1,PAS\nb1.tif,P2,PAS-H\n")
+    alike = run(config, cohort, tmp_path / "alike")
+    assert not [line for line in alike.counts["warnings"] if "taken for different" in line]
+
+
+def test_slides_of_which_no_tile_stays_are_told(tmp_path, cohort, config):
+    table = cohort / "slides.csv"
+    table.write_text("path,patient,mpp\na1.tif,A,\na2.tif,A,0.05\nb1.tif,B,\n")  # a point in the wrong place
+    progress = Told()
+    run(config, cohort, tmp_path / "out", progress=progress)
+    assert "no tile stays of 1 of 3 slides: a2; report.html says why" in progress.lines
+    assert "a2" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_the_same_command_does_nothing_and_other_settings_are_refused(tmp_path, cohort, config):
     first = run(config, cohort, tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}

@@ -38,6 +38,8 @@ _COLUMNS = {"path", "slide", "patient", "centre", "stain", "diagnosis", "mpp", "
 _NAME = re.compile(r"[^\w.+-]+")
 _LONGEST_NAME = 200
 """Bytes: of the 255 that most file systems allow, those that are called after a slide need some more."""
+_WORKBOOKS, _WORKBOOK_SUFFIXES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"), (".xlsx", ".xls", ".ods")
+_AS_TEXT = 'save the table as "CSV UTF-8", as spreadsheets call it'
 _NOT_DICOM = {*SLIDE_SUFFIXES, *image.SUFFIXES} - {".dcm"}
 """Files of a DICOM series are called anything; these are something else by their names."""
 
@@ -153,6 +155,8 @@ def _of_source(source: str, base: Path) -> Sequence[SlideEntry]:
     path = _expanded(source, where=source, base=base)
     if path.is_dir():
         return [_alone(file) for file in _in_folder(path)]
+    if path.suffix.lower() in _WORKBOOK_SUFFIXES:
+        raise BadInput(path, "is a workbook and no slide", _AS_TEXT)
     if path.suffix.lower() == ".csv":
         return read_table(path)
     if any(mark in source for mark in "*?[") and not path.exists():
@@ -267,14 +271,19 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         BadInput: the file cannot be read, has no lines, two columns for one thing, or a line with more values than columns.
     """
     try:
+        with path.open("rb") as begun:
+            if begun.read(4) in _WORKBOOKS:
+                raise BadInput(path, "is a workbook and no CSV table, whatever its name", _AS_TEXT)
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             delimiter = ";" if header.count(";") > header.count(",") else ","  # what spreadsheets of half of Europe write
             file.seek(0)
-            reader = csv.DictReader(file, delimiter=delimiter)
+            reader = csv.DictReader(file, delimiter=delimiter, skipinitialspace=True)
             rows = [(reader.line_num, row) for row in reader]
             columns = Counter(_column(name) for name in reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise BadInput(path, "is no text in UTF-8", _AS_TEXT) from error
+    except (OSError, csv.Error) as error:
         raise BadInput(path, f"cannot be read as a CSV table ({error})") from error
     if not rows:
         raise BadInput(path, "has no lines below its header")

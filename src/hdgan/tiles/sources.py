@@ -26,6 +26,10 @@ _MOST_TOLD = 20
 """Slides that cannot be cut and are told one by one."""
 
 
+_MOST_ALIKE = 3
+"""Names written in two ways that are told of each kind."""
+
+
 @dataclass(frozen=True)
 class Sources:
     """What a tiles stage is made from."""
@@ -48,9 +52,9 @@ class Sources:
         return self.choice.plans
 
     def patient_notes(self) -> list[str]:
-        """A line where nobody said which of several slides are of one patient."""
+        """A line where nobody said which of several slides are of one patient, and one for each kind of names that are nearly the same."""
         num_unknown = sum(not plan.entry.is_patient_known for plan in self.plans)
-        return unknown_patients(num_unknown, of="slides") if len(self.plans) > 1 else []
+        return [*(unknown_patients(num_unknown, of="slides") if len(self.plans) > 1 else []), *self._spelling_notes()]
 
     def told_problems(self) -> list[tuple[SlideEntry, str]]:
         """Each slide that cannot be cut, and a line that says why; it names the file where that is another than the slide's, such as its region file."""
@@ -72,6 +76,21 @@ class Sources:
             raise problems[0]
         left_out = (*self.left_out, *failed)
         return replace(self, choice=replace(self.choice, plans=plans), problems=problems, left_out=left_out)
+
+    def _spelling_notes(self) -> list[str]:
+        """A line for each kind of names of which some differ in nothing but capitals and spaces: one patient written in two ways may lie in two folds."""
+        notes = []
+        for kind in ("patient", "centre", "stain", "diagnosis"):
+            spellings: dict[str, set[str]] = {}
+            for plan in self.plans:
+                name = str(getattr(plan.entry, kind))
+                spellings.setdefault("".join(name.casefold().split()), set()).add(name)
+            alike = [" and ".join(sorted(names)) for _, names in sorted(spellings.items()) if len(names) > 1]
+            if alike:
+                more = f" and {len(alike) - _MOST_ALIKE} more" if len(alike) > _MOST_ALIKE else ""
+                shown = ", ".join(alike[:_MOST_ALIKE])
+                notes.append(f"{kind}: {shown}{more} are taken for different; if they are one, spell them alike in the slide table")
+        return notes
 
 
 @contextmanager

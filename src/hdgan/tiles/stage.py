@@ -35,7 +35,7 @@ from hdgan.tiles.keys import stage_pseudonyms
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.qc import draw_sheet
 from hdgan.tiles.regions import all_hits, region_counts, region_notes
-from hdgan.tiles.report import write_report
+from hdgan.tiles.report import REPORT, write_report
 from hdgan.tiles.sources import Sources, open_sources
 from hdgan.tiles.unread import UNREAD, read_unread, write_unread
 from hdgan.tiles.work import cut_all, part_key
@@ -109,6 +109,10 @@ def _finish(
     if not verdicts[KEPT]:
         raise _nothing_kept(plans, verdicts)
     slides = [plan.entry.name for plan in plans]
+    with_tiles = {cell.slide for cell in cells if cell.verdict == KEPT}
+    without = [plan for plan in plans if plan.entry.name not in with_tiles]
+    if without:
+        progress.say(f"no tile stays of {len(without)} of {len(plans)} slides: {_listed(without)}; {REPORT} says why")
     loose = [row for slide in slides for row in TileArchive(parts.part_folder(out, slide)).rows]
     dealt = deal_tiles(choice, loose, config, seed=seed)
     cells = dealt.marked(cells)
