@@ -60,6 +60,8 @@ def test_a_scale_within_two_percent_is_cut_pixel_by_pixel(slide_mpp):
 def test_a_finer_scale_than_the_slide_has_is_refused():
     with pytest.raises(BadInput, match=r"has 0\.52 um/px, coarser than the 0\.5 asked for; ask for 0\.52 .*column `mpp` of a slide table"):
         plan(500, 500, slide_mpp=0.52)
+    with pytest.raises(BadInput, match=r"has 250 um/px, coarser than .* give its true scale where 250 is wrong"):
+        plan(100_000, 80_000, slide_mpp=250)  # nm, and not too many tiles
 
 
 def test_a_slide_without_scale_is_refused_unless_one_is_given_for_all():

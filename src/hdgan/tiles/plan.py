@@ -95,13 +95,13 @@ def plan_slide(slide: SlideReader, entry: SlideEntry, config: TilesConfig, *, se
     mpp = known_mpp(slide, fallback=config.slide_mpp)
     wanted = _wanted_mpp(slide, config)
     level0_px, step = _edge_and_step(mpp, wanted, config)
-    _check_count(slide, entry, step)
     if mpp > wanted * (1 + MPP_TOLERANCE):
         remedy = (
             f"ask for {mpp:g} um/px or coarser (`mpp` in the settings), give its true scale where {mpp:g} is wrong "
             "(column `mpp` of a slide table), or leave the slide out"
         )
         raise BadInput(entry.path, f"its finest level has {mpp:g} um/px, coarser than the {wanted:g} asked for", remedy)
+    _check_count(slide, entry, step)
     grid = raw_grid(slide, slide_mpp=mpp, mpp=wanted, tolerance=MPP_TOLERANCE) if config.format == "raw" else None
     if grid is not None:
         level0_px, step = config.stored_px * grid.downsample, float(config.step_px * grid.downsample)
