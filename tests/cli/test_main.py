@@ -187,6 +187,30 @@ def test_what_a_user_can_mend_becomes_an_error_of_ours(raised, expected, text):
         command.mendable(verb)()
 
 
+@pytest.mark.parametrize("closed", ["a.csv", "."])
+def test_what_may_not_be_read_asks_for_no_other_folder_to_write_to(tmp_path, monkeypatch, closed):
+    (tmp_path / "a.csv").touch()
+    denied = (tmp_path / closed, os.X_OK if closed == "." else os.R_OK)
+    monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != denied)
+
+    def verb() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "a.csv"))
+
+    with pytest.raises(HdganError, match=r"a\.csv: Permission denied; ask whoever owns it for the right to read it"):
+        command.mendable(verb)()
+
+
+@pytest.mark.parametrize("run", ["notes.txt", "notes.txt/run"])
+def test_a_file_in_the_place_of_a_folder_is_one_line(tmp_path, refused, run):
+    (tmp_path / "notes.txt").write_text("mine")
+    write_slide(tmp_path / "a.tif", paint())
+    settings = '[run]\nname = "x"\n[tiles]\nslides = ["a.tif"]\nmpp = 1.0\ntile_px = 64\nnum_folds = 1\n[generator]\nresolution = 64\n'
+    (tmp_path / "x.toml").write_text(settings)
+    line = refused("tile", tmp_path / run, "--config", tmp_path / "x.toml", "--workers", "0")
+    assert f"{tmp_path / 'notes.txt'}: is a file, and a folder is needed there; choose another name" in line
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_an_error_that_no_user_can_mend_keeps_its_traceback():
     def verb() -> None:
         raise ZeroDivisionError

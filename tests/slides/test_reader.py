@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -136,6 +139,22 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         open_slide(tmp_path / "none.svs")
     with pytest.raises(BadInput, match="is a folder"):
         open_slide(tmp_path)
+
+
+def test_a_slide_that_may_not_be_read_is_not_taken_for_a_damaged_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*")
+
+    def denied(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_file", denied)
+        with pytest.raises(BadInput, match="lies in a folder that you may not read; ask whoever owns it"):
+            open_slide(path)
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.R_OK)
+    with pytest.raises(BadInput, match="is a file that you may not read; ask whoever owns it"):
+        open_slide(path)
 
 
 def test_a_16_bit_image_is_refused_because_its_values_would_be_cut(tmp_path):

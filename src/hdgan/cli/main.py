@@ -117,14 +117,25 @@ def mendable(verb: Callable[..., None]) -> Callable[..., None]:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OutOfSpace(f"{error.filename or 'disk'}: no space is left; free some and run the same command again") from error
             if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) and error.filename:
-                raise HdganError(f"{error.filename}: {error.strerror}; choose a folder that you may write to") from error
-            if error.errno in (errno.ENOTDIR, errno.EEXIST) and error.filename and (file := _file_above(Path(error.filename))):
+                remedy = (
+                    "ask whoever owns it for the right to read it"
+                    if _is_closed(Path(error.filename))
+                    else "choose a folder that you may write to"
+                )
+                raise HdganError(f"{error.filename}: {error.strerror}; {remedy}") from error
+            if error.errno in (errno.ENOTDIR, errno.EEXIST) and error.filename and (file := _file_in_the_way(Path(error.filename))):
                 raise HdganError(f"{file}: is a file, and a folder is needed there; choose another name") from error
             raise
 
     return guarded
 
 
-def _file_above(path: Path) -> Path | None:
-    """`path`, or a folder above it, if it is no folder but a file."""
-    return next((there for there in (path, *path.parents) if there.exists() and not there.is_dir()), None)
+def _is_closed(path: Path) -> bool:
+    """Whether `path` is a file or folder that this user may not read, or lies in a folder whose files he may not reach."""
+    is_out_of_reach = any(os.access(folder, os.F_OK) and not os.access(folder, os.X_OK) for folder in path.parents)
+    return is_out_of_reach or (os.access(path, os.F_OK) and not os.access(path, os.R_OK))
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """The file that stands on the way to `path`, or in its place; None where there is none."""
+    return next((place for place in (path, *path.parents) if place.is_file()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mr
 
 MPP_REMEDY = "give its scale in um/px: the column `mpp` of a slide table, `slide_mpp` in the settings, or --mpp of `hdgan inspect`"
 
+_CLOSED = "ask whoever owns it for the right to, or leave it out"
 
 ReaderChoice = Literal["auto", "openslide"]
 
@@ -30,9 +32,15 @@ def open_slide(path: Path, *, mpp_override: float | None = None, reader: ReaderC
     """
     if mpp_override is not None and not mpp_override > 0:
         raise BadInput(path, f"a scale of {mpp_override} um/px is impossible", "give a positive number")
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except PermissionError as error:
+        raise BadInput(path, "lies in a folder that you may not read", _CLOSED) from error
+    if not is_file:
         what = "is a folder, not a slide" if path.is_dir() else "no such file"
         raise BadInput(path, what, "check the path; relative ones start at the folder of the file that names them")
+    if not os.access(path, os.R_OK):
+        raise BadInput(path, "is a file that you may not read", _CLOSED)
     if path.stat().st_size == 0:
         raise BadInput(path, "is empty", "copy it again from its source")
     if pyramid.knows(path) or path.suffix.lower() not in image.SUFFIXES:
