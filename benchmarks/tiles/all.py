@@ -74,6 +74,7 @@ def runs(cache: Path, biopsy: Path | None) -> list[Run]:
         found += [_script("job", whole, "job.py", *kept, *slide, "--tile-px", px, *tissue, "--rounds", "4") for px in ("4096", "1024")]
     found += [
         _script("workers", workers, "workers.py", *kept, "--slides", "16", "--edge", "8192", "--rounds", "1"),
+        _script("workers", workers, "workers.py", *kept, "--slides", "16", "--edge", "8192", "--format", "auto", "--rounds", "3"),
         _script("memory", memory, "memory.py", *kept, "--edge", "8192", "--tile-px", "64"),
         _script("memory", memory, "memory.py", *kept, "--edge", "20000", "--tile-px", "256"),
         _script("install", "below 400 MB, no torch", "../install_size.py"),

@@ -152,7 +152,10 @@ def test_a_stain_without_a_tile_does_not_count(tmp_path, diagnosed, config):
     with (diagnosed / "slides.csv").open("a") as file:
         file.write("b2.tif,B,Pisa,HE,MN\n")
     manifest, lines = run(config, diagnosed, tmp_path / "out", min_stains_per_case=2, num_folds=1)
-    assert lines == ["left out: patient B has 1 (PAS) of the 2 stains asked for, counting those with tiles"]
+    assert lines == [
+        "no tile stays of 1 of 4 slides: b2; report.html says why",
+        "left out: patient B has 1 (PAS) of the 2 stains asked for, counting those with tiles",
+    ]
     assert {r.patient for r in TileArchive(tmp_path / "out").rows} == {"A"}
     verdicts = [cell["verdict"] for cell in read(tmp_path / "out" / "cells.csv") if cell["slide"] == "b1"]
     assert "left out" in verdicts
