@@ -78,7 +78,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Else pydantic reads what every installed distribution says of itself, in search of programs that watch models of others.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # Else Python looks at its end several times for garbage among all that was imported: a tenth of the processor time of cutting a small slide.
+    # Else Python looks at its end several times for garbage among all that was imported, and there is much of that.
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
     is_verb = len(sys.argv) > 1 and sys.argv[1] in VERBS
