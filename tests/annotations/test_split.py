@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +30,16 @@ def test_every_class_trains_and_a_class_of_two_images_is_also_tested(seed, only,
     missing = missing_classes(presence_of(36, rare), split, num_classes=5)
     assert missing["train"] == ()
     assert 3 not in missing["test"]
+
+
+@given(st.integers(0, 2**31), st.integers(3, 33), st.integers(0, 2**31))
+def test_the_images_of_a_class_are_dealt_by_the_sizes_of_the_parts(seed, num, chosen):
+    names = [f"{i:06d}" for i in range(36)]
+    with_it = set(np.random.default_rng(chosen).permutation(names)[:num])
+    present = {name: frozenset({0, 1}) if name in with_it else frozenset({0}) for name in names}
+    split = split_names(present, sizes=SIZES, seed=seed)
+    for part, size in SIZES.items():
+        assert abs(sum(name in with_it for name in split[part]) - num * size / 36) <= 1
 
 
 def test_the_same_seed_gives_the_same_split_whatever_the_order_of_the_names():
