@@ -105,7 +105,8 @@ def train_leg(state: TrainingState, settings: TrainSettings, options: argparse.N
     tiles = packed_tiles.load(options.data)
     size = state.G.spec.resolution
     labels, threads = packed_tiles.load_labels(options.data)[0], 8 if options.device == "cuda" else 1
-    crops = Crops(ArrayTiles(tiles), chosen=range(len(tiles)), size_px=size, seed=settings.seed, labels=labels, num_threads=threads)
+    order = packed_tiles.load_order(options.data)
+    crops = Crops(ArrayTiles(tiles), chosen=order, size_px=size, seed=settings.seed, labels=labels, num_threads=threads)
     options.state.mkdir(parents=True, exist_ok=True)
     begun = saved = time.monotonic()
     first = state.num_images

@@ -146,6 +146,10 @@ def test_the_kidney_tiles_are_packed_without_the_areas_kept_for_tests(tmp_path):
     assert set(labels) == {0, 1, 2, 3}
     assert tiles.shape[1:] == (64, 64, 3)
     assert len(tiles) > 200
+    order = packed_tiles().load_order(tmp_path / "k.npz")
+    assert set(order) == set(range(len(tiles)))
+    assert len(order) - len(tiles) == sum(order.count(i) == 2 for i in range(len(tiles))) > 50
+    assert "chosen for a glomerulus" in out
     assert "4.0 um/px" in out
 
 
