@@ -137,6 +137,8 @@ def test_a_variable_in_a_path_is_filled_or_named(scans, monkeypatch):
         ("path,mpp\na.tif,-1\n", "line 2: '-1' is no scale"),
         ("path,stain\n,PAS\n", "line 2: names no slide"),
         ("name,stain\na.tif,PAS\n", r"line 1: has no column `path`, but name, stain; name the columns there"),
+        ("path,stian\na.tif,PAS\n", r"line 1: has a column `stian`, which is not read; call it `stain`, or something less like it"),
+        ("path,Patients\na.tif,p1\n", r"line 1: has a column `patients`, which is not read; call it `patient`"),
         ("path\tstain\na.tif\tPAS\n", r"line 1: has no column `path`, but path stain; .* with commas or semicolons"),
         ("path\n", "no lines"),
         ("path,areas\na.tif,none.csv\n", "cannot be read as a CSV"),
@@ -202,3 +204,10 @@ def test_a_table_that_names_two_files_of_a_dicom_series_is_refused(tmp_path):
         find_slides([str(path)], base=tmp_path)
     with pytest.raises(BadInput, match="same DICOM series"):
         find_slides(["b.dcm", str(table(tmp_path, "path,patient\na,1\n"))], base=tmp_path)
+
+
+def test_columns_of_ones_own_are_ignored_whatever_they_are_called(tmp_path):
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "t.csv").write_text("path,stain,stains,age,donor,i_px,note\na.tif,PAS,3,60,p1,7,x\n")
+    (entry,) = read_table(tmp_path / "t.csv")
+    assert (entry.stain, entry.patient) == ("PAS", "p1")

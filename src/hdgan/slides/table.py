@@ -1,7 +1,7 @@
 """Which slides there are, whose they are, and what is known about them.
 
 A source is a slide file, a folder, a pattern (`scans/*.svs`), or a table: a CSV file with one line for each slide.
-Columns of a table (others are ignored):
+Columns of a table (others are ignored, but for those called nearly like one that is not there, which are refused):
 
 | column | also | meaning |
 |---|---|---|
@@ -25,6 +25,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
             raise BadInput(
                 f"{path}: line 1", f"has no column `path`, but {found}", "name the columns there, with commas or semicolons between them"
             )
+        _refuse_misspelt(record, path)
         if not record.get("path"):
             raise BadInput(where, "names no slide", "fill the column `path`")
         file = _expanded(record["path"], where=where, base=path.parent)
@@ -130,6 +132,17 @@ def read_table(path: Path) -> tuple[SlideEntry, ...]:
             )
         )
     return tuple(entries)
+
+
+def _refuse_misspelt(columns: Collection[str], path: Path) -> None:
+    """Refuses a column that is called nearly like one that is not there: what is ignored in silence would be missing from folds and counts."""
+    absent = _COLUMNS.difference(columns)
+    for name in columns:
+        meant = get_close_matches(name, absent, n=1, cutoff=0.8) if name not in _COLUMNS else []
+        if meant:
+            raise BadInput(
+                f"{path}: line 1", f"has a column `{name}`, which is not read", f"call it `{meant[0]}`, or something less like it"
+            )
 
 
 def read_areas(path: Path) -> tuple[Area, ...]:
