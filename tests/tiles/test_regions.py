@@ -191,6 +191,8 @@ def test_objects_and_the_grid_give_the_tiles_of_both_each_once_row_by_row(tmp_pa
 def test_a_grid_does_not_hide_that_no_object_is_of_the_class_asked_for(tmp_path, outlined, config):
     with pytest.raises(BadInput, match=r"no outlined region is of a class asked for; found are artery, glomerulus"):
         run(asked(config, "centred", classes=("nephron",), and_grid=True), outlined, tmp_path / "out")
+    with pytest.raises(BadInput, match="no outlined region is large enough"):
+        run(asked(config, "centred", min_area_um2=1e6, and_grid=True), outlined, tmp_path / "out")
 
 
 def test_stages_with_regions_of_before_the_grid_could_be_added_stay_current(config):

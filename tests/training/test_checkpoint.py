@@ -188,3 +188,17 @@ def test_weights_may_be_read_by_whom_the_umask_allows(tmp_path):
     (tmp_path / "plain").touch()
     checkpoint.write_tensors(tmp_path / "w.safetensors", {"a": torch.zeros(2)}, {})
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_longest_state_is_set_aside_and_copies_under_other_names_are_left_alone(tmp_path):
+    folder, kept = tmp_path / "state", tmp_path / "kept"
+    for step in (10, 20):
+        checkpoint.save(folder, step=step, tensors={"a": torch.zeros(1)}, facts={})
+    (folder / "state-good.safetensors").write_bytes(b"mine")
+    assert checkpoint.set_aside(folder, kept) == kept / "state-000000020.safetensors"
+    (kept / "state-better.safetensors").write_bytes(b"mine")
+    assert checkpoint.set_aside(folder, kept) is None  # that of 10 steps is not worth the place of one of 20
+    checkpoint.save(folder, step=30, tensors={"a": torch.zeros(1)}, facts={})
+    assert checkpoint.set_aside(folder, kept) == kept / "state-000000030.safetensors"
+    assert sorted(path.name for path in kept.iterdir()) == ["state-000000030.safetensors", "state-better.safetensors"]
+    assert (folder / "state-good.safetensors").exists()

@@ -13,6 +13,7 @@ from hdgan.slides.regions.read import Regions
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hits import UNNAMED, Hit, hits_of
 from hdgan.tiles.placement import chosen
+from hdgan.tiles.placement_config import PlacementConfig
 from hdgan.tiles.plan import SlidePlan
 
 _MOST_NAMED = 8
@@ -65,7 +66,8 @@ def refuse_unplaced(plans: Sequence[SlidePlan], config: TilesConfig) -> None:
     outlined = [plan.regions for plan in plans if plan.regions is not None]
     placement = config.placement
     has_objects = any(chosen(regions.outlines, placement) for regions in outlined)
-    is_met = any(plan.cells for plan in plans) and (has_objects or not placement.and_grid)  # a grid beside a misspelt class would hide it
+    # A grid beside it would hide that a class is misspelt, or no object large enough.
+    is_met = any(plan.cells for plan in plans) and (not placement.and_grid or any(_has_large_object(plan, placement) for plan in plans))
     if placement.way == "grid" or is_met or all(plan.level0_px > min(plan.size_px) for plan in plans):
         return
     where = plans[0].entry.path if len(plans) == 1 else f"{len(plans)} slides"
@@ -79,6 +81,11 @@ def refuse_unplaced(plans: Sequence[SlidePlan], config: TilesConfig) -> None:
         raise BadInput(where, f"no outlined region is of a class asked for; {found}", "change placement.classes or not_classes")
     what = "no outlined region is large enough, or none lies where a tile may"
     raise BadInput(where, what, "lower min_area_um2 or min_share of [tiles.placement], or look at the areas in the slide table")
+
+
+def _has_large_object(plan: SlidePlan, placement: PlacementConfig) -> bool:
+    outlines = chosen(plan.regions.outlines, placement) if plan.regions else ()
+    return any(outline.shape.area * plan.slide_mpp**2 >= placement.min_area_um2 for outline in outlines)
 
 
 def _hits(plan: SlidePlan) -> tuple[Hit, ...]:

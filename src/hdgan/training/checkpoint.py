@@ -73,12 +73,12 @@ def set_aside(folder: Path, kept: Path) -> Path | None:
 
     Its new path; None where there is no state, or one of more steps is kept already.
     """
-    states = sorted(folder.glob(_PATTERN))
+    states = _states(folder)
     if not states or last_step(kept) > last_step(folder):
         return None
     kept.mkdir(parents=True, exist_ok=True)
     moved = states[-1].replace(kept / states[-1].name)
-    for other in kept.glob(_PATTERN):
+    for other in _states(kept):
         if other != moved:
             other.unlink()
     return moved

@@ -10,6 +10,9 @@ import torch
 
 from hdgan.errors import BadConfig
 
+_CONVOLUTIONS: Any = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined] # torch's modules of flags; the older name is one for both
+_KINDS: Any = (*_CONVOLUTIONS, torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined] # the older name of the last two is one, too
+
 
 def chosen_device(name: str, *, setting: str) -> str:
     """The device that the value `name` of `setting` means: `auto` is a GPU where there is one.
@@ -53,10 +56,6 @@ def convolutions_in_float32(*, is_rounded: bool) -> Iterator[None]:
         _set_older_flags(*older)
         for kind, precision in zip(_KINDS, before, strict=True):
             kind.fp32_precision = precision
-
-
-_CONVOLUTIONS: Any = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined] # torch's modules of flags; the older name is one for both
-_KINDS: Any = (*_CONVOLUTIONS, torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined] # the older name of the last two is one, too
 
 
 def _older_flags() -> tuple[bool | None, str | None]:
