@@ -6,7 +6,7 @@ Everything is checked before anything is written. What a person drew is also kep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,12 +56,14 @@ def run_annotations(
     seed: int,
     masks: Path | None = None,
     at_random: Sequence[str] = (),
+    suggested: Collection[str] = (),
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
     """The manifest of the annotations in `out`, imported for the bank in `samples` from `masks` (or the folder that `config` names).
 
-    `at_random` are the samples of the bank that were drawn at random, of which the split's part "random" is made.
+    `at_random` are the samples of the bank that were drawn at random, of which the split's part "random" is made; those `suggested` by a model
+    only train.
 
     Raises:
         BadConfig: no folder is given, or the background is no class.
@@ -80,6 +82,9 @@ def run_annotations(
     }
     if corrections is not None:  # without any, an import is known by what it always was
         inputs["corrections"] = corrections.content_hash
+    also = sorted(set(source.drawings) & set(suggested) - set(at_random))
+    if also:
+        inputs["suggested"] = hash_json(also)
     recorded = config.recorded()
     is_to_mend = redo and is_damaged(out)
     if not is_to_mend and stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
@@ -89,7 +94,9 @@ def run_annotations(
     checked = list(check_all(source, bank, reading=reading, corrections=corrections, progress=progress, **by))
     refuse_redrawn(checked, out=out, stated=source.image_hashes)
     pixels = {mask.name: mask.pixels for mask in checked}
-    split = split_names(presence(pixels), sizes=config.sizes, seed=seed, at_random=at_random, num_random=config.random_test)
+    split = split_names(
+        presence(pixels), sizes=config.sizes, seed=seed, at_random=at_random, num_random=config.random_test, only_train=also
+    )
     audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo) as folder:
         _write(folder.path, checked, audit, bank)

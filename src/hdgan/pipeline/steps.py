@@ -18,9 +18,9 @@ from hdgan.pipeline.standing import changed_settings, standings
 from hdgan.progress import Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import MANIFEST, Manifest, begun_with, is_damaged, read_manifest
+from hdgan.store.stage import MANIFEST, Manifest, begun_with, is_damaged, manifest_hash, read_manifest
 
-ORACLE, REAL, CONTROL, ORACLE_MASKS = "oracle", "real", "control", "oracle-masks"
+ORACLE, REAL, CONTROL, ORACLE_MASKS, SUGGESTIONS = "oracle", "real", "control", "oracle-masks", "suggestions"
 """Folders of a run that belong to no stage."""
 
 
@@ -148,6 +148,7 @@ def _samples(run: Run, redo: bool, progress: Progress) -> Manifest:
 
 def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.annotations.stage import run_annotations
+    from hdgan.annotations.suggestions import suggested_names
     from hdgan.pipeline.oracle import oracle_masks
     from hdgan.samples.stage import read_random
 
@@ -160,6 +161,7 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
         samples=run.stage("samples"),
         masks=masks,
         at_random=read_random(run.stage("samples")) if run.config.annotations.random_test else (),
+        suggested=suggested_names(run.beside(SUGGESTIONS), samples=manifest_hash(run.stage("samples"))),
         out=run.stage("annotations"),
         seed=run.config.run.seed,
         redo=redo,
