@@ -41,12 +41,13 @@ def run_downstream(
     out: Path,
     seed: int,
     device: str = "cpu",
+    remarks: Sequence[str] = (),
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
     """The manifest of the comparison in `out`: networks, `report.json`, `report.html`, `panels.png`.
 
-    `dataset` is a finished dataset stage, `real` a folder of sets (`sets.py`).
+    `dataset` is a finished dataset stage, `real` a folder of sets (`sets.py`). `remarks` are said and stand first in the report.
 
     Raises:
         BadConfig: real training and test set are the same.
@@ -73,8 +74,11 @@ def run_downstream(
             )
             masks[arm.name] = label_all(segmenter.predict, test)
         report = _report(config, chosen, masks, test, sets=sets, classes=pairs.classes, annotator=about.get("annotator"), seed=seed)
+        report["remarks"] = [*remarks, *report["remarks"]]
         write_json(out / REPORT, report)
         _show(config, report, masks, test, classes=pairs.classes, out=out, seed=seed)
+        for line in remarks:
+            progress.say(line)
         _say(report, progress)
         return folder.seal(
             counts={"test_tiles": len(test), "macro_dice": {row["arm"]: row["scores"]["macro_dice"] for row in report["arms"]}}

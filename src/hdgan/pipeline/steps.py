@@ -290,6 +290,7 @@ def _dataset(run: Run, redo: bool, progress: Progress) -> Manifest:
 def _downstream(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.downstream.stage import run_downstream
     from hdgan.pipeline.oracle import real_pairs
+    from hdgan.pipeline.trained import leak_remarks
 
     assert run.config.downstream is not None, "the step is only wanted with its section"
     return run_downstream(
@@ -299,6 +300,7 @@ def _downstream(run: Run, redo: bool, progress: Progress) -> Manifest:
         out=run.stage("downstream"),
         seed=run.config.run.seed,
         device=run.device,
+        remarks=leak_remarks(run, run.config.downstream.test_set),
         redo=redo,
         progress=progress,
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hdgan.pipeline.steps import Run
 from hdgan.slides.content import content_hash
-from hdgan.store.archive import TileRow
+from hdgan.store.archive import INDEX, TileRow, read_rows
+from hdgan.store.stage import MANIFEST, read_manifest
 from hdgan.tiles.stage import SLIDES
 from hdgan.tiles.what_if import read_slides
 
@@ -28,6 +29,28 @@ def tiles_within(run: Run, name: str, rows: Iterable[TileRow]) -> list[TileRow]:
     return [
         row for row in rows if row.slide in names and any(row.y_px < stop and row.y_px + row.level0_px > start for start, stop in blocks)
     ]
+
+
+def trained_on(run: Run) -> list[TileRow]:
+    """The tiles that the run's generator was trained on; none where the run has no finished tiles or generator of its own.
+
+    Raises:
+        DamagedArtifact: the index of the tiles, or a manifest, cannot be read.
+    """
+    tiles, generator = run.stage("tiles"), run.stage("generator")
+    if not ((tiles / MANIFEST).exists() and (generator / MANIFEST).exists()):
+        return []
+    fold = read_manifest(generator).config.get("held_out_fold")
+    return [row for row in read_rows(tiles / INDEX) if row.fold != fold]
+
+
+def leak_remarks(run: Run, name: str) -> tuple[str, ...]:
+    """A line where the run's generator was trained on tissue of its set `name` of labelled real pairs; else none."""
+    within = tiles_within(run, name, trained_on(run))
+    if not within:
+        return ()
+    what = "so synthetic pairs may show what the network is tested on, and real ones may not: its figures are too good"
+    return (f"{len(within)} of the tiles that the generator was trained on reach into the rows of the set {name!r}, {what}.",)
 
 
 def _names_of(run: Run, slide: Path) -> set[str]:
