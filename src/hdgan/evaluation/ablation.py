@@ -175,7 +175,11 @@ def _measure(trial: Trial, split: Split, *, distance_px: float) -> list[Row]:
             "step": math.nan if fitted.step is None else fitted.step,
         }
         macro_dice = over_same_classes(partial(_score_of, name="macro_dice"), counts.matrices)
-        for name, statistic in {"macro_dice": macro_dice, "pixel_accuracy": partial(_score_of, name="pixel_accuracy")}.items():
+        statistics: dict[str, Callable[[np.ndarray], float]] = {
+            "macro_dice": macro_dice,
+            "pixel_accuracy": partial(_score_of, name="pixel_accuracy"),
+        }
+        for name, statistic in statistics.items():
             low, high = bootstrap(counts.matrices, statistic, seed=trial.repeat, num=RESAMPLES)
             numbers |= {f"{name}_low": low, f"{name}_high": high}
         plain = {name: _number(value) for name, value in numbers.items()}
