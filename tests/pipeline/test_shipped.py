@@ -66,6 +66,22 @@ def test_a_packed_run_unpacks_to_the_same_images_latents_and_masks(small_run, fo
         np.testing.assert_array_equal(now.mask(name), was.mask(name))
 
 
+def test_nothing_of_what_was_packed_before_stays(small_run, folder):
+    for part, name in (
+        ("images", "999998.png"),
+        ("masks", "999998.png"),
+        ("corrections", "999998.geojson"),
+        ("corrections", "corrections.json"),
+    ):
+        (folder / part).mkdir(exist_ok=True)
+        (folder / part / name).write_text("of an earlier generator")
+    (folder / "demo.toml").write_text("by hand")
+    shipped.pack(generator=small_run.generator, samples=small_run.samples, annotations=small_run.annotations, out=folder)
+    left = {path.stem for part in ("images", "masks", "corrections") for path in (folder / part).glob("*")}
+    assert left == {*AnnotationSet(small_run.annotations).names, "masks", "classes"}
+    assert (folder / "demo.toml").read_text() == "by hand"
+
+
 def test_only_annotated_images_are_carried(small_run, folder):
     carried = {path.stem for path in (folder / "images").glob("*.png")}
     assert carried == set(AnnotationSet(small_run.annotations).names)

@@ -60,12 +60,16 @@ def shipped_folder() -> Path:
 def pack(*, generator: Path, samples: Path, annotations: Path, out: Path) -> int:
     """Writes the generator, the latents and the annotated images with masks of a run's stage folders into `out`; its bytes.
 
-    Settings and card are written by hand.
+    Images, masks and corrections that were packed there before are removed; settings and card are written by hand.
 
     Raises:
         BadInput: a stage was not finished.
     """
     bank, annotated = SampleBank(samples), AnnotationSet(annotations)
+    for folder in (IMAGES, MASKS, CORRECTIONS):
+        for old in (out / folder).glob("*"):
+            old.unlink()
+    (out / SHORTLIST).unlink(missing_ok=True)
     write_bytes(out / FILE, (generator / FILE).read_bytes())
     for name in (*_LATENTS, INDEX):
         write_bytes(out / name, (samples / name).read_bytes())
