@@ -57,3 +57,16 @@ def test_an_oracle_draws_what_was_suggested_since(tmp_path, drawn):
     write_json(run.beside("suggestions") / "round-01" / "suggestions.json", {"schema": 1, "inputs": inputs, "suggestions": rows})
     oracle_masks(run, redo=False, progress=SILENT)
     assert drawn == [("000009", "000001", "000004", "000000", "000011")]
+
+
+def test_masks_that_are_all_there_are_not_drawn_again_and_a_lost_one_is(tmp_path, drawn):
+    run = opened(tmp_path, random_test=0)
+    masks = oracle_masks(run, redo=False, progress=SILENT)
+    masks.mkdir(parents=True)
+    for name in drawn[0]:
+        (masks / f"{name}.png").write_bytes(b"")
+    oracle_masks(run, redo=False, progress=SILENT)
+    assert len(drawn) == 1
+    (masks / "000004.png").unlink()
+    oracle_masks(run, redo=False, progress=SILENT)
+    assert len(drawn) == 2

@@ -73,7 +73,8 @@ def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
     names += tuple(sorted(suggested_names(run.beside(SUGGESTIONS), samples=manifest_hash(samples)) - set(names)))
     source = {"oracle": manifest_hash(run.beside(ORACLE)), "samples": manifest_hash(samples), "names": list(names)}
     out = run.beside(ORACLE_MASKS)
-    if (out / _NOTE).exists() and read_json(out / _NOTE) == source:
+    is_whole = all((out / "masks" / f"{name}.png").exists() for name in names)
+    if is_whole and (out / _NOTE).exists() and read_json(out / _NOTE) == source:
         return out / "masks"
     (out / _NOTE).unlink(missing_ok=True)
     for old in (out / "masks").glob("*.png"):
