@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import run_annotations
 from hdgan.errors import BadInput
-from hdgan.generator.weights import load_generator, untrained_like
+from hdgan.generator.weights import FILE, load_generator, untrained_like
 from hdgan.pipeline import shipped
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.run import run_all
@@ -18,7 +20,7 @@ from hdgan.pipeline.steps import Run
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.recheck import recheck
 from hdgan.samples.stage import read_random, read_shortlist, run_samples
-from hdgan.store.atomic import read_image, read_json, write_json, write_png
+from hdgan.store.atomic import read_image, read_json, read_mask, write_json, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_array
 from hdgan.store.layout import RunFolder
@@ -80,6 +82,24 @@ def test_nothing_of_what_was_packed_before_stays(small_run, folder):
     left = {path.stem for part in ("images", "masks", "corrections") for path in (folder / part).glob("*")}
     assert left == {*AnnotationSet(small_run.annotations).names, "masks", "classes"}
     assert (folder / "demo.toml").read_text() == "by hand"
+
+
+def test_what_ships_in_the_package_is_small_and_belongs_together():
+    own = shipped.shipped_folder()
+    weights, bank = own / FILE, SampleBank(own)
+    assert weights.stat().st_size <= 20e6
+    assert all(tensor.dtype != torch.float32 or tensor.numel() < 2 for tensor in load_file(weights).values())
+    assert {row.generator_hash for row in bank.rows} == {load_generator(weights).content_hash}
+    assert {row.psi for row in bank.rows} == {0.7}
+    chosen = {*read_shortlist(own), *read_random(own)}
+    for part, suffix in (("images", ".png"), ("masks", ".png"), ("corrections", ".geojson")):
+        assert {path.stem for path in (own / part).glob(f"*{suffix}")} == chosen
+    stated, looked_at = read_json(own / "masks" / "masks.json"), read_json(own / "corrections" / "corrections.json")
+    for name in chosen:
+        assert hash_array(read_image(own / "images" / f"{name}.png")) == bank.by_name(name).image_hash
+        assert stated[name]["image_hash"] == looked_at[name]["image_hash"] == bank.by_name(name).image_hash
+        assert looked_at[name]["proposal_hash"] == hash_array(read_mask(own / "masks" / f"{name}.png"))
+        assert looked_at[name]["annotator"]
 
 
 def test_only_annotated_images_are_carried(small_run, folder):
