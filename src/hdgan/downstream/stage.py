@@ -17,14 +17,13 @@ from hdgan.downstream.measure import label_all, measure
 from hdgan.downstream.page import report_page
 from hdgan.downstream.panels import panel_sheet
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
-from hdgan.downstream.sets import INDEX, PairSets
+from hdgan.downstream.sets import PairSets
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import ClassMap
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_json, write_png, write_text
-from hdgan.store.hashing import hash_file
 from hdgan.store.pairs import PairFolder
-from hdgan.store.stage import MANIFEST, Manifest, manifest_hash, open_stage, read_manifest
+from hdgan.store.stage import Manifest, manifest_hash, open_stage, read_manifest
 
 STAGE = "downstream"
 REPORT = "report.json"
@@ -59,7 +58,7 @@ def run_downstream(
     sets, pairs = PairSets(real), PairFolder(dataset)
     about = read_manifest(dataset).counts
     _refuse_misfits(pairs, sets, mpp=about.get("mpp"), test_set=config.test_set)
-    inputs = {"dataset": manifest_hash(dataset), "real": hash_file(real / (MANIFEST if (real / MANIFEST).exists() else INDEX))}
+    inputs = {"dataset": manifest_hash(dataset), "real": sets.content_hash}
     shared = functools.partial(_shared, config, sets, pairs)
     recorded = config.model_dump(mode="json")
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo, before_clearing=shared) as folder:
