@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,6 +197,14 @@ def test_a_label_that_the_held_out_fold_has_not_is_told(tmp_path):
     subject = open_subject(RunFolder(root), seed=0, condition="p1")
     assert subject.held_out == []
     assert subject.remarks == ("no tile of the held-out fold has the patient 'p1': it is compared with nothing; leave --condition out",)
+
+
+def test_labels_that_differ_in_signs_or_are_not_in_latin_letters_have_files_of_their_own(run):
+    subject = open_subject(RunFolder(run), seed=0)
+    named = {label: replace(subject, condition=label).file_name("psi-1.00") for label in ("CD3+", "CD3-", "ШИК", "ГЭ", "biopsy-a", "HE")}
+    assert len(set(named.values())) == len(named)
+    assert (named["biopsy-a"], named["HE"]) == ("psi-1.00.biopsy-a", "psi-1.00.he")
+    assert all(name.isascii() and not name.endswith((".", "-")) for name in named.values())
 
 
 def test_a_run_without_tiles_or_weights_is_refused(run, tmp_path):

@@ -20,6 +20,7 @@ from hdgan.pipeline.run import SETTINGS, open_run
 from hdgan.progress import SILENT, Progress, track
 from hdgan.randomness import stream
 from hdgan.store.archive import TileArchive
+from hdgan.store.hashing import hash_bytes
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import MANIFEST, manifest_hash, read_manifest
 
@@ -86,8 +87,12 @@ class Subject:
         return draw
 
     def file_name(self, start: str) -> str:
-        """`start`, with the condition where one was asked for."""
-        return start if self.condition is None else f"{start}.{slug(self.condition)}"
+        """`start`, with the condition where one was asked for; what its name cannot show of it ("CD3+", "ШИК") is told by the start of a hash."""
+        if self.condition is None:
+            return start
+        name = slug(self.condition)
+        marks = [] if name == self.condition.lower() else [hash_bytes(self.condition.encode())[:6]]
+        return f"{start}.{'-'.join([name, *marks] if name else marks)}"
 
 
 def open_subject(run: RunFolder, *, seed: int, condition: str | None = None) -> Subject:
