@@ -156,7 +156,7 @@ def test_a_build_without_the_shipped_files_says_so(monkeypatch, tmp_path):
 
 @pytest.fixture
 def looked_at(small_run, tmp_path):
-    """The small run's samples with three drawn at random, and its masks with one corrected and one left as it was."""
+    """The small run's samples with three drawn at random and one suggested, and its masks with one corrected and one left as it was."""
     samples = tmp_path / "3-samples"
     settings = SamplesConfig(num=16, psi=1.0, shortlist=4, random=3)
     run_samples(settings, generator=small_run.generator, out=samples, seed=0)
@@ -165,19 +165,21 @@ def looked_at(small_run, tmp_path):
     for name, features in (("000001", [region]), ("000002", [])):
         write_json(tmp_path / "corrections" / f"{name}.geojson", {"type": "FeatureCollection", "features": features})
     config = AnnotationsConfig(
-        **{**SIZES, "test": 3, "random_test": 3},
+        **{**SIZES, "test": 2, "random_test": 3},
         class_map=small_run.masks / "classes.json",
         corrections=tmp_path / "corrections",
         corrector="B. Eye",
     )
     out = tmp_path / "4-annotations"
-    run_annotations(config, samples=samples, masks=small_run.masks, at_random=read_random(samples), out=out, seed=5)
+    drawn = read_random(samples)
+    named = next(name for name in ("000003", "000004", "000005", "000006") if name not in drawn)
+    run_annotations(config, samples=samples, masks=small_run.masks, at_random=drawn, suggested=[named], out=out, seed=5)
     return SimpleNamespace(samples=samples, annotations=out)
 
 
 def test_proposals_corrections_and_the_random_part_survive_packing(small_run, looked_at, tmp_path):
     shipped.pack(generator=small_run.generator, samples=looked_at.samples, annotations=looked_at.annotations, out=tmp_path / "shipped")
-    config = parse_settings({**SETTINGS, "annotations": {**SIZES, "test": 3, "random_test": 3}}, RunConfig, where="demo.toml")
+    config = parse_settings({**SETTINGS, "annotations": {**SIZES, "test": 2, "random_test": 3}}, RunConfig, where="demo.toml")
     run = Run(config, RunFolder(tmp_path / "demo"), tmp_path / "demo").with_masks(tmp_path / "shipped" / "masks")
     shipped.unpack(tmp_path / "shipped", run)
     was, now = AnnotationSet(looked_at.annotations), AnnotationSet(run.stage("annotations"))
@@ -185,6 +187,7 @@ def test_proposals_corrections_and_the_random_part_survive_packing(small_run, lo
     assert now.row("000001").annotator == "painted rule; corrected by B. Eye"
     assert now.split == was.split
     assert len(now.split["random"]) == 3
+    assert [row.name in now.split["train"] for row in now.rows if row.is_suggested] == [True]
     assert read_random(run.stage("samples")) == read_random(looked_at.samples)
     assert read_shortlist(run.stage("samples")) == read_shortlist(looked_at.samples)
     for name in now.names:

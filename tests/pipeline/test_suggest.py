@@ -87,6 +87,7 @@ def test_suggested_images_only_train_and_move_no_other_image(run, small_run, tmp
     annotate_some(small_run, tmp_path, (*ANNOTATED, *names), redo=True, suggested=known)
     after = AnnotationSet(run.stage("annotations")).split
     assert after == before | {"train": tuple(sorted([*before["train"], *names]))}
+    assert {row.name for row in AnnotationSet(run.stage("annotations")).rows if row.is_suggested} == set(names)
     second = suggest(run, num=2)
     assert second.folder.name == "round-02"
     assert not {one.candidate.name for one in second.chosen} & {*ANNOTATED, *names}

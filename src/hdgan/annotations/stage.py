@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hdgan.annotations.audit import Audit, presence
@@ -99,7 +100,7 @@ def run_annotations(
     )
     audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo) as folder:
-        _write(folder.path, checked, audit, bank)
+        _write(folder.path, checked, audit, bank, suggested=also)
         _say(audit, checked, progress)
         counts: dict[str, int] = {"masks": len(checked)}
         counts.update((part, len(names)) for part, names in split.items())
@@ -184,14 +185,14 @@ def _sample_names(samples: Path) -> tuple[str, ...]:
     return tuple(row.name for row in SampleBank(samples).rows)
 
 
-def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank) -> None:
+def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank, *, suggested: Collection[str]) -> None:
     for mask in checked:
         _keep(out, mask.name, mask.source)
         write_bytes(out / MASKS / f"{mask.name}.png", mask.png)
         if mask.blend is not None and mask.blend_source is not None:
             _keep(out, mask.name, mask.blend_source, folder=BLENDS)
             write_png(out / BLENDS / f"{mask.name}.png", mask.blend)
-    rows = [_row(mask).to_json() for mask in checked]
+    rows = [_row(mask, is_suggested=mask.name in suggested).to_json() for mask in checked]
     write_json(out / CLASSES, audit.classes.to_json())
     write_json(out / ANNOTATIONS, {"schema": SCHEMA, "mpp": bank.mpp, "resolution": bank.resolution, "annotations": rows})
     write_json(out / SPLIT, {part: list(names) for part, names in audit.split.items()})
@@ -225,11 +226,11 @@ def _keep(out: Path, name: str, drawing: Path, *, folder: str = ".") -> None:
         write_bytes(kept, drawing.read_bytes())
 
 
-def _row(mask: CheckedMask) -> AnnotationRow:
+def _row(mask: CheckedMask, *, is_suggested: bool) -> AnnotationRow:
     blend_hash = None if mask.blend is None else hash_array(mask.blend)
     found = mask.correction
-    before = {} if found is None else {"proposer": found.proposer, "proposal_hash": hash_array(found.proposal)}
-    return AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash, **before)
+    row = AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash, is_suggested=is_suggested)
+    return row if found is None else replace(row, proposer=found.proposer, proposal_hash=hash_array(found.proposal))
 
 
 def _say(audit: Audit, checked: Sequence[CheckedMask], progress: Progress) -> None:
