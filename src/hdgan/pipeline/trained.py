@@ -22,10 +22,10 @@ def tiles_within(run: Run, name: str, rows: Iterable[TileRow]) -> list[TileRow]:
         BadInput: the slide of the pairs cannot be read.
         DamagedArtifact: the table of the slides that were cut cannot be read.
     """
-    real = run.config.real
-    if real is None or real.slide is None or real.cut is None or name not in real.cut.sets:
+    slide, blocks = _place(run, name)
+    if slide is None:
         return []
-    names, blocks = _names_of(run, real.slide), real.cut.sets[name].rows
+    names = _names_of(run, slide)
     return [
         row for row in rows if row.slide in names and any(row.y_px < stop and row.y_px + row.level0_px > start for start, stop in blocks)
     ]
@@ -46,11 +46,20 @@ def trained_on(run: Run) -> list[TileRow]:
 
 def leak_remarks(run: Run, name: str) -> tuple[str, ...]:
     """A line where the run's generator was trained on tissue of its set `name` of labelled real pairs; else none."""
-    within = tiles_within(run, name, trained_on(run))
+    is_placed = _place(run, name)[0] is not None
+    within = tiles_within(run, name, trained_on(run)) if is_placed else []
     if not within:
         return ()
     what = "so synthetic pairs may show what the network is tested on, and real ones may not: its figures are too good"
     return (f"{len(within)} of the tiles that the generator was trained on reach into the rows of the set {name!r}, {what}.",)
+
+
+def _place(run: Run, name: str) -> tuple[Path | None, tuple[tuple[int, int], ...]]:
+    """The slide that the set `name` is cut from and its blocks along y; None and none of pairs that do not say where they lie."""
+    real = run.config.real
+    if real is None or real.slide is None or real.cut is None or name not in real.cut.sets:
+        return None, ()
+    return real.slide, real.cut.sets[name].rows
 
 
 def _names_of(run: Run, slide: Path) -> set[str]:
