@@ -229,6 +229,26 @@ def test_states_of_other_networks_and_damaged_ones_are_named_and_a_training_that
     assert sum(line.startswith("skipped a state: ") for line in heard.lines) == 3
 
 
+class Counting(Silent):
+    """Keeps what was told of every task."""
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+
+    def start(self, label: str, *, total: int, done: int = 0) -> None:
+        self.total, self.done = total, done
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        self.done += steps
+
+
+def test_progress_ends_at_its_total_where_the_length_is_no_multiple_of_the_batch(tiles, tmp_path):
+    config, told = CONFIG.model_copy(update={"kimg": 0.01, "snapshot_kimg": 1.0}), Counting()
+    run_generator(config, tiles=tiles, out=tmp_path / "g", seed=3, progress=told)
+    assert (config.batch, told.total, told.done) == (4, 12, 12)  # ten images are three batches
+    assert read_manifest(tmp_path / "g").counts["images"] == 12
+
+
 def test_other_settings_in_the_same_folder_are_refused_by_name(tiles, tmp_path):
     run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3)
     with pytest.raises(StaleStage, match=r"config\.gamma"):

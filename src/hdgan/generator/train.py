@@ -86,7 +86,8 @@ def train(
     reference = Reference(crops, num=_GRID_EDGE**2)
     saved_at = time.monotonic()
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
-    progress.start("training the generator", total=last, done=state.num_images)
+    steps = -(-(last - state.num_images) // settings.batch)  # whole batches: 50 images by batches of 4 are 52
+    progress.start("training the generator", total=state.num_images + max(steps, 0) * settings.batch, done=state.num_images)
     with ThreadPoolExecutor(1) as ahead, nullcontext(stop) if stop is not None else StopRequest() as stop, statistics.with_events():
         pending = ahead.submit(_waiting, crops, state.num_images, mine, device)
         while True:
