@@ -81,7 +81,7 @@ class Agreement:
         counts = count(lambda _: np.where(both, second, np.uint8(0)), pair, [name], distance_px=distance_px)
         self.counts.append(counts)
         dice = score(counts.matrices[0]).macro_dice
-        row = (2.0 if np.isnan(dice) else dice, name, thinned(Panel(image, pair.first, pair.second)))
+        row = (2.0 if np.isnan(dice) else dice, name, thinned(Panel(image, pair.first, pair.second, name=name)))
         self._shown = heapq.nsmallest(NUM_PANELS, [*self._shown, row], key=lambda shown: shown[:2])
 
 
@@ -127,7 +127,8 @@ def build_agreement_page(report: Mapping[str, Any], classes: ClassMap, panels: S
     page.heading("Image, first, second, where they differ: the least agreed on top")
     page.legend(classes)
     page.key([("rgb(224, 40, 40)", "different"), ("rgb(0, 0, 0)", "not labelled by both: does not count")])
-    page.picture(panel_sheet(panels, classes), "From the top: " + ", ".join(worst_first(found)[: len(panels)]) + ".")
+    sheet = panel_sheet(panels, classes, titles=("first", "second", "different"))
+    page.picture(sheet, "From the top: " + ", ".join(worst_first(found)[: len(panels)]) + ".")
     _tell_classes(page, found, classes)
     page.heading("What the first calls and the second calls it, % of the first's class")
     rows = []

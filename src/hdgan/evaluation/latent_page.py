@@ -15,7 +15,7 @@ from hdgan.plots.colours import coloured
 from hdgan.plots.lines import line_chart
 from hdgan.plots.page import Page
 from hdgan.plots.panels import fitted, heat
-from hdgan.plots.sheets import contact_sheet
+from hdgan.plots.sheets import named_sheet
 
 
 def build_latent_page(report: Mapping[str, Any], classes: ClassMap, sheet: NDArray[np.uint8]) -> str:
@@ -49,12 +49,14 @@ def build_latent_page(report: Mapping[str, Any], classes: ClassMap, sheet: NDArr
 
 
 def seen_sheet(seen: Sequence[Seen], images: Sequence[NDArray[np.uint8]], classes: ClassMap) -> NDArray[np.uint8]:
-    """A row for each image: image, truth, ensemble, margin, each block's probe."""
-    cells = []
+    """A row for each image under its name: image, truth, ensemble, margin, each block's probe; titles over the first row."""
+    cells, over = [], list[str]()
     for one, image in zip(seen, images, strict=True):
         row = [image, coloured(one.truth, classes), coloured(one.mask, classes), heat(1 - one.margin, highest=1.0)]
         cells += [fitted(cell) for cell in [*row, *(coloured(mask, classes) for mask in one.blocks.values())]]
-    return contact_sheet(cells, columns=len(cells) // len(seen))
+        titles = ["annotation", "ensemble", "margin", *one.blocks]
+        over += [one.name, *(titles if not over else [""] * len(titles))]
+    return named_sheet(cells, over, columns=len(cells) // len(seen))
 
 
 def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMap) -> None:
