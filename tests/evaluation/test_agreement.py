@@ -84,7 +84,8 @@ def test_the_page_shows_the_least_agreed_on_images_first_and_names_both(small_ru
     assert dice == sorted(dice)
     page = build_agreement_page(report, annotated.classes, found.panels)
     assert "First: one. Second: two." in page
-    assert f"From the top: {names[-1]}, " in page
+    assert found.panels[0].name == names[-1]
+    assert f"The {NUM_PANELS} images with the lowest macro Dice between both." in page
     assert "What the first calls dark the second calls bright: " in page
 
 

@@ -128,9 +128,9 @@ def build_agreement_page(report: Mapping[str, Any], classes: ClassMap, panels: S
     page.legend(classes)
     page.key([("rgb(224, 40, 40)", "different"), ("rgb(0, 0, 0)", "not labelled by both: does not count")])
     sheet = panel_sheet(panels, classes, titles=("first", "second", "different"))
-    page.picture(sheet, "From the top: " + ", ".join(worst_first(found)[: len(panels)]) + ".")
+    page.picture(sheet, f"The {len(panels)} images with the lowest macro Dice between both.")
     _tell_classes(page, found, classes)
-    page.heading("What the first calls and the second calls it, % of the first's class")
+    page.heading("What each class of the first is called by the second, %")
     rows = []
     for name, row in zip(classes.names, found["confusion"], strict=True):
         total = sum(row)

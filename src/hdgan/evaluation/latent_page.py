@@ -36,7 +36,7 @@ def build_latent_page(report: Mapping[str, Any], classes: ClassMap, sheet: NDArr
             (percent(beyond["errors"]) + " %", f"of those farther than {beyond['from_px']:g} px"),
         ]
     )
-    _tell_layers(page, report["layers"], classes)
+    _tell_layers(page, report["layers"], classes, report["pixels"])
     _tell_contours(page, report)
     _tell_blocks(page, report["blocks"])
     page.heading("Pictures")
@@ -59,7 +59,7 @@ def seen_sheet(seen: Sequence[Seen], images: Sequence[NDArray[np.uint8]], classe
     return named_sheet(cells, over, columns=len(cells) // len(seen))
 
 
-def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMap) -> None:
+def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMap, pixels: Sequence[int]) -> None:
     page.heading("How well classes are told apart by each layer alone: Dice of a linear probe, %")
     cells, layers = [], {row["name"] for row in rows if row["kind"] == "layer"}
     for row in rows:
@@ -70,6 +70,8 @@ def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMa
         shares = [(row["macro_dice"], "macro"), *((value, name) for value, name in zip(row["dice"], classes.names, strict=True))]
         cells.append((f"{name} ({about})", [(share, "") for share, _ in shares]))
     page.matrix(["maps", "macro", *classes.names], cells)
+    told = ", ".join(f"{name} {num:,} px ({percent(num / max(sum(pixels), 1))} %)" for name, num in zip(classes.names, pixels, strict=True))
+    page.note(f"These images show {told}. The Dice of a class with few pixels, or none, says little: a few wrong ones take it to 0.")
 
 
 def _tell_contours(page: Page, report: Mapping[str, Any]) -> None:
