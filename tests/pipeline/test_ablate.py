@@ -98,6 +98,8 @@ def test_snapshots_are_labelled_by_the_oracle_and_placed_by_their_quality(run, s
     monkeypatch.setattr(module, "yardstick_of", lambda _root, num: lambda generator: float(generator.facts.get("images", 0)) + num)
     subject = open_subject(run, members=1)
     trials = list(module.snapshots(run, subject, 1))
+    state_of(weights, tmp_path / "generator" / "state" / "average-000000100.safetensors", change=0.7)
+    assert [trial.value for trial in module.snapshots(run, subject, 1)] == ["100", "500"]
     assert [trial.value for trial in trials] == ["500"]  # the weights say of no number of images, so the newest state's is taken
     fitted = trials[0].fit()
     name = subject.annotated.names[0]
