@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +50,22 @@ def small_run(tmp_path_factory) -> SimpleNamespace:
     settings = ClassifierConfig(hidden=(24, 8), members=2, epochs=8, batch_pixels=256, pixels_per_image=800, lr=5e-3)
     run_classifier(settings, features=run.features, annotations=run.annotations, out=run.classifier, seed=0)
     return run
+
+
+def annotate_some(run: SimpleNamespace, root: Path, names: Collection[str], *, redo: bool = False, suggested: Collection[str] = ()) -> None:
+    """In `root`: annotations of the samples called `names` alone, 4 to train, 2 to validate and 2 to test on, and the ensemble that learnt from them."""
+    masks = root / "masks"
+    shutil.rmtree(masks, ignore_errors=True)
+    for name in (*(f"{name}.png" for name in names), "classes.json"):
+        masks.mkdir(exist_ok=True)
+        shutil.copy(run.masks / name, masks / name)
+    folders = {name: root / name for name in ("annotations", "features", "classifier")}
+    config = AnnotationsConfig(train=4, validate=2, test=2, annotator="painted rule", class_map=masks / "classes.json")
+    run_annotations(config, samples=run.samples, masks=masks, out=folders["annotations"], suggested=suggested, seed=0, redo=redo)
+    inputs = {"generator": run.generator, "samples": run.samples, "annotations": folders["annotations"]}
+    run_features(FeaturesConfig(num_blocks=4, image=False), **inputs, out=folders["features"], seed=0, redo=redo)
+    settings = ClassifierConfig(hidden=(8, 8), members=2, epochs=1, batch_pixels=256, pixels_per_image=200)
+    run_classifier(settings, features=folders["features"], annotations=folders["annotations"], out=folders["classifier"], seed=0, redo=redo)
 
 
 def draw_masks(samples: Path, out: Path) -> None:

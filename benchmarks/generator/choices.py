@@ -26,6 +26,7 @@ CHOICES: dict[str, dict[str, dict[str, object]]] = {
     "3 um/px": {"tiles": {"asked_mpp": 3.0, "margin": 1.33}},
     "whole width": {"generator": {"channel_base": 4096}},
     "histology-blit": {"generator": {"augment": "histology-blit"}},
+    "bgc": {"generator": {"augment": "bgc"}},
     "no augmentation": {"generator": {"augment": "none"}},
     "gamma 0.4": {"generator": {"gamma": 0.4}},
     "gamma 0.025": {"generator": {"gamma": 0.025}},

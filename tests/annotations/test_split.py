@@ -89,3 +89,17 @@ def test_too_few_annotated_images_of_those_drawn_at_random_are_refused():
         split_names(presence_of(40), sizes=SIZES, seed=0, at_random=("000001", "000077"), num_random=2)
     with pytest.raises(BadInput, match=r"35 found beside those drawn at random, a split 16/4/16 needs 36"):
         split_names(presence_of(37), sizes=SIZES, seed=0, at_random=("000001", "000002"), num_random=1)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 8))
+def test_suggested_images_train_beyond_the_sizes_and_move_no_other_image(seed, more):
+    suggested = {f"9{i:05d}": frozenset({0, 2}) for i in range(more)}
+    plain = split_names(presence_of(36, ((1, 5),)), sizes=SIZES, seed=seed)
+    found = split_names(presence_of(36, ((1, 5),)) | suggested, sizes=SIZES, seed=seed, only_train=[*suggested, "not annotated"])
+    assert found == plain | {"train": (*plain["train"], *sorted(suggested))}
+
+
+def test_suggested_images_do_not_fill_parts_that_lack_some():
+    suggested = {f"9{i:05d}": frozenset({0}) for i in range(9)}
+    with pytest.raises(BadInput, match="30 found beside those suggested by hdgan, a split 16/4/16 needs 36"):
+        split_names(presence_of(30) | suggested, sizes=SIZES, seed=0, only_train=suggested)

@@ -44,6 +44,7 @@ FLAGS = {
         *("run", "--num", "--psi", "--seed", "--condition", "--held-out", "--may-show", "--encoder", "--encoder-input"),
         *("--curve", "--blind", "--attribution", "--score-blind"),
     ],
+    "suggest": ["run", "--num"],
     "ablate": ["run", "--what", "--repeats", "--members"],
     "latent": ["run"],
     "verify": ["run"],

@@ -30,6 +30,11 @@ def test_the_card_says_whence_the_pairs_come():
     assert "Kept: 0.1000 to 0.3000" in text
 
 
+def test_the_card_says_of_which_label_all_images_are():
+    assert "| label of the images | as the training tiles are, where the generator knows labels |" in _card()
+    assert "| label of the images | biopsy-a, asked for |" in _card(DatasetConfig(condition="biopsy-a"))
+
+
 def test_the_card_counts_classes_over_what_was_kept_and_names_those_that_never_occur():
     text = _card()
     assert "| 0 | left | 62.50% | 2 |" in text

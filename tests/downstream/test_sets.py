@@ -6,12 +6,15 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from hdgan.downstream.config import RealSet
+from hdgan.downstream.config import OracleConfig, RealSet
+from hdgan.downstream.oracle import run_oracle
 from hdgan.downstream.real import cut_real, open_regions
 from hdgan.downstream.sets import INDEX, PairSets, run_real
 from hdgan.errors import BadInput, DamagedArtifact, StaleStage
 from hdgan.slides.reader import open_slide
-from hdgan.store.stage import read_manifest, verify
+from hdgan.store.atomic import read_mask, write_png
+from hdgan.store.pairs import write_pair
+from hdgan.store.stage import MANIFEST, open_stage, read_manifest, verify
 from hdgan.tiles import apart
 from tests.tiles import faults
 
@@ -80,6 +83,35 @@ def test_missing_regions_are_refused_before_anything_is_written(slide, real_conf
     with pytest.raises(BadInput, match="no such file of regions"):
         run_real(real_config, slide=slide / "slide.png", regions={"ring": slide / "none.png"}, classes=CLASSES, out=out, slide_mpp=1.0)
     assert not out.exists()
+
+
+def given(real_folder, folder):
+    """The sets as a folder that somebody gives: nothing of a stage but pairs and index."""
+    shutil.copytree(real_folder, folder)
+    (folder / MANIFEST).unlink()
+    return folder
+
+
+def test_masks_that_were_changed_in_a_given_folder_make_what_learnt_from_them_stale(real_folder, tmp_path):
+    folder, out, config = given(real_folder, tmp_path / "pairs"), tmp_path / "oracle", OracleConfig()
+    inputs = {"pairs": PairSets(folder).content_hash}
+    with open_stage(out, stage="oracle", config=config.model_dump(mode="json"), seed=1, inputs=inputs) as stage:
+        stage.seal(counts={})
+    run_oracle(config, pairs=folder, out=out, seed=1)  # current
+    path = next((folder / "oracle" / "masks").iterdir())
+    mask = read_mask(path)
+    mask[0, 0] = 1 - mask[0, 0]
+    write_png(path, mask)
+    with pytest.raises(StaleStage, match=r"inputs\.pairs"):
+        run_oracle(config, pairs=folder, out=out, seed=1)
+
+
+def test_pairs_that_others_left_in_a_set_are_not_taken_for_its_own(real_folder, tmp_path):
+    folder = given(real_folder, tmp_path / "pairs")
+    images, masks = PairSets(folder).tiles("test").images, PairSets(folder).tiles("test").masks
+    write_pair(folder / "test", "left", images[0], masks[0])
+    with pytest.raises(BadInput, match=r"test: holds 17 pairs, sets\.json says 16"):
+        PairSets(folder).part("test")
 
 
 def test_unknown_sets_and_broken_indices_are_refused(real_folder, tmp_path):

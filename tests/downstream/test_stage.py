@@ -9,6 +9,7 @@ from hdgan.downstream.sets import PairSets
 from hdgan.downstream.stage import run_downstream
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import KIDNEY
+from hdgan.progress import Silent
 from hdgan.store.atomic import read_image
 from hdgan.store.pairs import write_classes, write_pair
 from hdgan.store.stage import open_stage, read_manifest, verify
@@ -21,6 +22,14 @@ CONFIG = DownstreamConfig(
     resamples=100,
     num_panels=3,
 )
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
 
 
 def _dataset(folder, tiles, *, mpp=2.0, classes=CLASSES):
@@ -42,6 +51,15 @@ def finished(dataset, real_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("downstream") / "out"
     run_downstream(CONFIG, dataset=dataset, real=real_folder, out=out, seed=2)
     return out
+
+
+def test_what_the_run_knows_of_the_test_tiles_stands_first_and_is_said(dataset, real_folder, tmp_path):
+    said = Heard()
+    few = CONFIG.model_copy(update={"arms": ("real",), "segmenter": CONFIG.segmenter.model_copy(update={"steps": 2}), "num_panels": 0})
+    run_downstream(few, dataset=dataset, real=real_folder, out=tmp_path / "out", seed=2, remarks=["They were trained on."], progress=said)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["remarks"][0] == "They were trained on."
+    assert "They were trained on." in (tmp_path / "out" / "report.html").read_text()
+    assert said.lines[0] == "They were trained on."
 
 
 def test_three_arms_are_compared_on_the_same_real_tiles(finished):

@@ -175,7 +175,7 @@ def test_trials_that_lack_the_row_of_images_drawn_at_random_are_made_again(perfe
 def test_without_images_drawn_at_random_kept_trials_are_those_that_they_always_were(perfect, subject, tmp_path):
     rows = run([perfect.trial("head", "mlp")], subject, tmp_path, inputs="a")
     kept = json.loads((tmp_path / "rows" / "head-mlp-0.json").read_text())
-    assert kept == {"made_from": hash_json({"schema": 1, "distance_px": 1.0, "inputs": "a"}), "rows": rows}
+    assert kept == {"made_from": hash_json({"schema": 2, "distance_px": 1.0, "inputs": "a"}), "rows": rows}
     (chart,) = charts_of(rows)
     assert [line.name for line in chart.lines] == ["macro Dice, test", "boundary IoU, test", "macro Dice, validation"]
 

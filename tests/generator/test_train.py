@@ -463,7 +463,7 @@ def test_what_is_not_finite_stops_the_run_is_recorded_and_leaves_the_last_good_s
         batch = crops.numbered(list(mine)).astype("float32")
         return batch * (float("nan") if first >= raise_at else 1)
 
-    monkeypatch.setattr(training, "_read", poisoned)
+    monkeypatch.setattr("hdgan.generator.feeding.read_batch", poisoned)
     with pytest.raises(Diverged, match="at image 60"):
         run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0, redo=True)
     kept = checkpoint.newest(tmp_path / "g" / "state")
@@ -491,16 +491,6 @@ def test_weights_that_are_not_finite_are_neither_drawn_nor_written(tiles, tmp_pa
     with pytest.raises(Diverged, match=r"at image 40 the state is not finite \(G_average\.synthesis\.b16\.torgb\.bias\)"):
         run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=0)
     assert not list(tmp_path.rglob("*40.*"))
-
-
-@pytest.mark.parametrize(("device", "is_pinned"), [("cpu", False), ("cuda", True)])
-def test_a_batch_waits_in_pinned_memory_where_a_gpu_trains(device, is_pinned, tiles, monkeypatch):
-    pinned = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.shape) or self)  # needs a GPU
-    crops = Crops(TileArchive(tiles), chosen=range(12), size_px=16, seed=3)
-    waiting = training._waiting(crops, 8, range(4), torch.device(device))
-    assert bool(pinned) == is_pinned
-    assert torch.equal(waiting, torch.from_numpy(crops.batch(8, 4)))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from hdgan.errors import OutOfSpace
 from hdgan.generator import phases, shares
 from hdgan.generator.config import GeneratorConfig
 from hdgan.generator.crops import ArrayTiles, Crops
+from hdgan.generator.feeding import read_batch
 from hdgan.generator.stage import run_generator
 from hdgan.generator.state import from_tensors, new_state, to_tensors
-from hdgan.generator.train import _read
 from hdgan.progress import Silent
 from hdgan.training import checkpoint
 from hdgan.training.distributed import joined
@@ -45,7 +45,7 @@ def train_steps(fields, first, last, before, out, real=None):
         mine = shares.places(settings, state.G.spec, group)
         seen = []
         for _ in range(first, last):
-            seen.append(_read(crops, state.num_images, mine))
+            seen.append(read_batch(crops, state.num_images, mine))
             batch = torch.from_numpy(seen[-1])
             if real is not None and group.rank.number == real:
                 batch = batch.float() / 127.5 - 1

@@ -109,8 +109,9 @@ def test_an_alias_is_what_the_message_shows():
 
 
 @pytest.mark.skipif("HDGAN_DATA" not in os.environ, reason="HDGAN_DATA is not set")
-def test_no_block_of_the_kidney_recipe_serves_two_masters():
-    config = read_settings(RECIPES / "kidney_pas.toml", RunConfig)
+@pytest.mark.parametrize("recipe", ["kidney_pas", "kidney_glomeruli"])
+def test_no_block_of_the_kidney_recipes_serves_two_masters(recipe):
+    config = read_settings(RECIPES / f"{recipe}.toml", RunConfig)
     assert config.real is not None
     assert config.real.cut is not None
     assert config.oracle is not None

@@ -12,6 +12,7 @@ from hdgan.pipeline.held_out import MOST_ROUNDS, Whiteness, open_held_out
 from hdgan.pipeline.quality import measure_quality
 from hdgan.pipeline.run import open_run
 from hdgan.pipeline.subject import open_subject
+from hdgan.slides.content import content_hash
 from hdgan.store.layout import RunFolder
 from hdgan.testing.sets import paint_sets
 from tests.downstream.conftest import paint_slide
@@ -157,6 +158,17 @@ def test_a_set_into_which_training_tiles_reach_was_not_held_out(tmp_path):
     with pytest.raises(BadInput, match="4 training tiles of slide p0 reach into the rows of the set 'seen'"):
         opened(root, "seen")
     assert not (root / "real").exists()
+    assert len(opened(root, "test").images) == 16
+
+
+def test_a_slide_that_the_tiles_call_by_another_name_is_known_by_its_content(tmp_path):
+    root = write_run(tmp_path, config={})
+    give_slide(root, name="scan-17")
+    assert len(opened(root, "seen").images) == 16  # nothing says that p0 is that file
+    content = content_hash(root / "scan-17.png")
+    (root / "1-tiles" / "slides.csv").write_text(f"slide,file,content\np0,S-0.png,{content}\np1,S-1.png,sha256:0\n")
+    with pytest.raises(BadInput, match="4 training tiles of slide p0 reach into the rows of the set 'seen'"):
+        opened(root, "seen")
     assert len(opened(root, "test").images) == 16
 
 

@@ -12,7 +12,7 @@ from hdgan.pipeline.steps import Run
 from hdgan.progress import SILENT
 from hdgan.store.atomic import write_json
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import open_stage
+from hdgan.store.stage import manifest_hash, open_stage
 
 
 @pytest.fixture
@@ -48,3 +48,25 @@ def opened(root: Path, *, random_test: int) -> Run:
 def test_an_oracle_draws_the_images_of_the_split_and_those_of_the_random_part(tmp_path, drawn, random_test, more):
     oracle_masks(opened(tmp_path, random_test=random_test), redo=False, progress=SILENT)
     assert drawn == [("000009", "000001", "000004", "000000", *more)]
+
+
+def test_an_oracle_draws_what_was_suggested_since(tmp_path, drawn):
+    run = opened(tmp_path, random_test=0)
+    rows = [{"name": name, "for": "artery"} for name in ("000011", "000004")]
+    inputs = {"samples": manifest_hash(run.stage("samples"))}
+    write_json(run.beside("suggestions") / "round-01" / "suggestions.json", {"schema": 1, "inputs": inputs, "suggestions": rows})
+    oracle_masks(run, redo=False, progress=SILENT)
+    assert drawn == [("000009", "000001", "000004", "000000", "000011")]
+
+
+def test_masks_that_are_all_there_are_not_drawn_again_and_a_lost_one_is(tmp_path, drawn):
+    run = opened(tmp_path, random_test=0)
+    masks = oracle_masks(run, redo=False, progress=SILENT)
+    masks.mkdir(parents=True)
+    for name in drawn[0]:
+        (masks / f"{name}.png").write_bytes(b"")
+    oracle_masks(run, redo=False, progress=SILENT)
+    assert len(drawn) == 1
+    (masks / "000004.png").unlink()
+    oracle_masks(run, redo=False, progress=SILENT)
+    assert len(drawn) == 2

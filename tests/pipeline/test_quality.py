@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def labelled_network(num):
     return Generator(NetworkSpec(resolution=SIZE_PX, z_dim=16, w_dim=16, channel_base=128, channel_max=16, label_dim=num))
 
 
-def write_run(root, *, config, num_tiles=12, step_px=100, tile_px=48):
+def write_run(root, *, config, num_tiles=12, step_px=100, tile_px=48, inputs=None):
     """Painted tiles of three patients, and an untrained generator."""
     rows = []
     for i in range(num_tiles):
@@ -43,7 +44,7 @@ def write_run(root, *, config, num_tiles=12, step_px=100, tile_px=48):
     with open_stage(root / "1-tiles", stage="tiles", config={}, seed=0, inputs={}) as stage:
         write_archive(root / "1-tiles", rows)
         stage.seal(counts={})
-    with open_stage(root / "2-generator", stage="generator", config=config, seed=0, inputs={}) as stage:
+    with open_stage(root / "2-generator", stage="generator", config=config, seed=0, inputs=inputs or {}) as stage:
         save_generator(root / "2-generator" / FILE, tiny_network(resolution=SIZE_PX), mpp=2.0, trained={})
         stage.seal(counts={})
     return root
@@ -178,6 +179,32 @@ class FirstOnly:
 
     def read(self, index):
         return self.tiles.read(index)
+
+
+def test_weights_that_began_elsewhere_may_have_seen_more_than_these_tiles(run, measured, tmp_path):
+    assert "remarks" not in json.loads(measured.path.read_text())
+    root = write_run(tmp_path, config={"is_turned": False}, inputs={"init_from": "0"})
+    found = measure_quality(root, num=16, psi=1.0)
+    (line,) = json.loads(found.path.read_text())["remarks"]
+    assert "are not searched for copies" in line
+
+
+def test_a_label_that_the_held_out_fold_has_not_is_told(tmp_path):
+    root = write_run(tmp_path, config={"held_out_fold": 2})
+    labels = {"by": "patient", "names": ["p0", "p1"], "counts": [4, 4]}
+    save_generator(root / "2-generator" / FILE, labelled_network(2), mpp=2.0, trained={"conditions": labels})
+    assert open_subject(RunFolder(root), seed=0).remarks == ()
+    subject = open_subject(RunFolder(root), seed=0, condition="p1")
+    assert subject.held_out == []
+    assert subject.remarks == ("no tile of the held-out fold has the patient 'p1': it is compared with nothing; leave --condition out",)
+
+
+def test_labels_that_differ_in_signs_or_are_not_in_latin_letters_have_files_of_their_own(run):
+    subject = open_subject(RunFolder(run), seed=0)
+    named = {label: replace(subject, condition=label).file_name("psi-1.00") for label in ("CD3+", "CD3-", "ШИК", "ГЭ", "biopsy-a", "HE")}
+    assert len(set(named.values())) == len(named)
+    assert (named["biopsy-a"], named["HE"]) == ("psi-1.00.biopsy-a", "psi-1.00.he")
+    assert all(name.isascii() and not name.endswith((".", "-")) for name in named.values())
 
 
 def test_a_run_without_tiles_or_weights_is_refused(run, tmp_path):

@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from hdgan.annotations.config import AnnotationsConfig
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import run_annotations
 from hdgan.errors import BadInput
-from hdgan.generator.weights import load_generator, untrained_like
+from hdgan.generator.weights import FILE, load_generator, untrained_like
 from hdgan.pipeline import shipped
 from hdgan.pipeline.config import RunConfig
 from hdgan.pipeline.run import run_all
@@ -18,7 +20,7 @@ from hdgan.pipeline.steps import Run
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.recheck import recheck
 from hdgan.samples.stage import read_random, read_shortlist, run_samples
-from hdgan.store.atomic import read_image, read_json, write_json, write_png
+from hdgan.store.atomic import read_image, read_json, read_mask, write_json, write_png
 from hdgan.store.bank import SampleBank
 from hdgan.store.hashing import hash_array
 from hdgan.store.layout import RunFolder
@@ -64,6 +66,40 @@ def test_a_packed_run_unpacks_to_the_same_images_latents_and_masks(small_run, fo
     assert now.annotator == was.annotator
     for name in now.names:
         np.testing.assert_array_equal(now.mask(name), was.mask(name))
+
+
+def test_nothing_of_what_was_packed_before_stays(small_run, folder):
+    for part, name in (
+        ("images", "999998.png"),
+        ("masks", "999998.png"),
+        ("corrections", "999998.geojson"),
+        ("corrections", "corrections.json"),
+    ):
+        (folder / part).mkdir(exist_ok=True)
+        (folder / part / name).write_text("of an earlier generator")
+    (folder / "demo.toml").write_text("by hand")
+    shipped.pack(generator=small_run.generator, samples=small_run.samples, annotations=small_run.annotations, out=folder)
+    left = {path.stem for part in ("images", "masks", "corrections") for path in (folder / part).glob("*")}
+    assert left == {*AnnotationSet(small_run.annotations).names, "masks", "classes"}
+    assert (folder / "demo.toml").read_text() == "by hand"
+
+
+def test_what_ships_in_the_package_is_small_and_belongs_together():
+    own = shipped.shipped_folder()
+    weights, bank = own / FILE, SampleBank(own)
+    assert weights.stat().st_size <= 20e6
+    assert all(tensor.dtype != torch.float32 or tensor.numel() < 2 for tensor in load_file(weights).values())
+    assert {row.generator_hash for row in bank.rows} == {load_generator(weights).content_hash}
+    assert {row.psi for row in bank.rows} == {0.7}
+    chosen = {*read_shortlist(own), *read_random(own)}
+    for part, suffix in (("images", ".png"), ("masks", ".png"), ("corrections", ".geojson")):
+        assert {path.stem for path in (own / part).glob(f"*{suffix}")} == chosen
+    stated, looked_at = read_json(own / "masks" / "masks.json"), read_json(own / "corrections" / "corrections.json")
+    for name in chosen:
+        assert hash_array(read_image(own / "images" / f"{name}.png")) == bank.by_name(name).image_hash
+        assert stated[name]["image_hash"] == looked_at[name]["image_hash"] == bank.by_name(name).image_hash
+        assert looked_at[name]["proposal_hash"] == hash_array(read_mask(own / "masks" / f"{name}.png"))
+        assert looked_at[name]["annotator"]
 
 
 def test_only_annotated_images_are_carried(small_run, folder):
@@ -120,7 +156,7 @@ def test_a_build_without_the_shipped_files_says_so(monkeypatch, tmp_path):
 
 @pytest.fixture
 def looked_at(small_run, tmp_path):
-    """The small run's samples with three drawn at random, and its masks with one corrected and one left as it was."""
+    """The small run's samples with three drawn at random and one suggested, and its masks with one corrected and one left as it was."""
     samples = tmp_path / "3-samples"
     settings = SamplesConfig(num=16, psi=1.0, shortlist=4, random=3)
     run_samples(settings, generator=small_run.generator, out=samples, seed=0)
@@ -129,19 +165,21 @@ def looked_at(small_run, tmp_path):
     for name, features in (("000001", [region]), ("000002", [])):
         write_json(tmp_path / "corrections" / f"{name}.geojson", {"type": "FeatureCollection", "features": features})
     config = AnnotationsConfig(
-        **{**SIZES, "test": 3, "random_test": 3},
+        **{**SIZES, "test": 2, "random_test": 3},
         class_map=small_run.masks / "classes.json",
         corrections=tmp_path / "corrections",
         corrector="B. Eye",
     )
     out = tmp_path / "4-annotations"
-    run_annotations(config, samples=samples, masks=small_run.masks, at_random=read_random(samples), out=out, seed=5)
+    drawn = read_random(samples)
+    named = next(name for name in ("000003", "000004", "000005", "000006") if name not in drawn)
+    run_annotations(config, samples=samples, masks=small_run.masks, at_random=drawn, suggested=[named], out=out, seed=5)
     return SimpleNamespace(samples=samples, annotations=out)
 
 
 def test_proposals_corrections_and_the_random_part_survive_packing(small_run, looked_at, tmp_path):
     shipped.pack(generator=small_run.generator, samples=looked_at.samples, annotations=looked_at.annotations, out=tmp_path / "shipped")
-    config = parse_settings({**SETTINGS, "annotations": {**SIZES, "test": 3, "random_test": 3}}, RunConfig, where="demo.toml")
+    config = parse_settings({**SETTINGS, "annotations": {**SIZES, "test": 2, "random_test": 3}}, RunConfig, where="demo.toml")
     run = Run(config, RunFolder(tmp_path / "demo"), tmp_path / "demo").with_masks(tmp_path / "shipped" / "masks")
     shipped.unpack(tmp_path / "shipped", run)
     was, now = AnnotationSet(looked_at.annotations), AnnotationSet(run.stage("annotations"))
@@ -149,6 +187,7 @@ def test_proposals_corrections_and_the_random_part_survive_packing(small_run, lo
     assert now.row("000001").annotator == "painted rule; corrected by B. Eye"
     assert now.split == was.split
     assert len(now.split["random"]) == 3
+    assert [row.name in now.split["train"] for row in now.rows if row.is_suggested] == [True]
     assert read_random(run.stage("samples")) == read_random(looked_at.samples)
     assert read_shortlist(run.stage("samples")) == read_shortlist(looked_at.samples)
     for name in now.names:

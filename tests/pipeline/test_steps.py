@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +13,11 @@ from hdgan.pipeline.run import survey
 from hdgan.pipeline.settings_file import parse_settings
 from hdgan.pipeline.steps import STEPS, Run
 from hdgan.progress import SILENT
+from hdgan.store.atomic import write_png
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import open_stage
+
+from .test_quality import write_run
 
 SECTIONS = {
     "run": {"name": "x"},
@@ -53,6 +57,27 @@ def test_where_a_run_is_done_is_no_setting_of_any_stage():
         parse_settings(SECTIONS | {"run": {"name": "x", "device": name}}, RunConfig, where="s.toml") for name in ("cpu", "auto")
     )
     assert all(plain.recorded(step.stage) == moved.recorded(step.stage) for step in STEPS)
+
+
+def test_real_tiles_that_the_generator_was_trained_on_are_told_in_the_comparison(monkeypatch, tmp_path):
+    root, said = write_run(tmp_path, config={"held_out_fold": 1}), []
+    write_png(root / "p0.png", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(oracle, "real_pairs", lambda *_, **__: tmp_path)
+    monkeypatch.setattr("hdgan.downstream.stage.run_downstream", lambda *_, remarks, **__: said.append(remarks))
+    step = next(step for step in STEPS if step.stage == "downstream")
+
+    def ask(slide, rows):
+        cut = {"mpp": 2.0, "sets": {"train": {"rows": [[500, 600]]}, "test": {"rows": [rows]}}}
+        real = {"slide": slide, "regions": {"glomerulus": "r.geojson"}, "cut": cut}
+        step.work(Run(parse_settings(SECTIONS | {"real": real}, RunConfig, where="s.toml"), RunFolder(root), root), False, SILENT)
+        return said[-1]
+
+    (line,) = ask("p0.png", [0, 48])  # tiles lie at the rows 0 to 48
+    assert "4 of the tiles that the generator was trained on" in line
+    assert ask("p0.png", [48, 90]) == ()
+    assert ask("p1.png", [0, 48]) == ()  # of the fold that was held out
+    (root / "1-tiles" / "manifest.json").unlink()
+    assert ask("p0.png", [0, 48]) == ()
 
 
 def test_other_settings_of_the_unet_control_make_the_evaluation_stale_and_a_redo_measures_again(monkeypatch, tmp_path):

@@ -98,6 +98,21 @@ def test_draws_are_of_seed_slide_object_and_number():
     assert len(around(held, jitter_um=10, tiles_per_object=5)) == 5
 
 
+def test_a_class_may_have_a_number_of_tiles_of_its_own():
+    held = [outline(100, 80, 5, "Glomerulus: sclerosed"), outline(200, 80, 5, "artery"), outline(150, 150, 5, "vein")]
+
+    def counted(**numbers):
+        placement = {"jitter_um": 10, "tiles_per_object": 2, "tiles_per_object_of": numbers}
+        return [len(around([entry], **placement)) for entry in held]
+
+    assert counted() == [2, 2, 2]
+    assert counted(glomerulus=7, artery=1) == [7, 1, 2]
+    assert counted(**{"glomerulus": 7, "glomerulus: sclerosed": 4}) == [4, 2, 2]  # the closer name says
+    assert counted(**{"glomerulus: sclerosed": 4, "glomerulus": 7}) == [4, 2, 2]
+    some = set(around(held, jitter_um=10, tiles_per_object=2))
+    assert some < set(around(held, jitter_um=10, tiles_per_object=2, tiles_per_object_of={"artery": 5}))  # the first draws stay
+
+
 def test_small_objects_are_passed_over_and_a_slide_smaller_than_a_tile_gives_none():
     held = [outline(100, 80, 5), outline(200, 80, 1)]
     assert len(around(held)) == 2
@@ -117,6 +132,10 @@ def test_a_jitter_that_could_lose_the_object_is_refused():
         {"way": "centred", "tiles_per_object": 2},
         {"way": "grid", "jitter_um": 1},
         {"way": "intersecting", "tiles_per_object": 2, "jitter_um": 1},
+        {"way": "centred", "tiles_per_object_of": {"artery": 2}},
+        {"way": "centred", "tiles_per_object_of": {"artery": 0}, "jitter_um": 1},
+        {"way": "centred", "tiles_per_object_of": {"artery": 2}, "jitter_um": 1, "classes": ("glomerulus",)},
+        {"way": "grid", "tiles_per_object_of": {"artery": 1}},
         {"way": "centred", "min_share": 0.1},
         {"way": "random"},
         {"min_share": 1.5},

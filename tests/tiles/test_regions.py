@@ -195,9 +195,16 @@ def test_a_grid_does_not_hide_that_no_object_is_of_the_class_asked_for(tmp_path,
         run(asked(config, "centred", min_area_um2=1e6, and_grid=True), outlined, tmp_path / "out")
 
 
+def test_a_number_of_tiles_for_a_class_that_nothing_is_of_is_refused(tmp_path, outlined, config):
+    with pytest.raises(BadInput, match=r"no outlined region is of class 'glomerolus'; found are artery, glomerulus"):
+        run(asked(config, "centred", jitter_um=6, tiles_per_object_of={"glomerolus": 3}), outlined, tmp_path / "out")
+
+
 def test_stages_with_regions_of_before_the_grid_could_be_added_stay_current(config):
     assert "and_grid" not in asked(config, "centred").recorded()["placement"]
     assert asked(config, "centred", and_grid=True).recorded()["placement"]["and_grid"]
+    assert "tiles_per_object_of" not in asked(config, "centred").recorded()["placement"]
+    assert asked(config, "centred", jitter_um=8, tiles_per_object_of={"a": 3}).recorded()["placement"]["tiles_per_object_of"] == {"a": 3}
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,12 @@ class AnnotationRow:
     """Who proposed the mask, where somebody else looked at it."""
     proposal_hash: str | None = None
     """Of the mask that was proposed, where somebody else looked at it."""
+    is_suggested: bool = False
+    """Whether a model chose the sample, which only trains then."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without what there is not."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None and value is not False}
 
 
 class AnnotationSet:

@@ -5,13 +5,14 @@ into the test part, then into the validation part, as far as there are images of
 rarest class first (iterative stratification, Sechidis et al. 2011); all else is a seeded shuffle. (Sixteen images out of thirty-six, drawn
 blindly, miss a class that three of them show in one draw of six, and have one alone of six images in one draw of eight.)
 
-Images that were drawn at random are no matter of this choice: they are a fourth part and in none of the others.
+Images that were drawn at random are no matter of this choice: they are a fourth part and in none of the others. Nor are images that a model
+suggested (`suggestions`): they train, beside the images that the training part is asked to have, and move no other image.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from hdgan.errors import BadInput
@@ -36,11 +37,13 @@ def split_names(
     seed: int,
     at_random: Sequence[str] = (),
     num_random: int = 0,
+    only_train: Collection[str] = (),
 ) -> Split:
     """The names of `present` in three parts of `sizes`, each part sorted; names beyond the sum of the sizes are in none.
 
     `present` gives the classes that occur in each name's mask. The order of its names does not matter. With `num_random` the first that many of
-    `at_random` that are in `present` are a fourth part, and none of `at_random` is in the three.
+    `at_random` that are in `present` are a fourth part, and none of `at_random` is in the three. Those of `only_train` are in the training part
+    beyond its size.
 
     Raises:
         BadInput: there are fewer names than the sizes ask for.
@@ -49,10 +52,13 @@ def split_names(
     if len(drawn) < num_random:
         what = f"{len(drawn)} of the samples that were drawn at random are annotated, annotations.random_test asks for {num_random}"
         raise BadInput("masks", what, "annotate those that shortlist.json names (samples.random draws them), or set it smaller")
-    names = sorted(present.keys() - set(drawn))
+    also = sorted(present.keys() & set(only_train) - set(drawn))
+    names = sorted(present.keys() - set(drawn) - set(also))
     wanted = sum(sizes[part] for part in PARTS)
     if len(names) < wanted:
-        asked, beside = "/".join(str(sizes[part]) for part in PARTS), " beside those drawn at random" if drawn else ""
+        asked = "/".join(str(sizes[part]) for part in PARTS)
+        kinds = [kind for kind, held in (("drawn at random", drawn), ("suggested by hdgan", also)) if held]
+        beside = f" beside those {' and '.join(kinds)}" if kinds else ""
         raise BadInput("masks", f"{len(names)} found{beside}, a split {asked} needs {wanted}", _FEWER)
     queue = [names[i] for i in stream(seed, "annotations.split").permutation(len(names))]
     chosen: dict[Part, list[str]] = {part: [] for part in PARTS}
@@ -61,6 +67,7 @@ def split_names(
             chosen[part].append(name)
             queue.remove(name)
     _deal(queue, chosen, present={name: present[name] for name in names}, sizes=sizes)
+    chosen["train"] += also
     split: Split = {part: tuple(sorted(chosen[part])) for part in PARTS}
     return split | {RANDOM: tuple(sorted(drawn[:num_random]))} if num_random else split
 

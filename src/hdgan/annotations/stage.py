@@ -6,8 +6,9 @@ Everything is checked before anything is written. What a person drew is also kep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hdgan.annotations.audit import Audit, presence
@@ -56,12 +57,14 @@ def run_annotations(
     seed: int,
     masks: Path | None = None,
     at_random: Sequence[str] = (),
+    suggested: Collection[str] = (),
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
     """The manifest of the annotations in `out`, imported for the bank in `samples` from `masks` (or the folder that `config` names).
 
-    `at_random` are the samples of the bank that were drawn at random, of which the split's part "random" is made.
+    `at_random` are the samples of the bank that were drawn at random, of which the split's part "random" is made; those `suggested` by a model
+    only train.
 
     Raises:
         BadConfig: no folder is given, or the background is no class.
@@ -80,6 +83,9 @@ def run_annotations(
     }
     if corrections is not None:  # without any, an import is known by what it always was
         inputs["corrections"] = corrections.content_hash
+    also = sorted(set(source.drawings) & set(suggested) - set(at_random))
+    if also:
+        inputs["suggested"] = hash_json(also)
     recorded = config.recorded()
     is_to_mend = redo and is_damaged(out)
     if not is_to_mend and stage_changes(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs) == () and (out / MANIFEST).exists():
@@ -89,10 +95,12 @@ def run_annotations(
     checked = list(check_all(source, bank, reading=reading, corrections=corrections, progress=progress, **by))
     refuse_redrawn(checked, out=out, stated=source.image_hashes)
     pixels = {mask.name: mask.pixels for mask in checked}
-    split = split_names(presence(pixels), sizes=config.sizes, seed=seed, at_random=at_random, num_random=config.random_test)
+    split = split_names(
+        presence(pixels), sizes=config.sizes, seed=seed, at_random=at_random, num_random=config.random_test, only_train=also
+    )
     audit = Audit(classes, split, pixels, {mask.name: mask.ignored for mask in checked})
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo) as folder:
-        _write(folder.path, checked, audit, bank)
+        _write(folder.path, checked, audit, bank, suggested=also)
         _say(audit, checked, progress)
         counts: dict[str, int] = {"masks": len(checked)}
         counts.update((part, len(names)) for part, names in split.items())
@@ -182,14 +190,14 @@ def _sample_names(samples: Path) -> tuple[str, ...]:
     return tuple(row.name for row in SampleBank(samples).rows)
 
 
-def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank) -> None:
+def _write(out: Path, checked: list[CheckedMask], audit: Audit, bank: SampleBank, *, suggested: Collection[str]) -> None:
     for mask in checked:
         _keep(out, mask.name, mask.source)
         write_bytes(out / MASKS / f"{mask.name}.png", mask.png)
         if mask.blend is not None and mask.blend_source is not None:
             _keep(out, mask.name, mask.blend_source, folder=BLENDS)
             write_png(out / BLENDS / f"{mask.name}.png", mask.blend)
-    rows = [_row(mask).to_json() for mask in checked]
+    rows = [_row(mask, is_suggested=mask.name in suggested).to_json() for mask in checked]
     write_json(out / CLASSES, audit.classes.to_json())
     write_json(out / ANNOTATIONS, {"schema": SCHEMA, "mpp": bank.mpp, "resolution": bank.resolution, "annotations": rows})
     write_json(out / SPLIT, {part: list(names) for part, names in audit.split.items()})
@@ -223,11 +231,11 @@ def _keep(out: Path, name: str, drawing: Path, *, folder: str = ".") -> None:
         write_bytes(kept, drawing.read_bytes())
 
 
-def _row(mask: CheckedMask) -> AnnotationRow:
+def _row(mask: CheckedMask, *, is_suggested: bool) -> AnnotationRow:
     blend_hash = None if mask.blend is None else hash_array(mask.blend)
     found = mask.correction
-    before = {} if found is None else {"proposer": found.proposer, "proposal_hash": hash_array(found.proposal)}
-    return AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash, **before)
+    row = AnnotationRow(mask.name, mask.mask_hash, mask.image_hash, mask.annotator, blend_hash, is_suggested=is_suggested)
+    return row if found is None else replace(row, proposer=found.proposer, proposal_hash=hash_array(found.proposal))
 
 
 def _say(audit: Audit, checked: Sequence[CheckedMask], progress: Progress) -> None:

@@ -42,6 +42,7 @@ VERBS = {
     "export-tiles": "Other",
     "export-generator": "Other",
     "quality": "Other",
+    "suggest": "Other",
     "ablate": "Other",
     "latent": "Other",
     "verify": "Other",

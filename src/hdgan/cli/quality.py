@@ -10,6 +10,7 @@ import typer
 from hdgan.cli.options import Run
 
 if TYPE_CHECKING:
+    from hdgan.measures.copies import CopyReport
     from hdgan.measures.resemblance import Resemblance
     from hdgan.pipeline.held_out import HeldOutReport
     from hdgan.pipeline.quality import Quality
@@ -112,6 +113,8 @@ def _measure(run: Path, *, takes: tuple[Path, Literal["imagenet", "half", "unit"
     if found.held_out_set is not None:
         _tell_set(found.held_out_set)
     _tell_copies(found)
+    for line in found.about.get("remarks", ()):
+        typer.echo(f"note: {line}")
     typer.echo(f"written: {found.path}")
     if stats_of(run).exists():
         try:
@@ -155,12 +158,17 @@ def _tell_copies(found: Quality) -> None:
         typer.echo("copies: not looked for, because every training tile overlaps every other")
     if found.copies is not None:
         limit = f"{found.copies.threshold:.3f}, the nearest {CLOSEST_PERCENT:g} % of real crops to tiles that they are not from"
-        typer.echo(f"copies: {found.copies.share:.1%} of the samples are nearer to a training crop than {limit}")
+        typer.echo(f"copies: {_share(found.copies)} of the samples are nearer to a training crop than {limit}")
     if found.copies_by_set is not None:
         limit = f"{found.copies_by_set.threshold:.3f}, the nearest {CLOSEST_PERCENT:g} % of the held-out set"
         if found.held_out_set is not None and found.held_out_set.num < 100 / CLOSEST_PERCENT:
             limit += f" (of {found.held_out_set.num} crops: one of them decides; a smaller stride_px of the set gives more)"
-        typer.echo(f"copies: {found.copies_by_set.share:.1%} of the samples are nearer to a training crop than {limit}")
+        typer.echo(f"copies: {_share(found.copies_by_set)} of the samples are nearer to a training crop than {limit}")
+
+
+def _share(report: CopyReport) -> str:
+    low, high = report.interval
+    return f"{report.share:.1%} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 
 def _tell_set(found: HeldOutReport) -> None:

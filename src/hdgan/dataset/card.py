@@ -59,6 +59,7 @@ No image shows a patient's tissue; no label was drawn by a person: a classifier 
 | generator | `{origin.generator}` |
 | classifier | `{origin.classifier}`, {origin.num_heads} networks |
 | truncation psi | {config.psi:g} |
+| label of the images | {_label(config)} |
 | clean-up of contours | {_clean_up(config)} |
 | seed | {seed} |
 | licence | {_cell(config.licence)} |
@@ -84,6 +85,12 @@ networks, in nats. Kept: {scores.min():.4f} to {scores.max():.4f}, mean {scores.
 - Not free of the annotator's errors: whoever drew the few masks is repeated in all of these.
 - Not for diagnosis.
 """
+
+
+def _label(config: DatasetConfig) -> str:
+    if config.condition is None:
+        return "as the training tiles are, where the generator knows labels"
+    return f"{_cell(config.condition)}, asked for"
 
 
 def _clean_up(config: DatasetConfig) -> str:

@@ -16,8 +16,8 @@ from hdgan.downstream.config import DownstreamConfig, SegmenterConfig
 from hdgan.downstream.fit import HeldPairs, JoinedPairs, Pairs
 from hdgan.errors import BadInput
 from hdgan.measures.confusion import confusion
-from hdgan.measures.intervals import bootstrap
-from hdgan.measures.scores import score
+from hdgan.measures.intervals import bootstrap, over_same_classes
+from hdgan.measures.scores import occurring, score
 from hdgan.randomness import stream
 
 
@@ -83,7 +83,8 @@ def differences(
     rows = []
     for first, second in combinations(matrices, 2):
         joined = np.concatenate([matrices[first], matrices[second]], axis=1)
-        low, high = bootstrap(joined, difference, seed=seed, num=resamples)
+        same = over_same_classes(difference, joined, occurs=lambda found: occurring(found.reshape(2, num_classes, num_classes)))
+        low, high = bootstrap(joined, same, seed=seed, num=resamples)
         is_known = bool(np.isfinite([low, high]).all())
         row = {"of": first, "less": second, "macro_dice": difference(joined.sum(axis=0)), "interval": [low, high] if is_known else None}
         rows.append({**row, "is_settled": is_known and (low > 0 or high < 0)})

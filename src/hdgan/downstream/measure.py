@@ -10,8 +10,8 @@ import numpy as np
 from hdgan.downstream.fit import Pairs
 from hdgan.labels import ClassMap
 from hdgan.measures.confusion import confusion
-from hdgan.measures.intervals import bootstrap
-from hdgan.measures.scores import score
+from hdgan.measures.intervals import bootstrap, over_same_classes
+from hdgan.measures.scores import occurring, score
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 """Image uint8 `[H, W, 3]` in, mask uint8 `[H, W]` out."""
@@ -33,10 +33,13 @@ def measure(predictions: Sequence[np.ndarray], pairs: Pairs, *, classes: ClassMa
     rows = []
     for index, name in enumerate(classes.names):
         values = {key: plain["per_class"][key][index] for key in ("dice", "recall", "precision", "iou", "frequency")}
-        low, high = bootstrap(matrices, _class_dice(index), seed=seed, num=resamples) if values["dice"] is not None else (None, None)
+        low, high = (
+            bootstrap(matrices, _class_dice(index, matrices), seed=seed, num=resamples) if values["dice"] is not None else (None, None)
+        )
         num_images = int((matrices[:, index, :].sum(axis=1) > 0).sum())
         rows.append({"class": name, **values, "dice_interval": _interval(low, high), "images_with_class": num_images})
-    low, high = bootstrap(matrices, lambda matrix: score(matrix).macro_dice, seed=seed, num=resamples)
+    macro_dice = over_same_classes(lambda matrix: score(matrix).macro_dice, matrices)
+    low, high = bootstrap(matrices, macro_dice, seed=seed, num=resamples)
     return {
         "classes": rows,
         "macro_dice": plain["macro"]["dice"],
@@ -48,8 +51,8 @@ def measure(predictions: Sequence[np.ndarray], pairs: Pairs, *, classes: ClassMa
     }
 
 
-def _class_dice(index: int) -> Callable[[np.ndarray], float]:
-    return lambda matrix: float(score(matrix).dice[index])
+def _class_dice(index: int, matrices: np.ndarray) -> Callable[[np.ndarray], float]:
+    return over_same_classes(lambda matrix: float(score(matrix).dice[index]), matrices, occurs=lambda found: occurring(found)[0, index])
 
 
 def _interval(low: float | None, high: float | None) -> list[float] | None:

@@ -16,14 +16,14 @@ from hdgan.downstream.fit import StoredPairs, fit_segmenter
 from hdgan.downstream.measure import label_all, measure
 from hdgan.downstream.panels import panel_sheet
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
-from hdgan.downstream.sets import INDEX, PairSets
+from hdgan.downstream.sets import PairSets
 from hdgan.errors import BadConfig, BadInput
 from hdgan.progress import SILENT, Progress, track
 from hdgan.store.atomic import read_json, write_json, write_png
 from hdgan.store.bank import SampleBank
-from hdgan.store.hashing import hash_array, hash_file
+from hdgan.store.hashing import hash_array
 from hdgan.store.pairs import write_classes
-from hdgan.store.stage import MANIFEST, Manifest, open_stage
+from hdgan.store.stage import Manifest, open_stage
 
 STAGE = "oracle"
 REPORT = "report.json"
@@ -49,7 +49,7 @@ def run_oracle(
     sets = PairSets(pairs)
     for name in (config.train_set, config.test_set):
         sets.part(name)
-    inputs = {"pairs": hash_file(pairs / (MANIFEST if (pairs / MANIFEST).exists() else INDEX))}
+    inputs = {"pairs": sets.content_hash}
     with open_stage(out, stage=STAGE, config=config.model_dump(mode="json"), seed=seed, inputs=inputs, redo=redo) as folder:
         if folder.manifest is not None:
             return folder.manifest

@@ -18,8 +18,8 @@ from hdgan.progress import SILENT, Progress
 from hdgan.slides.content import content_hash
 from hdgan.store.atomic import read_json, write_json
 from hdgan.store.hashing import hash_file, hash_json
-from hdgan.store.pairs import PairFolder, write_classes, write_pair
-from hdgan.store.stage import Manifest, open_stage
+from hdgan.store.pairs import CLASSES, IMAGES, MASKS, PairFolder, write_classes, write_pair
+from hdgan.store.stage import MANIFEST, Manifest, open_stage
 from hdgan.tiles.apart import ApartSlide
 
 INDEX = "sets.json"
@@ -55,6 +55,7 @@ class PairSets:
                 raise BadInput(folder / INDEX, f"has schema {data['schema']}, this version reads {SCHEMA}")
             self.note = SetsNote(float(data["mpp"]), int(data["tile_px"]), str(data["origin"]), bool(data["is_same_patient"]))
             self._margins = {str(name): int(entry["margin_px"]) for name, entry in data["sets"].items()}
+            self._counts = {str(name): int(entry["pairs"]) for name, entry in data["sets"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedArtifact(folder / INDEX, f"is no index of sets ({error!r})", "cut the pairs again with --redo") from error
 
@@ -67,11 +68,32 @@ class PairSets:
         """The pairs of set `name` as stored, margin included.
 
         Raises:
-            BadInput: there is no such set.
+            BadInput: there is no such set, or it has another number of pairs than the index says.
         """
         if name not in self._margins:
             raise BadInput(self.folder, f"no set {name!r}", f"sets are {', '.join(self.names)}")
-        return PairFolder(self.folder / name)
+        pairs = PairFolder(self.folder / name)
+        if len(pairs) != self._counts[name]:
+            remedy = f"take out what was left there by others, or correct the number in {INDEX}"
+            raise BadInput(pairs.folder, f"holds {len(pairs)} pairs, {INDEX} says {self._counts[name]}", remedy)
+        return pairs
+
+    @property
+    def content_hash(self) -> str:
+        """Changes with the sets: the hash of the manifest of sets that were cut from a slide; of a folder that was given that of index, classes
+        and masks by their bytes, and of images by their names and sizes.
+        """
+        if (self.folder / MANIFEST).exists():
+            return hash_file(self.folder / MANIFEST)
+        found: dict[str, object] = {INDEX: hash_file(self.folder / INDEX)}
+        for name in self.names:
+            pairs = self.part(name)
+            found[name] = {
+                CLASSES: hash_file(pairs.folder / CLASSES),
+                MASKS: [hash_file(pairs.folder / MASKS / f"{stem}.png") for stem in pairs.stems],
+                IMAGES: [(stem, (pairs.folder / IMAGES / f"{stem}.png").stat().st_size) for stem in pairs.stems],
+            }
+        return hash_json(found)
 
     def tiles(self, name: str) -> HeldPairs:
         """The pairs of set `name` without margin, in memory."""

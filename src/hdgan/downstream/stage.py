@@ -17,14 +17,13 @@ from hdgan.downstream.measure import label_all, measure
 from hdgan.downstream.page import report_page
 from hdgan.downstream.panels import panel_sheet
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
-from hdgan.downstream.sets import INDEX, PairSets
+from hdgan.downstream.sets import PairSets
 from hdgan.errors import BadConfig, BadInput
 from hdgan.labels import ClassMap
 from hdgan.progress import SILENT, Progress
 from hdgan.store.atomic import write_json, write_png, write_text
-from hdgan.store.hashing import hash_file
 from hdgan.store.pairs import PairFolder
-from hdgan.store.stage import MANIFEST, Manifest, manifest_hash, open_stage, read_manifest
+from hdgan.store.stage import Manifest, manifest_hash, open_stage, read_manifest
 
 STAGE = "downstream"
 REPORT = "report.json"
@@ -41,12 +40,13 @@ def run_downstream(
     out: Path,
     seed: int,
     device: str = "cpu",
+    remarks: Sequence[str] = (),
     redo: bool = False,
     progress: Progress = SILENT,
 ) -> Manifest:
     """The manifest of the comparison in `out`: networks, `report.json`, `report.html`, `panels.png`.
 
-    `dataset` is a finished dataset stage, `real` a folder of sets (`sets.py`).
+    `dataset` is a finished dataset stage, `real` a folder of sets (`sets.py`). `remarks` are said and stand first in the report.
 
     Raises:
         BadConfig: real training and test set are the same.
@@ -58,7 +58,7 @@ def run_downstream(
     sets, pairs = PairSets(real), PairFolder(dataset)
     about = read_manifest(dataset).counts
     _refuse_misfits(pairs, sets, mpp=about.get("mpp"), test_set=config.test_set)
-    inputs = {"dataset": manifest_hash(dataset), "real": hash_file(real / (MANIFEST if (real / MANIFEST).exists() else INDEX))}
+    inputs = {"dataset": manifest_hash(dataset), "real": sets.content_hash}
     shared = functools.partial(_shared, config, sets, pairs)
     recorded = config.model_dump(mode="json")
     with open_stage(out, stage=STAGE, config=recorded, seed=seed, inputs=inputs, redo=redo, before_clearing=shared) as folder:
@@ -73,8 +73,11 @@ def run_downstream(
             )
             masks[arm.name] = label_all(segmenter.predict, test)
         report = _report(config, chosen, masks, test, sets=sets, classes=pairs.classes, annotator=about.get("annotator"), seed=seed)
+        report["remarks"] = [*remarks, *report["remarks"]]
         write_json(out / REPORT, report)
         _show(config, report, masks, test, classes=pairs.classes, out=out, seed=seed)
+        for line in remarks:
+            progress.say(line)
         _say(report, progress)
         return folder.seal(
             counts={"test_tiles": len(test), "macro_dice": {row["arm"]: row["scores"]["macro_dice"] for row in report["arms"]}}

@@ -20,7 +20,7 @@ from hdgan.annotations.split import RANDOM, Part, Split, parts_of
 from hdgan.evaluation.compare import macro_boundary_iou, macro_hd95
 from hdgan.evaluation.counts import Truth, count
 from hdgan.labels import ClassMap
-from hdgan.measures.intervals import bootstrap
+from hdgan.measures.intervals import bootstrap, over_same_classes
 from hdgan.measures.scores import score
 from hdgan.plots.figures import Chart, Line
 from hdgan.progress import SILENT, Progress
@@ -30,7 +30,8 @@ from hdgan.store.hashing import hash_json
 from hdgan.store.tables import csv_text
 
 ROWS = "rows"
-SCHEMA = 1
+SCHEMA = 2
+"""2: intervals of macro Dice are over the same classes in every resample."""
 COLUMNS = (
     *("what", "value", "repeat", "part", "images"),
     *("macro_dice", "macro_recall", "pixel_accuracy", "boundary_iou", "hd95_px", "quality", "step"),
@@ -173,8 +174,13 @@ def _measure(trial: Trial, split: Split, *, distance_px: float) -> list[Row]:
             "quality": math.nan if fitted.quality is None else fitted.quality,
             "step": math.nan if fitted.step is None else fitted.step,
         }
-        for name in ("macro_dice", "pixel_accuracy"):
-            low, high = bootstrap(counts.matrices, partial(_score_of, name=name), seed=trial.repeat, num=RESAMPLES)
+        macro_dice = over_same_classes(partial(_score_of, name="macro_dice"), counts.matrices)
+        statistics: dict[str, Callable[[np.ndarray], float]] = {
+            "macro_dice": macro_dice,
+            "pixel_accuracy": partial(_score_of, name="pixel_accuracy"),
+        }
+        for name, statistic in statistics.items():
+            low, high = bootstrap(counts.matrices, statistic, seed=trial.repeat, num=RESAMPLES)
             numbers |= {f"{name}_low": low, f"{name}_high": high}
         plain = {name: _number(value) for name, value in numbers.items()}
         about = {"what": trial.what, "value": trial.value, "repeat": trial.repeat, "part": part, "images": len(names)}

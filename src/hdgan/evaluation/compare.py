@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from hdgan.evaluation.counts import Counts
 from hdgan.labels import ClassMap
 from hdgan.measures.boundary import pooled_boundary_iou
-from hdgan.measures.intervals import bootstrap
-from hdgan.measures.scores import Scores, frequent_confusions, score
+from hdgan.measures.intervals import bootstrap, over_same_classes
+from hdgan.measures.scores import frequent_confusions, occurring, score
 
 DEFINITIONS = {
     "recall": "share of the class's true pixels that were predicted as the class; the paper calls it class-wise accuracy",
@@ -27,15 +28,10 @@ DEFINITIONS = {
     "absent_classes": "a class in neither truth nor prediction has no score and enters no mean; one that is only predicted has Dice 0 and no recall; "
     "one that is only missed has recall and Dice 0 and no precision. Where only one of both masks has a contour, its distance counts as infinite",
     "blends": "places where the annotator saw two tissues run into one; they count, unless a number says that it is without them",
-    "interval": "95 % percentile bootstrap over images",
+    "interval": "95 % percentile bootstrap over images; draws that lack a class are left out where it counts: a mean over fewer classes is another number",
 }
 
 _NUM_CONFUSIONS = 10
-_MAIN: Mapping[str, Callable[[Scores], float]] = {
-    "macro_dice": lambda s: s.macro_dice,
-    "macro_recall": lambda s: s.macro_recall,
-    "pixel_accuracy": lambda s: s.pixel_accuracy,
-}
 
 
 def method_report(counts: Counts, classes: ClassMap, *, distance_px: float, mpp: float | None, resamples: int, seed: int) -> dict[str, Any]:
@@ -99,17 +95,24 @@ def _intervals(counts: Counts, *, resamples: int, seed: int) -> dict[str, Any]:
         low, high = bootstrap(stacked, statistic, seed=seed, num=resamples)
         return [low, high] if math.isfinite(low) and math.isfinite(high) else None
 
-    def of_score(pick: Callable[[Scores], float]) -> list[float] | None:
-        return of(counts.matrices, lambda matrix: pick(score(matrix)))
+    def of_class(index: int) -> Callable[[np.ndarray], float]:
+        return over_same_classes(lambda matrix: float(score(matrix).dice[index]), matrices, occurs=lambda found: occurring(found)[0, index])
 
-    found: dict[str, Any] = {name: of_score(pick) for name, pick in _MAIN.items()}
-    found["macro_boundary_iou"] = of(counts.bands, macro_boundary_iou)
-    found["dice"] = [of_score(_dice_of(index)) for index in range(counts.matrices.shape[1])]
+    matrices = counts.matrices
+    found: dict[str, Any] = {
+        name: of(matrices, over_same_classes(partial(_score_of, name=name), matrices)) for name in ("macro_dice", "macro_recall")
+    }
+    found["pixel_accuracy"] = of(matrices, partial(_score_of, name="pixel_accuracy"))
+    truths = np.concatenate([counts.bands, matrices.sum(axis=2)[:, None]], axis=1)  # [N, 3, C]: both bands, either, pixels of the truth
+    found["macro_boundary_iou"] = of(
+        truths, over_same_classes(lambda pooled: macro_boundary_iou(pooled[:2]), truths, occurs=lambda pooled: pooled[1:] > 0)
+    )
+    found["dice"] = [of(matrices, of_class(index)) for index in range(matrices.shape[1])]
     return found
 
 
-def _dice_of(index: int) -> Callable[[Scores], float]:
-    return lambda scores: float(scores.dice[index])
+def _score_of(matrix: NDArray[np.int64], *, name: str) -> float:
+    return float(getattr(score(matrix), name))
 
 
 def _without_blends(counts: Counts) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from torch import Tensor
 from hdgan.errors import BadConfig, Diverged, Interrupted
 from hdgan.generator.conditions import one_hot
 from hdgan.generator.crops import Crops
+from hdgan.generator.feeding import Feeder
 from hdgan.generator.phases import train_step
 from hdgan.generator.protocol import to_uint8
 from hdgan.generator.settings import TrainSettings
@@ -90,8 +90,9 @@ def train(
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
     steps = -(-(last - state.num_images) // settings.batch)  # whole batches: 50 images by batches of 4 are 52
     progress.start("training the generator", total=state.num_images + max(steps, 0) * settings.batch, done=state.num_images)
-    with ThreadPoolExecutor(1) as ahead, nullcontext(stop) if stop is not None else StopRequest() as stop, statistics.with_events():
-        pending = ahead.submit(_waiting, crops, state.num_images, mine, device)
+    feeder = Feeder(crops, mine, device, batch=settings.batch, progress=progress)
+    with feeder, nullcontext(stop) if stop is not None else StopRequest() as stop, statistics.with_events():
+        feeder.begin(state.num_images)
         while True:
             is_last = state.num_images >= last
             is_stopped, is_due = group.any(bool(stop), group.is_first and time.monotonic() - saved_at > upkeep.save_seconds)
@@ -115,8 +116,7 @@ def train(
             if is_stopped:
                 by = stop.name or "a signal to another process"
                 raise Interrupted(f"{out}: stopped by {by} at {state.num_images} images; the same command resumes")
-            real, labels = pending.result(), _labels(state, crops.batch_labels(state.num_images, settings.batch))
-            pending = ahead.submit(_waiting, crops, state.num_images + settings.batch, mine, device)
+            real, labels = feeder.take(state.num_images), _labels(state, crops.batch_labels(state.num_images, settings.batch))
             try:
                 train_step(state, real.to(device, non_blocking=True), settings, labels)
             except Diverged:
@@ -127,17 +127,6 @@ def train(
                 statistics.add({"images": state.num_images, "ada_p": state.ada_p, **state.report})
             progress.advance(settings.batch, note=f"D {state.report['loss_D']:.2f} G {state.report['loss_G']:.2f} p {state.ada_p:.2f}")
     progress.finish()
-
-
-def _read(crops: Crops, first: int, mine: Sequence[int]) -> np.ndarray:
-    """The crops at the places `mine` of the batch that begins with crop number `first`."""
-    return crops.numbered([first + place for place in mine])
-
-
-def _waiting(crops: Crops, first: int, mine: Sequence[int], device: torch.device) -> Tensor:
-    """The same as a tensor that waits for the step; for a GPU in pinned memory, from which it is copied while the GPU computes."""
-    images = torch.from_numpy(_read(crops, first, mine))
-    return images.pin_memory() if device.type == "cuda" else images
 
 
 def _resume(state: TrainingState, out: Path, progress: Progress) -> list[dict[str, Any]]:

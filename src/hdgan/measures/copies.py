@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hdgan.measures.intervals import binomial_interval
 from hdgan.progress import SILENT, Progress, track
 
 COMPARED_PX = 32
@@ -175,12 +176,15 @@ class CopyReport:
     """1st percentile of the held-out distances."""
     share: float
     """Share of the images below it; about 0.01 for new real crops."""
+    interval: tuple[float, float]
+    """95 % interval of the share if other images were drawn (Clopper and Pearson 1934); the threshold is taken as it is, and wavers too."""
 
 
 def copies(distances: np.ndarray, held_out: np.ndarray) -> CopyReport:
     """The report on nearest distances of generated images and of held-out real crops, `[Q]` each."""
     threshold = float(np.percentile(held_out, CLOSEST_PERCENT))
-    return CopyReport(threshold, float((distances < threshold).mean()))
+    below = int(np.count_nonzero(distances < threshold))
+    return CopyReport(threshold, below / len(distances), binomial_interval(below, len(distances)))
 
 
 def disc(edge: int) -> np.ndarray:

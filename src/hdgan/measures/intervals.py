@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hdgan.measures.scores import occurring
 from hdgan.randomness import stream
 
 
@@ -15,7 +16,8 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Lower and upper end of the interval of `statistic(pooled matrix)` when images are drawn again with replacement.
 
-    `matrices [N, C, C]` holds one confusion matrix for each image. (nan, nan) with fewer than two images.
+    `matrices [N, C, C]` holds one confusion matrix for each image. Resamples of which the statistic is nan are left out. (nan, nan) with fewer
+    than two images.
     """
     if len(matrices) < 2:
         return (float("nan"), float("nan"))
@@ -25,6 +27,22 @@ def bootstrap(
     tail = (1 - level) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail]) if np.isfinite(values).any() else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def over_same_classes(
+    statistic: Callable[[np.ndarray], float], matrices: np.ndarray, *, occurs: Callable[[np.ndarray], np.ndarray] = occurring
+) -> Callable[[np.ndarray], float]:
+    """The `statistic`, but nan where other classes occur (as `occurs` says) than in all of the `matrices [N, ...]` together.
+
+    A mean over fewer classes is another number. With a class that two of sixteen images show, every eighth resample has none of it, and if
+    it is the one that is mostly missed, the mean of the others would be taken for the upper end of the interval.
+    """
+    wanted = occurs(matrices.sum(axis=0))
+
+    def found(matrix: np.ndarray) -> float:
+        return statistic(matrix) if np.array_equal(occurs(matrix), wanted) else math.nan
+
+    return found
 
 
 def binomial_interval(num_hits: int, num: int, *, level: float = 0.95) -> tuple[float, float]:

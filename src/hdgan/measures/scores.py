@@ -86,6 +86,12 @@ def kappa(matrix: np.ndarray) -> float:
     return math.nan if by_chance == 1.0 else (agreed - by_chance) / (1.0 - by_chance)
 
 
+def occurring(matrix: np.ndarray) -> np.ndarray:
+    """Which classes occur, bool `[..., 2, C]`: in the truth, and in truth or prediction, of confusion matrices `[..., C, C]`."""
+    truth, predicted = matrix.sum(axis=-1) > 0, matrix.sum(axis=-2) > 0
+    return np.stack([truth, truth | predicted], axis=-2)
+
+
 class Confusion(NamedTuple):
     """Pixels of one class that were taken for another."""
 

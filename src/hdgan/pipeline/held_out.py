@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from hdgan.measures.resemblance import Resemblance, resemblance
 from hdgan.pipeline.oracle import real_pairs
 from hdgan.pipeline.steps import Run
 from hdgan.pipeline.subject import Images, Subject, numbered, parts
+from hdgan.pipeline.trained import tiles_within
 from hdgan.progress import SILENT, Progress
 from hdgan.randomness import stream
 
@@ -222,16 +222,8 @@ def _mean(found: Sequence[Resemblance]) -> Rounds:
 
 def _refuse_trained(run: Run, name: str, subject: Subject) -> None:
     """Of sets cut from a slide that tiles are from as well: no training tile may reach into the set's blocks."""
-    real = run.config.real
-    if real is None or real.slide is None or real.cut is None or name not in real.cut.sets:
-        return  # pairs that are given as a folder do not say where they lie
-    slide = Path(real.slide).stem
-    blocks = real.cut.sets[name].rows
-    within = [
-        row
-        for row in (subject.tiles.rows[i] for i in subject.trained)
-        if row.slide == slide and any(row.y_px < stop and row.y_px + row.level0_px > start for start, stop in blocks)
-    ]
+    within = tiles_within(run, name, (subject.tiles.rows[i] for i in subject.trained))
     if within:
-        what = f"{len(within)} training tiles of slide {slide} reach into the rows of the set {name!r}: it was not held out"
+        slides = ", ".join(sorted({row.slide for row in within}))
+        what = f"{len(within)} training tiles of slide {slides} reach into the rows of the set {name!r}: it was not held out"
         raise BadInput(run.folder.root, what, "name a set of rows that no tile is cut from")

@@ -13,12 +13,13 @@ import numpy as np
 
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import class_map_of
+from hdgan.annotations.suggestions import suggested_names
 from hdgan.downstream.fit import HeldPairs, fit_segmenter
 from hdgan.downstream.oracle import run_masks, run_oracle
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
 from hdgan.downstream.sets import PairSets, run_real
 from hdgan.errors import BadConfig
-from hdgan.pipeline.steps import CONTROL, ORACLE, ORACLE_MASKS, REAL, Run
+from hdgan.pipeline.steps import CONTROL, ORACLE, ORACLE_MASKS, REAL, SUGGESTIONS, Run
 from hdgan.progress import Progress
 from hdgan.samples.stage import read_random, read_shortlist
 from hdgan.store.atomic import read_json, write_json
@@ -56,7 +57,7 @@ def real_pairs(run: Run, *, redo: bool, progress: Progress) -> Path:
 
 
 def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
-    """A folder with the oracle's mask of each shortlisted sample, and of those drawn at random that are to be measured.
+    """A folder with the oracle's mask of each shortlisted sample, of those drawn at random that are to be measured, and of those suggested since.
 
     It is one that `import-masks` reads; the oracle is trained first.
     """
@@ -69,9 +70,11 @@ def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
     names = read_shortlist(samples)[: sum(settings.sizes.values())]
     if settings.random_test:
         names += read_random(samples)[: settings.random_test]
+    names += tuple(sorted(suggested_names(run.beside(SUGGESTIONS), samples=manifest_hash(samples)) - set(names)))
     source = {"oracle": manifest_hash(run.beside(ORACLE)), "samples": manifest_hash(samples), "names": list(names)}
     out = run.beside(ORACLE_MASKS)
-    if (out / _NOTE).exists() and read_json(out / _NOTE) == source:
+    is_whole = all((out / "masks" / f"{name}.png").exists() for name in names)
+    if is_whole and (out / _NOTE).exists() and read_json(out / _NOTE) == source:
         return out / "masks"
     (out / _NOTE).unlink(missing_ok=True)
     for old in (out / "masks").glob("*.png"):

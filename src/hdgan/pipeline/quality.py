@@ -123,6 +123,7 @@ def measure_quality(
             "inputs": subject.inputs,
             "embedder": {"name": embedder.name, "hash": embedder.content_hash, "features": embedder.num_features},
             "tiles": {"trained": len(subject.trained), "compared": len(subject.compared), "held_out": len(subject.held_out)},
+            **({"remarks": list(subject.remarks)} if subject.remarks else {}),
         },
         path=path,
     )
@@ -243,7 +244,8 @@ def _to_json(quality: Quality, searched: _Searched | None, subject: Subject, may
     common = {"searched": len(distance), "median": float(np.median(distance))}
     for key, report, real in (("copies", quality.copies, searched.others), ("copies_by_set", quality.copies_by_set, searched.held_out)):
         if report is not None and real is not None:
-            data[key] = asdict(report) | common | {"held_out": len(real.distance), "held_out_median": float(np.median(real.distance))}
+            told_of = {"held_out": len(real.distance), "held_out_median": float(np.median(real.distance))}
+            data[key] = asdict(report) | common | told_of
     if quality.copies is not None and searched.held_out is not None:
         data["copies_by_set"]["held_out_below_others"] = float((searched.held_out.distance < quality.copies.threshold).mean())
     data["closest"] = [_neighbour(searched.samples, i, subject) for i in _closest(searched.samples, subject)]

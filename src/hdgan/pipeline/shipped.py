@@ -5,6 +5,7 @@
     images/ masks/          the annotated ones only; `masks/` is a folder as `import-masks` reads it
     corrections/            where somebody looked at the masks: a folder as `import-masks --corrections` reads it, and `masks/` are the proposals
     shortlist.json          which samples were proposed for annotation, and which were drawn at random
+    suggested.json          where a model suggested some of the annotated ones: their names
     demo.toml               settings of the run that goes on from here
     MODEL_CARD.md           what it was made from, who annotated, terms
 
@@ -32,7 +33,7 @@ from hdgan.progress import SILENT, Progress, track
 from hdgan.samples.draw import render_pixels
 from hdgan.samples.stage import SHORTLIST, read_random
 from hdgan.store.arrays import open_array
-from hdgan.store.atomic import read_image, write_bytes, write_json, write_png
+from hdgan.store.atomic import read_image, read_json, write_bytes, write_json, write_png
 from hdgan.store.bank import IMAGES, INDEX, SampleBank, SampleRow, write_index, write_latents
 from hdgan.store.hashing import hash_array, hash_file
 from hdgan.store.stage import manifest_hash, open_stage
@@ -40,6 +41,7 @@ from hdgan.store.stage import manifest_hash, open_stage
 SETTINGS = "demo.toml"
 CARD = "MODEL_CARD.md"
 SIDECAR = "masks.json"
+SUGGESTED = "suggested.json"
 _LATENTS = ("z.npy", "w.npy")
 _SHEET = "contact_sheet.png"
 _SHEET_IMAGES = 64
@@ -60,12 +62,17 @@ def shipped_folder() -> Path:
 def pack(*, generator: Path, samples: Path, annotations: Path, out: Path) -> int:
     """Writes the generator, the latents and the annotated images with masks of a run's stage folders into `out`; its bytes.
 
-    Settings and card are written by hand.
+    Images, masks and corrections that were packed there before are removed; settings and card are written by hand.
 
     Raises:
         BadInput: a stage was not finished.
     """
     bank, annotated = SampleBank(samples), AnnotationSet(annotations)
+    for folder in (IMAGES, MASKS, CORRECTIONS):
+        for old in (out / folder).glob("*"):
+            old.unlink()
+    for name in (SHORTLIST, SUGGESTED):
+        (out / name).unlink(missing_ok=True)
     write_bytes(out / FILE, (generator / FILE).read_bytes())
     for name in (*_LATENTS, INDEX):
         write_bytes(out / name, (samples / name).read_bytes())
@@ -79,6 +86,8 @@ def pack(*, generator: Path, samples: Path, annotations: Path, out: Path) -> int
             write_bytes(out / CORRECTIONS / path.name, path.read_bytes())
     if (samples / SHORTLIST).exists():
         write_bytes(out / SHORTLIST, (samples / SHORTLIST).read_bytes())
+    if suggested := [row.name for row in annotated.rows if row.is_suggested]:
+        write_json(out / SUGGESTED, suggested)
     write_json(out / MASKS / CLASSES, annotated.classes.to_json())
     return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
 
@@ -115,6 +124,7 @@ def unpack(shipped: Path, run: Run, *, progress: Progress = SILENT) -> None:
         samples=samples,
         masks=shipped / MASKS,
         at_random=read_random(samples) if settings.random_test else (),
+        suggested=read_json(shipped / SUGGESTED) if (shipped / SUGGESTED).exists() else (),
         out=annotations,
         seed=seed,
         redo=True,  # and without a word: whoever packed it was told what was corrected

@@ -18,9 +18,9 @@ from hdgan.pipeline.standing import changed_settings, standings
 from hdgan.progress import Progress
 from hdgan.store.archive import TileArchive
 from hdgan.store.layout import RunFolder
-from hdgan.store.stage import MANIFEST, Manifest, begun_with, is_damaged, read_manifest
+from hdgan.store.stage import MANIFEST, Manifest, begun_with, is_damaged, manifest_hash, read_manifest
 
-ORACLE, REAL, CONTROL, ORACLE_MASKS = "oracle", "real", "control", "oracle-masks"
+ORACLE, REAL, CONTROL, ORACLE_MASKS, SUGGESTIONS = "oracle", "real", "control", "oracle-masks", "suggestions"
 """Folders of a run that belong to no stage."""
 
 
@@ -148,6 +148,7 @@ def _samples(run: Run, redo: bool, progress: Progress) -> Manifest:
 
 def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.annotations.stage import run_annotations
+    from hdgan.annotations.suggestions import suggested_names
     from hdgan.pipeline.oracle import oracle_masks
     from hdgan.samples.stage import read_random
 
@@ -160,6 +161,7 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
         samples=run.stage("samples"),
         masks=masks,
         at_random=read_random(run.stage("samples")) if run.config.annotations.random_test else (),
+        suggested=suggested_names(run.beside(SUGGESTIONS), samples=manifest_hash(run.stage("samples"))),
         out=run.stage("annotations"),
         seed=run.config.run.seed,
         redo=redo,
@@ -288,6 +290,7 @@ def _dataset(run: Run, redo: bool, progress: Progress) -> Manifest:
 def _downstream(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.downstream.stage import run_downstream
     from hdgan.pipeline.oracle import real_pairs
+    from hdgan.pipeline.trained import leak_remarks
 
     assert run.config.downstream is not None, "the step is only wanted with its section"
     return run_downstream(
@@ -297,6 +300,7 @@ def _downstream(run: Run, redo: bool, progress: Progress) -> Manifest:
         out=run.stage("downstream"),
         seed=run.config.run.seed,
         device=run.device,
+        remarks=leak_remarks(run, run.config.downstream.test_set),
         redo=redo,
         progress=progress,
     )

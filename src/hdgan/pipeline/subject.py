@@ -20,6 +20,7 @@ from hdgan.pipeline.run import SETTINGS, open_run
 from hdgan.progress import SILENT, Progress, track
 from hdgan.randomness import stream
 from hdgan.store.archive import TileArchive
+from hdgan.store.hashing import hash_bytes
 from hdgan.store.layout import RunFolder
 from hdgan.store.stage import MANIFEST, manifest_hash, read_manifest
 
@@ -28,6 +29,10 @@ FOLDER = "quality"
 Images = Callable[[int, int], np.ndarray]
 """Images by first number and count, `[n, R, R, 3]` uint8."""
 _PIXELS_AT_ONCE = 1 << 20
+_BEGAN_ELSEWHERE = (
+    "the training began with other weights (init_from): tiles that only those had seen are not searched for copies, and nothing says "
+    "whether they had seen what is held out here"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Subject:
     condition: str | None
     inputs: dict[str, str]
     """What generator and tiles are known by."""
+    remarks: tuple[str, ...] = ()
+    """What must be read with the numbers."""
 
     @property
     def is_turned(self) -> bool:
@@ -80,8 +87,12 @@ class Subject:
         return draw
 
     def file_name(self, start: str) -> str:
-        """`start`, with the condition where one was asked for."""
-        return start if self.condition is None else f"{start}.{slug(self.condition)}"
+        """`start`, with the condition where one was asked for; what its name cannot show of it ("CD3+", "ШИК") is told by the start of a hash."""
+        if self.condition is None:
+            return start
+        name = slug(self.condition)
+        marks = [] if name == self.condition.lower() else [hash_bytes(self.condition.encode())[:6]]
+        return f"{start}.{'-'.join([name, *marks] if name else marks)}"
 
 
 def open_subject(run: RunFolder, *, seed: int, condition: str | None = None) -> Subject:
@@ -97,23 +108,29 @@ def open_subject(run: RunFolder, *, seed: int, condition: str | None = None) -> 
     has_settings = (run.root / SETTINGS).exists()
     tiles = open_run(run.root).open_tiles() if has_settings else TileArchive(run.folder("tiles"))
     generator = load_generator(folder / FILE)
-    config = read_manifest(folder).config if (folder / MANIFEST).exists() else {}
+    manifest = read_manifest(folder) if (folder / MANIFEST).exists() else None
+    config = {} if manifest is None else manifest.config
     fold = config.get("held_out_fold")
     trained = [i for i, row in enumerate(tiles.rows) if row.fold != fold]
     held_out = [i for i, row in enumerate(tiles.rows) if row.fold == fold]
     compared, content = trained, generator.content_hash
+    remarks = [_BEGAN_ELSEWHERE] if manifest is not None and "init_from" in manifest.inputs else []
     if condition is not None:
         generator = generator.asked_for(condition)
         assert generator.conditions is not None, "asked_for refuses generators without labels"
         by = generator.conditions.by
         if not hasattr(tiles.rows[0], by):
             raise BadConfig("condition", f"the weights do not say which tiles have the label {condition!r}", "leave --condition out")
+        is_fold_left_out = bool(held_out)
         compared, held_out = ([i for i in part if getattr(tiles.rows[i], by) == condition] for part in (trained, held_out))
         if not compared:
             raise BadConfig(
                 "condition", f"no training tile has the {by} {condition!r}", "leave --condition out, or use the run's own tiles"
             )
-    return Subject(generator, tiles, trained, compared, held_out, config, seed, condition, {"generator": content, "tiles": tiles_hash})
+        if is_fold_left_out and not held_out:
+            remarks.append(f"no tile of the held-out fold has the {by} {condition!r}: it is compared with nothing; leave --condition out")
+    inputs = {"generator": content, "tiles": tiles_hash}
+    return Subject(generator, tiles, trained, compared, held_out, config, seed, condition, inputs, tuple(remarks))
 
 
 def slug(name: str) -> str:

@@ -219,6 +219,6 @@ class TilesConfig(BaseModel):
         said = self.model_dump(mode="json", by_alias=True, exclude=left_out | private | _WHO | {"regions"})
         if self.magnification is not None or self.level is not None:
             said["mpp"] = None  # what was found stands in the index
-        if not self.placement.and_grid:
-            said.get("placement", {}).pop("and_grid", None)  # a field that earlier versions had not
+        if "placement" in said:
+            said["placement"] = self.placement.recorded()
         return said | ({"format": "png"} if self.format in ("auto", "jxl", "none") else {})

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from hdgan.errors import BadConfig
 from hdgan.randomness import stream
-from hdgan.slides.regions.read import Outline, is_of_class
+from hdgan.slides.regions.classes import is_of_class
+from hdgan.slides.regions.read import Outline
 from hdgan.store.hashing import hash_bytes
 from hdgan.tiles.placement_config import PlacementConfig
 
@@ -112,7 +113,7 @@ def centred(
         if outline.shape.area * slide_mpp**2 < placement.min_area_um2:
             continue
         middle = np.array([outline.shape.centroid.x, outline.shape.centroid.y])
-        for number in range(placement.tiles_per_object):
+        for number in range(placement.tiles_around(outline.class_name)):
             moved = middle + _draw(outline, slide=slide, seed=seed, number=number) * jitter_px
             x, y = np.clip(np.round(moved - edge_px / 2), 0, last).astype(int).tolist()
             found.add((x, y))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hdgan.slides.regions.classes import is_of_class
 
 
 class PlacementConfig(BaseModel):
@@ -35,6 +37,10 @@ class PlacementConfig(BaseModel):
     tiles_per_object: int = Field(default=1, ge=1, le=1000)
     """Tiles around each object, each moved by its own draw (`centred`)."""
 
+    tiles_per_object_of: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
+    """The same for single classes, by name as in `classes`: {glomerulus = 7, artery = 5}, where one kind of object is rarer than another and all are to
+    be learnt."""
+
     and_grid: bool = False
     """The tiles of the grid as well (`centred`), those of slides without a region file too: all of the tissue is learnt, and the outlined objects more
     often than a grid meets them."""
@@ -44,10 +50,12 @@ class PlacementConfig(BaseModel):
 
     @model_validator(mode="after")
     def _draws_differ(self) -> Self:
-        if self.tiles_per_object > 1 and not self.jitter_um:
+        if max(self.tiles_per_object, *self.tiles_per_object_of.values(), 0) > 1 and not self.jitter_um:
             raise ValueError("tiles_per_object above 1 needs jitter_um: without it they are all the same tile")
-        if self.way != "centred" and (self.jitter_um or self.tiles_per_object > 1 or self.and_grid):
-            raise ValueError('jitter_um, tiles_per_object and and_grid go with way = "centred"')
+        if self.way != "centred" and (self.jitter_um or self.tiles_per_object > 1 or self.tiles_per_object_of or self.and_grid):
+            raise ValueError('jitter_um, tiles_per_object, tiles_per_object_of and and_grid go with way = "centred"')
+        if strange := [name for name in self.tiles_per_object_of if self.classes and not is_of_class(name, self.classes)]:
+            raise ValueError(f"tiles_per_object_of names {', '.join(map(repr, strange))}, which classes do not: no tile lies around them")
         if self.way != "intersecting" and self.min_share:
             raise ValueError('min_share goes with way = "intersecting"')
         return self
@@ -56,3 +64,13 @@ class PlacementConfig(BaseModel):
     def unoutlined_give_grid(self) -> bool:
         """Whether a slide without a region file gives the tiles of its grid."""
         return self.way == "grid" or self.and_grid or self.without_regions == "grid"
+
+    def tiles_around(self, class_name: str) -> int:
+        """Tiles around an object of a class as a region file writes it; of two names that fit, the longer one says ("glomerulus: sclerosed")."""
+        fitting = [name for name in self.tiles_per_object_of if is_of_class(class_name, (name,))]
+        return self.tiles_per_object_of[max(fitting, key=len)] if fitting else self.tiles_per_object
+
+    def recorded(self) -> dict[str, Any]:
+        """What the manifest says of these settings; fields that earlier versions had not only where they are set, so that their runs stay current."""
+        left_out = {name for name in ("and_grid", "tiles_per_object_of") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=left_out)

@@ -9,6 +9,7 @@ from typing import Any
 
 from hdgan.errors import BadInput
 from hdgan.slides.pseudonyms import Pseudonyms
+from hdgan.slides.regions.classes import is_of_class
 from hdgan.slides.regions.read import Regions
 from hdgan.tiles.config import TilesConfig
 from hdgan.tiles.hits import UNNAMED, Hit, hits_of
@@ -28,7 +29,8 @@ def with_hidden_classes(plan: SlidePlan, pseudonyms: Pseudonyms, config: TilesCo
     """The plan, the classes of its outlines by pseudonyms but for those that the settings name. The cells stay where they are."""
     if plan.regions is None:
         return plan
-    shown = (*config.region_classes_shown, *config.placement.classes, *config.placement.not_classes)
+    placement = config.placement
+    shown = (*config.region_classes_shown, *placement.classes, *placement.not_classes, *placement.tiles_per_object_of)
     outlines = (replace(outline, class_name=pseudonyms.region_class(outline.class_name, shown=shown)) for outline in plan.regions.outlines)
     return replace(plan, regions=replace(plan.regions, outlines=tuple(outlines)))
 
@@ -58,26 +60,29 @@ def region_notes(plans: Sequence[SlidePlan], config: TilesConfig) -> tuple[tuple
 
 
 def refuse_unplaced(plans: Sequence[SlidePlan], config: TilesConfig) -> None:
-    """Refuses plans whose regions place no tile at all, although slides are large enough.
+    """Refuses plans whose regions place no tile at all, although slides are large enough, and a number of tiles for a class that nothing is of.
 
     Raises:
         BadInput: says whether region files, the classes asked for, or enough of them are lacking.
     """
     outlined = [plan.regions for plan in plans if plan.regions is not None]
     placement = config.placement
+    names = sorted({outline.class_name or UNNAMED for regions in outlined for outline in regions.outlines})
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    found = f"found are {', '.join(names[:_MOST_NAMED])}{more}" if names else "the files hold no outlines"
+    where = plans[0].entry.path if len(plans) == 1 else f"{len(plans)} slides"
+    for name in placement.tiles_per_object_of:
+        if outlined and not any(is_of_class(held, (name,)) for held in names):
+            raise BadInput(where, f"no outlined region is of class {name!r}; {found}", "change placement.tiles_per_object_of")
     has_objects = any(chosen(regions.outlines, placement) for regions in outlined)
     # A grid beside it would hide that a class is misspelt, or no object large enough.
     is_met = any(plan.cells for plan in plans) and (not placement.and_grid or any(_has_large_object(plan, placement) for plan in plans))
     if placement.way == "grid" or is_met or all(plan.level0_px > min(plan.size_px) for plan in plans):
         return
-    where = plans[0].entry.path if len(plans) == 1 else f"{len(plans)} slides"
     if not outlined:
         remedy = "name region files in the column `regions` of a slide table or by `tiles.regions`"
         raise BadInput(where, f'no slide has a region file, and placement.way is "{placement.way}"', remedy)
     if not has_objects:
-        names = sorted({outline.class_name or UNNAMED for regions in outlined for outline in regions.outlines})
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        found = f"found are {', '.join(names[:_MOST_NAMED])}{more}" if names else "the files hold no outlines"
         raise BadInput(where, f"no outlined region is of a class asked for; {found}", "change placement.classes or not_classes")
     what = "no outlined region is large enough, or none lies where a tile may"
     raise BadInput(where, what, "lower min_area_um2 or min_share of [tiles.placement], or look at the areas in the slide table")

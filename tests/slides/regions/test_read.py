@@ -14,7 +14,7 @@ from PIL import Image
 
 from hdgan.errors import BadInput
 from hdgan.slides.protocol import Box
-from hdgan.slides.regions.read import is_of_class, read_regions
+from hdgan.slides.regions.read import read_regions
 from tests.slides.outlining import annotation, asap, circle, feature, imagescope, layer, region, square, write_qupath
 
 SIZE = (1000, 800)
@@ -196,15 +196,6 @@ def test_whatever_rings_are_drawn_shapes_are_valid_inside_the_slide_and_even_odd
         inside = odd[0] & ~np.any(odd[1:], axis=0) if len(odd) > 1 else odd[0]
         near = shapely.distance(shapely.points(centres), shapely.MultiLineString([[*ring, ring[0]] for ring in polygon])) < 1e-6
         assert np.array_equal(shapely.contains_xy(mine, *centres.T)[~near], inside[~near])
-
-
-def test_a_class_is_found_by_name_or_by_what_it_derives_from():
-    assert is_of_class("Glomerulus", ["glomerulus"])
-    assert is_of_class("glomerulus: sclerosed", ["artery", "glomerulus"])
-    assert is_of_class("glomerulus: sclerosed", ["Glomerulus: Sclerosed"])
-    assert not is_of_class("glomerulus", ["glomerulus: sclerosed"])
-    assert not is_of_class("glomerular", ["glomerul"])
-    assert is_of_class("", [""])
 
 
 def test_equal_bytes_have_the_same_content_hash_and_others_another(tmp_path):

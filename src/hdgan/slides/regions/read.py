@@ -9,7 +9,7 @@ that part (https://github.com/qupath/qupath/issues/820).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,12 +75,6 @@ def read_regions(path: Path, *, size_px: tuple[int, int], scanned: Box | None = 
     frame = scanned if name == "qupath" and scanned is not None else Box(0, 0, *size_px)
     outlines, notes = _shaped(found, where=path, size_px=size_px, frame=frame)
     return Regions(name, hash_bytes(data), outlines, notes, (frame.left, frame.top))
-
-
-def is_of_class(name: str, wanted: Iterable[str]) -> bool:
-    """Whether a class is one of those wanted, or derived from one ("glomerulus: sclerosed" is a "glomerulus"); capitals do not matter."""
-    folded = name.casefold()
-    return any(folded == entry.casefold() or folded.startswith(f"{entry.casefold()}:") for entry in wanted)
 
 
 def _parsed(data: bytes, path: Path) -> tuple[str, Drawings]:
