@@ -37,6 +37,7 @@ FLAGS = {
     "segment": ["run", "--config", "-c", "--redo"],
     "export-generator": ["run", "file", "--blocks"],
     "import-weights": ["file", "out", "--mpp", "--generator-only", "--config", "-c"],
+    "compare-masks": ["run", "masks", "--annotator"],
     "export-masks": ["run", "folder", "--sheets"],
     "export-tiles": ["run", "--out", "-o", "--size", "--format", "--folds", "--labels", "--native"],
     "quality": [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import pytest
 
@@ -69,12 +70,53 @@ def test_a_terminal_gets_a_bar_with_count_note_and_time():
         assert part in text
 
 
-def test_a_task_inside_a_task_takes_the_bar_over():
+def test_a_task_inside_a_task_takes_the_bar_over_and_gives_it_back():
     stream = io.StringIO()
     stream.isatty = lambda: True  # type: ignore[method-assign]
     with showing(stream) as progress:
         progress.start("outer", total=2)
-        progress.start("inner", total=1)
+        progress.advance()
+        progress.start("inner", total=3)
+        progress.advance(3)
+        progress.finish()
         progress.advance()
         progress.finish()
-    assert "inner" in stream.getvalue()
+    text = stream.getvalue()
+    assert "3/3" in text[text.index("inner") :]
+    assert "2/2" in text[text.rindex("outer") :]
+
+
+def test_bars_of_tasks_that_an_error_ended_are_stopped():
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    before = set(threading.enumerate())
+    with pytest.raises(ValueError, match="amid"), showing(stream) as progress:
+        progress.start("outer", total=2)
+        progress.start("inner", total=1)
+        raise ValueError("amid both")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=30)  # what draws a bar looks ten times a second whether it is to end
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_log_goes_on_with_the_task_in_which_another_began():
+    stream, clock = io.StringIO(), Clock()
+    lines = PlainLines(stream, clock=clock)
+    lines.start("controls", total=4)
+    lines.advance(2)
+    lines.start("train", total=100)
+    clock.now = 10
+    lines.advance(100)
+    lines.finish()
+    clock.now = 30
+    lines.advance()
+    lines.finish()
+    lines.finish()  # more than were begun
+    lines.advance()
+    assert stream.getvalue().splitlines() == [
+        "controls: 4 to do",
+        "train: 100 to do",
+        "train: 100 of 100 in 10 s",
+        "controls: 3 of 4, 30 s elapsed, about 10 s left",
+        "controls: 3 of 4 in 30 s",
+    ]

@@ -65,6 +65,7 @@ def test_images_are_counted_in_their_order_and_the_unsure_ones_are_the_wrong_one
 def test_the_panels_are_those_of_the_worst_test_images_the_worst_first():
     held_out = measured(6)
     assert [(panel.prediction != panel.truth)[:, 0].sum() for panel in held_out["test"].panels] == [10, 7]
+    assert [panel.name for panel in held_out["test"].panels] == ["03", "01"]
     assert held_out["validate"].panels == []
 
 

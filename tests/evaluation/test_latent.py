@@ -130,10 +130,11 @@ def test_pixels_are_drawn_of_each_class_alike_and_never_where_nobody_labelled():
 def test_the_page_shows_tables_and_pictures(found):
     groups, seen, matrices = found
     sheet = seen_sheet(seen, [drawn(name)[0] for name in HELD_OUT], KIDNEY)
-    assert sheet.shape == (2 * 164 + 4, 8 * 164 + 4, 3)
+    assert sheet.shape == (2 * (164 + 18) + 4, 8 * 164 + 4, 3)  # each row under its name
     report = {
         "train": list(TRAIN),
         "images": list(HELD_OUT),
+        "pixels": [900, 100, 0, 0, 1048],
         "annotator": "exact",
         "remark": "Painted.",
         "layers": layer_rows(groups, matrices),
@@ -148,6 +149,7 @@ def test_the_page_shows_tables_and_pictures(found):
         ">beyond 8 px</text>",
         "Under b4, b8, b16, b32: how often",
         "Painted.",
+        "arteriole 0 px (0.0 %), artery 1,048 px (51.2 %). The Dice of a class with few pixels",
         "data:image/png;base64,",
     ):
         assert text in page

@@ -102,7 +102,7 @@ def test_a_channel_far_from_zero_keeps_its_spread():
     torch.testing.assert_close(moments.measure(images, size=16).std, pixels.std(dim=1, correction=0).float(), rtol=1e-2, atol=0)
 
 
-def test_chunks_of_channels_change_nothing(monkeypatch):
+def test_pieces_of_channels_and_rows_change_nothing(monkeypatch):
     images = [random_maps(i, [8, 16]) for i in range(2)]
     whole = moments.measure(images, size=32)
     monkeypatch.setattr(moments, "_CHUNK_VALUES", 100)

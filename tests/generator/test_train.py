@@ -18,7 +18,7 @@ from hdgan.generator.crops import Crops
 from hdgan.generator.stage import run_generator
 from hdgan.generator.state import from_tensors, new_state, to_tensors
 from hdgan.generator.watch import BEST
-from hdgan.generator.weights import save_generator
+from hdgan.generator.weights import FILE, load_generator, load_snapshot, save_generator
 from hdgan.progress import Silent
 from hdgan.store.archive import TileArchive
 from hdgan.store.atomic import write_text
@@ -227,6 +227,43 @@ def test_states_of_other_networks_and_damaged_ones_are_named_and_a_training_that
         run_generator(CONFIG, tiles=tiles, out=tmp_path / "g", seed=3, progress=heard)
     assert heard.lines[-1] == "no other state is left: the training begins anew"
     assert sum(line.startswith("skipped a state: ") for line in heard.lines) == 3
+
+
+class Counting(Silent):
+    """Keeps what was told of every task."""
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+
+    def start(self, label: str, *, total: int, done: int = 0) -> None:
+        self.total, self.done = total, done
+
+    def advance(self, steps: int = 1, *, note: str = "") -> None:
+        self.done += steps
+
+
+def test_progress_ends_at_its_total_where_the_length_is_no_multiple_of_the_batch(tiles, tmp_path):
+    config, told = CONFIG.model_copy(update={"kimg": 0.01, "snapshot_kimg": 1.0}), Counting()
+    run_generator(config, tiles=tiles, out=tmp_path / "g", seed=3, progress=told)
+    assert (config.batch, told.total, told.done) == (4, 12, 12)  # ten images are three batches
+    assert read_manifest(tmp_path / "g").counts["images"] == 12
+
+
+def test_the_averages_of_all_snapshots_stay_where_that_is_asked_for_and_change_nothing_else(tiles, tmp_path):
+    short = CONFIG.model_copy(update={"kimg": 0.1, "snapshot_kimg": 0.02})
+    run_generator(short, tiles=tiles, out=tmp_path / "without", seed=3)
+    kept = short.model_copy(update={"keep_snapshots": True})
+    run_generator(kept, tiles=tiles, out=tmp_path / "with", seed=3)
+    assert kept.recorded() == short.recorded()
+    assert (tmp_path / "with" / FILE).read_bytes() == (tmp_path / "without" / FILE).read_bytes()
+    states = [{path.name for path in (tmp_path / name / "state").iterdir()} for name in ("with", "without")]
+    assert states[0] - states[1] == {f"average-{num:09d}.safetensors" for num in (20, 40, 60, 80, 100)}
+    last = load_snapshot(tmp_path / "with" / "state" / "average-000000100.safetensors", like=tmp_path / "with" / FILE)
+    final = load_generator(tmp_path / "with" / FILE)
+    assert last.facts["images"] == 100
+    for name, value in final.network.state_dict().items():
+        assert torch.equal(last.network.state_dict()[name], value), name
+    assert checkpoint.newest(tmp_path / "with" / "state").facts["num_images"] == 100  # an average is no state
 
 
 def test_other_settings_in_the_same_folder_are_refused_by_name(tiles, tmp_path):

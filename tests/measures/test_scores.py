@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hdgan.measures.intervals import bootstrap
-from hdgan.measures.scores import frequent_confusions, score
+from hdgan.measures.scores import frequent_confusions, kappa, score
 
 MATRICES = hnp.arrays(np.int64, (4, 4), elements=st.integers(0, 1000))
 
@@ -82,3 +84,13 @@ def test_a_class_that_is_only_predicted_or_only_missed_counts_against_the_macro_
     assert np.isnan(missed.precision[1])
     assert np.isnan(invented.dice[2])
     assert invented.macro_dice == pytest.approx(invented.dice[0] / 2)
+
+
+def test_kappa_is_agreement_beyond_what_the_shares_of_the_classes_give():
+    """Cohen's own worked kind: 20 + 15 of 50 agreed, 0.5 by chance."""
+    assert kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)
+    assert kappa(np.array([[7, 0], [0, 3]])) == 1.0
+    assert kappa(np.outer([6, 4], [3, 7])) == pytest.approx(0.0)
+    assert kappa(np.array([[0, 5], [5, 0]])) == -1.0
+    for undefined in ([[5, 0], [0, 0]], [[0, 0], [0, 0]]):
+        assert math.isnan(kappa(np.array(undefined)))

@@ -98,6 +98,8 @@ def test_snapshots_are_labelled_by_the_oracle_and_placed_by_their_quality(run, s
     monkeypatch.setattr(module, "yardstick_of", lambda _root, num: lambda generator: float(generator.facts.get("images", 0)) + num)
     subject = open_subject(run, members=1)
     trials = list(module.snapshots(run, subject, 1))
+    state_of(weights, tmp_path / "generator" / "state" / "average-000000100.safetensors", change=0.7)
+    assert [trial.value for trial in module.snapshots(run, subject, 1)] == ["100", "500"]
     assert [trial.value for trial in trials] == ["500"]  # the weights say of no number of images, so the newest state's is taken
     fitted = trials[0].fit()
     name = subject.annotated.names[0]
@@ -109,11 +111,13 @@ def test_snapshots_are_labelled_by_the_oracle_and_placed_by_their_quality(run, s
 
 def test_meaning_is_measured_on_the_validation_images_of_a_run(run, small_run):
     found = measure_latent(run)
-    report = json.loads((found.folder / REPORT).read_text())
+    report, annotated = json.loads((found.folder / REPORT).read_text()), open_subject(run).annotated
     assert report == json.loads(json.dumps(found.report))
     names = [row["name"] for row in report["layers"] if row["kind"] == "layer"]
     assert names == [tap.name for tap in open_subject(run).features.taps]
     assert sum(row["pixels"] for row in report["contours"]) == 2 * 32 * 32
+    masks = [annotated.mask(name) for name in report["images"]]
+    assert report["pixels"] == [int(sum((mask == value).sum() for mask in masks)) for value in range(3)]
     assert "painted rule" in (found.folder / PAGE).read_text()
     before = (found.folder / PAGE).read_bytes()
     measure_latent(run)

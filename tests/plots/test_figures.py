@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
+from hdgan.plots import figures
 from hdgan.plots.figures import Chart, Line, charts
 
 LINE = Line("macro Dice", [0.2, math.nan, 0.8], [0.1, 0.0, math.nan])
@@ -42,6 +45,16 @@ def test_a_quantity_that_is_known_nowhere_is_not_listed():
     panels = [[Chart("t", "x", ["1", "2"], lines)] for lines in ([known], [known, unknown])]
     assert np.array_equal(*map(charts, panels))
     charts([Chart("t", "x", ["1", "2"], [unknown])])
+
+
+def test_the_legend_lies_beside_the_lines_and_on_none_of_them():
+    figure = Figure(figsize=figures._PANEL_INCHES, layout="constrained")
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    lines = [Line(f"a quantity, {height}", [height, height], [0.0, 0.0]) for height in (0.05, 0.35, 0.65, 0.95)]
+    figures._draw(axes, Chart("t", "x", ["1", "2"], lines))
+    canvas.draw()
+    legend = axes.get_legend().get_window_extent()
+    assert axes.get_window_extent().x1 <= legend.x0 < legend.x1 <= figure.bbox.x1
 
 
 def test_no_panel_is_refused():

@@ -39,7 +39,9 @@ def test_the_mark_lies_at_its_height():
 
 def test_ends_of_both_axes_are_short_numbers():
     svg = line_chart([[(1 / 30, 2 / 3), (29 / 30, 12345.678)]], title="x")
-    assert re.findall(r">([0-9.e+-]+)</text>", svg) == ["0.667", "1e+04", "0.0333", "0.967"]
+    assert re.findall(r">([0-9.,e+-]+)</text>", svg) == ["0.667", "12,346", "0.0333", "0.967"]
+    svg = line_chart([[(0, 0.0), (1, 123_456.0)]], title="x")
+    assert ">1e+05</text>" in svg
 
 
 def test_ends_may_be_words():

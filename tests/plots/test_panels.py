@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hdgan.labels import KIDNEY
@@ -36,6 +38,17 @@ def test_small_cells_are_enlarged_and_large_ones_thinned():
 def test_a_sheet_has_five_cells_for_each_image():
     sheet = panel_sheet([panel(32), panel(32, wrong=10)], KIDNEY)
     assert sheet.shape == (2 * 164 + 4, 5 * 164 + 4, 3)
+
+
+def test_rows_of_named_panels_stand_under_their_names_and_columns_under_their_titles():
+    panels = [replace(panel(32), name=name) for name in ("000123", "000007")]
+    sheet = panel_sheet(panels, KIDNEY)
+    assert sheet.shape == (2 * (164 + 18) + 4, 5 * 164 + 4, 3)
+    strips = [[sheet[4 + 182 * row : 22 + 182 * row, 4 + 164 * column : 164 + 164 * column] for column in range(5)] for row in range(2)]
+    assert [[bool((strip < 128).any()) for strip in row] for row in strips] == [[True] * 5, [True, False, False, False, False]]
+    assert not np.array_equal(strips[0][0], strips[1][0])
+    assert np.array_equal(sheet[22:182], panel_sheet([panel(32)], KIDNEY)[4:164])
+    assert thinned(panels[0]).name == "000123"
 
 
 def test_a_thinned_panel_shows_the_same_and_holds_nothing_of_the_large_one():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hdgan.plots.sheets import contact_sheet, numbered_sheet, scaled
+from hdgan.plots.sheets import contact_sheet, named_sheet, numbered_sheet, scaled
 
 
 def test_images_stand_in_reading_order_on_a_square_grid():
@@ -37,6 +37,13 @@ def test_each_image_stands_under_its_number():
     strips = [sheet[4:22, 4 + i * 44 : 44 + i * 44] for i in range(3)]
     assert not np.array_equal(strips[0], strips[1])
     assert np.array_equal(numbered_sheet(images[:1], first=8)[4:22, 4:44], strips[1])
+
+
+def test_every_image_needs_a_name():
+    images = [np.zeros((40, 40, 3), np.uint8)] * 2
+    with pytest.raises(ValueError, match="shorter"):
+        named_sheet(images, ["one"])
+    assert np.array_equal(named_sheet(images, ["3", "4"]), numbered_sheet(images, first=3))
 
 
 def test_small_images_are_repeated_and_large_ones_averaged_by_whole_factors():

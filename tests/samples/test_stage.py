@@ -18,6 +18,7 @@ from hdgan.errors import BadInput, StaleStage
 from hdgan.generator.networks import Generator
 from hdgan.generator.spec import NetworkSpec
 from hdgan.generator.weights import FILE, load_generator, save_generator
+from hdgan.plots.sheets import named_sheet
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.draw import draw_one
 from hdgan.samples.recheck import recheck
@@ -74,6 +75,23 @@ def test_the_shortlist_names_samples_and_both_sheets_can_be_looked_at(tmp_path, 
             assert len(np.unique(np.asarray(sheet))) > 20
     with pytest.raises(BadInput, match="cannot be read as a shortlist"):
         read_shortlist(tmp_path)
+
+
+def test_every_image_on_a_sheet_stands_under_its_whole_name(tmp_path, generator):
+    out = tmp_path / "3-samples"
+    run_samples(SamplesConfig(num=9, shortlist=4, random=3), generator=generator, out=out, seed=4)
+    bank = SampleBank(out)
+    listed = {"shortlist.png": (read_shortlist(out), 2), "random.png": (read_random(out), 2)}
+    listed["contact_sheet.png"] = ([row.name for row in bank.rows], 3)
+    for file, (names, columns) in listed.items():
+        sheet = np.asarray(Image.open(out / file))
+        for place, name in enumerate(names):
+            top, left = 4 + place // columns * (18 + 64 + 4), 4 + place % columns * (64 + 4)
+            cell = sheet[top : top + 18 + 64, left : left + 64]
+            assert np.array_equal(cell[18:], bank.image(bank.by_name(name).index).repeat(4, axis=0).repeat(4, axis=1))
+            assert np.array_equal(cell[:18], named_sheet([cell[18:]], [name])[4:22, 4:68])
+            ink = np.nonzero((cell[:18] < 128).any(axis=(0, 2)))[0]
+            assert 30 < ink.max() < 62  # six digits, and none of them cut off
 
 
 def test_equal_runs_give_equal_bytes_and_a_second_call_draws_nothing(tmp_path, generator):
@@ -165,8 +183,8 @@ def test_samples_drawn_at_random_are_none_of_the_shortlist_and_change_nothing_el
     assert not set(drawn) & set(read_shortlist(tmp_path / "with"))
     assert set(drawn) <= {row.name for row in SampleBank(tmp_path / "with").rows}
     assert read_random(tmp_path / "without") == ()
-    differing = {name for name, data in tree(tmp_path / "with").items() if tree(tmp_path / "without")[name] != data}
-    assert differing == {"shortlist.json"}
+    differing = {name for name, data in tree(tmp_path / "with").items() if tree(tmp_path / "without").get(name) != data}
+    assert differing == {"shortlist.json", "random.png"}
     assert read_shortlist(tmp_path / "with") == read_shortlist(tmp_path / "without")
     with pytest.raises(BadInput, match="cannot be read as a shortlist"):
         read_random(tmp_path / "nowhere")
@@ -181,6 +199,7 @@ def test_settings_without_a_random_draw_are_recorded_as_before_it_existed():
 
 SCRIPT = """
 import sys, pathlib
+from hdgan.plots.sheets import named_sheet
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.stage import run_samples
 run_samples(SamplesConfig(num=40, shortlist=4), generator=pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]), seed=4)

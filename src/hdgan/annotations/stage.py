@@ -74,7 +74,7 @@ def run_annotations(
     classes, known = class_map_of(config), _sample_names(samples)
     source = collect(_masks_folder(config, masks, out), known=known, classes=classes)
     corrections = _corrections(config, out, proposed=tuple(source.drawings), known=known)
-    reading = _reading(config, classes)
+    reading = reading_of(config, classes)
     inputs = {
         "samples": manifest_hash(samples),
         "masks": source.content_hash,
@@ -120,7 +120,7 @@ def changed_inputs(config: AnnotationsConfig, *, samples: Path, out: Path) -> tu
     made, classes, known = read_manifest(out).inputs, class_map_of(config), _sample_names(samples)
     now: dict[str, str | None] = {
         "class_map": hash_json(classes.to_json()),
-        "class_mapping": hash_json(_reading(config, classes).names.mapping),
+        "class_mapping": hash_json(reading_of(config, classes).names.mapping),
     }
     if config.masks is not None:
         now["masks"] = collect(config.masks, known=known, classes=classes).content_hash
@@ -146,7 +146,12 @@ def class_map_of(config: AnnotationsConfig) -> ClassMap:
     return KIDNEY if config.class_map is None else read_class_map(config.class_map)
 
 
-def _reading(config: AnnotationsConfig, classes: ClassMap) -> Reading:
+def reading_of(config: AnnotationsConfig, classes: ClassMap) -> Reading:
+    """How `config` has drawings read.
+
+    Raises:
+        BadConfig: the background is no class.
+    """
     if config.background is not None and config.background not in classes.names:
         raise BadConfig("annotations.background", f"no class {config.background!r}", f"known are {', '.join(classes.names)}")
     background = IGNORE if config.background is None else classes.index(config.background)

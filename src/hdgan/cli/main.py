@@ -37,6 +37,7 @@ VERBS = {
     "synthesize": "The stages, in order",
     "segment": "The stages, in order",
     "import-weights": "Other",
+    "compare-masks": "Other",
     "export-masks": "Other",
     "export-tiles": "Other",
     "export-generator": "Other",

@@ -9,9 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
 
 from hdgan.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 LINE_EVERY_S = 20.0
 """Seconds between two plain lines of one task."""
@@ -28,7 +32,19 @@ def showing(stream: TextIO | None = None) -> Iterator[Progress]:
     try:
         yield bar
     finally:
-        bar.finish()
+        bar.close()
+
+
+@dataclass
+class _Task:
+    """A task that was begun; one may begin inside of another, which then waits."""
+
+    label: str
+    total: int
+    done: int
+    done_before: int
+    since: float
+    written: float
 
 
 class PlainLines:
@@ -37,33 +53,33 @@ class PlainLines:
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._label = ""
-        self._total = self._done = self._done_before = 0
-        self._since = self._written = 0.0
+        self._tasks: list[_Task] = []
 
     def start(self, label: str, *, total: int, done: int = 0) -> None:
         """A task of `total` steps begins, `done` of them finished earlier."""
-        self._label, self._total, self._done, self._done_before = label, total, done, done
-        self._since = self._written = self._clock()
+        now = self._clock()
+        self._tasks.append(_Task(label, total, done, done, since=now, written=now))
         self.say(f"{label}: {total} to do" + (f", {done} done earlier" if done else ""))
 
     def advance(self, steps: int = 1, *, note: str = "") -> None:
         """`steps` more are done."""
-        self._done += steps
-        now = self._clock()
-        if now - self._written < LINE_EVERY_S:
+        if not self._tasks:
             return
-        self._written = now
-        elapsed = now - self._since
-        left = elapsed * (self._total - self._done) / max(self._done - self._done_before, 1)
-        text = f"{self._label}: {self._done} of {self._total}, {span(elapsed)} elapsed, about {span(max(left, 0.0))} left"
+        task, now = self._tasks[-1], self._clock()
+        task.done += steps
+        if now - task.written < LINE_EVERY_S:
+            return
+        task.written = now
+        elapsed = now - task.since
+        left = elapsed * (task.total - task.done) / max(task.done - task.done_before, 1)
+        text = f"{task.label}: {task.done} of {task.total}, {span(elapsed)} elapsed, about {span(max(left, 0.0))} left"
         self.say(text + (f", {note}" if note else ""))
 
     def finish(self) -> None:
-        """The task is over."""
-        if self._label:
-            self.say(f"{self._label}: {self._done} of {self._total} in {span(self._clock() - self._since)}")
-        self._label = ""
+        """The task is over; the one that it began in goes on."""
+        if self._tasks:
+            task = self._tasks.pop()
+            self.say(f"{task.label}: {task.done} of {task.total} in {span(self._clock() - task.since)}")
 
     def say(self, line: str) -> None:
         """One line."""
@@ -77,7 +93,7 @@ class Bar:
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
+        from rich.progress import Progress as OneBar
 
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -89,31 +105,39 @@ class Bar:
             TextColumn("{task.fields[note]}", markup=False),
         )
         self._console = Console(file=stream)
-        self._make: Callable[[], RichProgress] = lambda: RichProgress(
+        self._make: Callable[[], RichProgress] = lambda: OneBar(
             *columns, console=self._console, redirect_stdout=False, redirect_stderr=False
         )
-        self._bar: RichProgress | None = None
+        self._bars: list[RichProgress] = []
 
     def start(self, label: str, *, total: int, done: int = 0) -> None:
         """A task of `total` steps begins, `done` of them finished earlier."""
-        self.finish()
-        self._bar = self._make()
-        self._bar.add_task(label, total=total, completed=done, note="")
-        self._bar.start()
+        if self._bars:  # two cannot be drawn at once: the outer one waits
+            self._bars[-1].stop()
+        self._bars.append(self._make())
+        self._bars[-1].add_task(label, total=total, completed=done, note="")
+        self._bars[-1].start()
 
     def advance(self, steps: int = 1, *, note: str = "") -> None:
         """`steps` more are done."""
-        if self._bar is not None:
-            task = self._bar.task_ids[0]
-            self._bar.advance(task, steps)
+        if self._bars:
+            bar = self._bars[-1]
+            bar.advance(bar.task_ids[0], steps)
             if note:
-                self._bar.update(task, note=note)
+                bar.update(bar.task_ids[0], note=note)
 
     def finish(self) -> None:
-        """The task is over; its bar stays on the screen."""
-        if self._bar is not None:
-            self._bar.stop()
-        self._bar = None
+        """The task is over; its bar stays on the screen, and the one that it began in goes on."""
+        if self._bars:
+            self._bars.pop().stop()
+        if self._bars:
+            self._bars[-1].start()
+
+    def close(self) -> None:
+        """No task goes on."""
+        if self._bars:
+            self._bars.pop().stop()
+        self._bars.clear()
 
     def say(self, line: str) -> None:
         """One line, above the bar."""

@@ -77,7 +77,7 @@ class HeldOut:
         self.reliability = reliability if self.reliability is None else self.reliability + reliability
         self.image_uncertainty[name] = found.score
         dice = score(before.matrices[0]).macro_dice
-        panel = thinned(Panel(image, found.mask, truth, found.uncertainty))
+        panel = thinned(Panel(image, found.mask, truth, found.uncertainty, name))
         row = (2.0 if math.isnan(dice) else dice, name, panel)
         self._shown = sorted([*self._shown, row], key=lambda shown: shown[:2])[: self.num_panels]
 

@@ -15,7 +15,7 @@ from hdgan.plots.colours import coloured
 from hdgan.plots.lines import line_chart
 from hdgan.plots.page import Page
 from hdgan.plots.panels import fitted, heat
-from hdgan.plots.sheets import contact_sheet
+from hdgan.plots.sheets import named_sheet
 
 
 def build_latent_page(report: Mapping[str, Any], classes: ClassMap, sheet: NDArray[np.uint8]) -> str:
@@ -36,7 +36,7 @@ def build_latent_page(report: Mapping[str, Any], classes: ClassMap, sheet: NDArr
             (percent(beyond["errors"]) + " %", f"of those farther than {beyond['from_px']:g} px"),
         ]
     )
-    _tell_layers(page, report["layers"], classes)
+    _tell_layers(page, report["layers"], classes, report["pixels"])
     _tell_contours(page, report)
     _tell_blocks(page, report["blocks"])
     page.heading("Pictures")
@@ -49,15 +49,17 @@ def build_latent_page(report: Mapping[str, Any], classes: ClassMap, sheet: NDArr
 
 
 def seen_sheet(seen: Sequence[Seen], images: Sequence[NDArray[np.uint8]], classes: ClassMap) -> NDArray[np.uint8]:
-    """A row for each image: image, truth, ensemble, margin, each block's probe."""
-    cells = []
+    """A row for each image under its name: image, truth, ensemble, margin, each block's probe; titles over the first row."""
+    cells, over = [], list[str]()
     for one, image in zip(seen, images, strict=True):
         row = [image, coloured(one.truth, classes), coloured(one.mask, classes), heat(1 - one.margin, highest=1.0)]
         cells += [fitted(cell) for cell in [*row, *(coloured(mask, classes) for mask in one.blocks.values())]]
-    return contact_sheet(cells, columns=len(cells) // len(seen))
+        titles = ["annotation", "ensemble", "margin", *one.blocks]
+        over += [one.name, *(titles if not over else [""] * len(titles))]
+    return named_sheet(cells, over, columns=len(cells) // len(seen))
 
 
-def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMap) -> None:
+def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMap, pixels: Sequence[int]) -> None:
     page.heading("How well classes are told apart by each layer alone: Dice of a linear probe, %")
     cells, layers = [], {row["name"] for row in rows if row["kind"] == "layer"}
     for row in rows:
@@ -68,6 +70,8 @@ def _tell_layers(page: Page, rows: Sequence[Mapping[str, Any]], classes: ClassMa
         shares = [(row["macro_dice"], "macro"), *((value, name) for value, name in zip(row["dice"], classes.names, strict=True))]
         cells.append((f"{name} ({about})", [(share, "") for share, _ in shares]))
     page.matrix(["maps", "macro", *classes.names], cells)
+    told = ", ".join(f"{name} {num:,} px ({percent(num / max(sum(pixels), 1))} %)" for name, num in zip(classes.names, pixels, strict=True))
+    page.note(f"These images show {told}. The Dice of a class with few pixels, or none, says little: a few wrong ones take it to 0.")
 
 
 def _tell_contours(page: Page, report: Mapping[str, Any]) -> None:

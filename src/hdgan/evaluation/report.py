@@ -177,6 +177,8 @@ def _tell_cleanup(page: Page, cleanup: Mapping[str, Any]) -> None:
             )
     page.table(["images", "boundary IoU", "macro Dice", "pixel accuracy", "HD95, px"], rows)
     settings = ", ".join(f"{name} {value}" for name, value in cleanup["settings"].items() if value)
+    if any(found[when]["macro_hd95_px"] is None for found in cleanup["parts"].values() for when in ("before", "after")):
+        page.note("A dash under HD95: a class is in one mask only in most of its images, which is infinitely far.")
     page.note(f"{verdict(cleanup)} Every other number on this page is without it. Settings: {settings}.")
 
 

@@ -1,8 +1,8 @@
 """Mean and standard deviation of each channel of the upsampled features, exactly, without upsampling.
 
 With A the linear map of one axis, an upsampled map is A f A^T; its sum is a^T f a with a the column sums of A, and its
-sum of squares is the sum over f * (G f G) with G = A^T A, which is tridiagonal: three products for each axis and value, however large
-the image. Float64 throughout.
+sum of squares is the sum over f * (G f G) with G = A^T A, which is tridiagonal: a few products for each value, however large
+the image. Float64 throughout, in pieces that stay in a core's cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from hdgan.features.upsample import AxisSums, axis_sums
 
 _SMALLEST_STD = 1e-6  # a dead channel stays at 0 instead of blowing up
-_CHUNK_VALUES = 1_000_000
+_CHUNK_VALUES = 2**17
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,27 @@ def pooled(found: Sequence[Tensor]) -> Standardiser:
 
 
 def _moments(m: Tensor, size: int) -> Tensor:
-    """Mean and variance `[C, 2]` float64 of each channel of the upsampled map."""
-    sums = axis_sums(m.shape[-1], size=size)
-    chunk = max(1, _CHUNK_VALUES // m[0].numel())
+    """Mean and variance `[C, 2]` float64 of each channel of the upsampled map, some channels and some rows at a time."""
+    edge = m.shape[-1]
+    sums = axis_sums(edge, size=size)
+    rows = min(edge, max(1, _CHUNK_VALUES // edge))
     found = []
-    for part in torch.split(m, chunk):
-        f = part.double().cpu()
-        mean = torch.einsum("chw,h,w->c", f, sums.columns, sums.columns) / size**2
-        f = f - mean.view(-1, 1, 1)
-        found.append(torch.stack([mean, (f * _gram(_gram(f, sums).mT, sums).mT).sum(dim=(1, 2)) / size**2], dim=1))
+    for part in torch.split(m, max(1, _CHUNK_VALUES // edge**2)):
+        held = part.cpu()
+        bands = [(first, min(first + rows, edge)) for first in range(0, edge, rows)]
+        mean = (
+            sum((held[:, a:b].double() @ sums.columns @ sums.columns[a:b] for a, b in bands), torch.zeros(len(held), dtype=torch.float64))
+            / size**2
+        )
+        spread = torch.zeros_like(mean)
+        for first, last in bands:
+            f = held[:, first : last + 1].double() - mean.view(-1, 1, 1)  # with the first row of the next band, if there is one
+            g = _gram(f, sums)
+            spread += (f * g).sum(dim=2)[:, : last - first] @ sums.diagonal[first:last]
+            # Each pair of neighbouring rows counts from both sides, and G is symmetric.
+            pairs = f.shape[1] - 1
+            spread += 2 * ((f[:, :-1] * g[:, 1:]).sum(dim=2) @ sums.beside[first : first + pairs])
+        found.append(torch.stack([mean, spread.clamp(min=0) / size**2], dim=1))
     return torch.cat(found)
 
 

@@ -20,8 +20,8 @@ _BASE_BYTES = 48e6
 """Libraries beside torch."""
 _LOADED_COPIES = 2.3
 """Of the weights while they are read and checked."""
-_MOMENT_BYTES = 80e6
-"""Pieces of a map in float64."""
+_MOMENT_BYTES = 20e6
+"""Pieces of a map in float64, a few at a time."""
 _IMAGE_BYTES_PER_PX = 3 * (4 * 3 + 4)
 """The drawn image as float32, three times while it becomes pixels, and both pictures while they are compared."""
 _DRAWN_BASE_BYTES = 68e6

@@ -51,7 +51,7 @@ _TRANSFERRED = {"ada_kimg": 100.0, "ema_rampup": None}
 """What the published code changes for a training that begins with trained weights."""
 _LATER = ("discriminator", "flips", "is_quarter_turned", "condition", "init_from", "freeze_d", "lr_decay_from", "ada_p_max", "allow_tf32")
 """Fields that earlier versions had not: recorded where they were set, so that runs of those versions stay current."""
-_CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "recompute_from_px", "is_compiled", "init_from"}
+_CHANGE_NO_WEIGHT = {"save_minutes", "device", "quality_images", "keep_snapshots", "recompute_from_px", "is_compiled", "init_from"}
 """Fields that are not recorded: they decide how, not what. (What `init_from` held stands with the inputs.)"""
 
 
@@ -154,6 +154,8 @@ class GeneratorConfig(BaseModel):
     """Thousands of images between grids of samples."""
     quality_images: int = Field(256, ge=0)
     """Images of a snapshot that are measured against real crops (`quality` in `stats.jsonl`); 0: none. Changes no result but that line."""
+    keep_snapshots: bool = False
+    """The averaged weights at each grid stay in `state/`, for `hdgan ablate --what snapshots`: a file of a generator each."""
     save_minutes: float = Field(5.0, gt=0)
     """Minutes between resumable states; how often changes no result."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -169,7 +169,10 @@ def _work(
     if config.init_from is not None:  # also before resuming, which replaces the weights: the report is then written again, the same
         _transfer(state, transfer.find(config.init_from), settings, out=out, mpp=archive.mpp, progress=progress)
     upkeep = Upkeep(
-        snapshot_images=int(config.snapshot_kimg * 1000), save_seconds=config.save_minutes * 60, quality_images=config.quality_images
+        snapshot_images=int(config.snapshot_kimg * 1000),
+        save_seconds=config.save_minutes * 60,
+        quality_images=config.quality_images,
+        keeps_snapshots=config.keep_snapshots,
     )
     train(state, crops, settings, out=out, upkeep=upkeep, progress=progress, stop=stop)
     return _Worked(state, len(chosen), archive.mpp, conditions)

@@ -58,6 +58,8 @@ class Upkeep:
     """By which the best state so far is told, to be kept beside the newest three."""
     quality_images: int = 0
     """How many images of a snapshot are measured against real crops; 0: none."""
+    keeps_snapshots: bool = False
+    """Whether the averaged weights of every snapshot stay beside the states."""
 
 
 def train(
@@ -86,7 +88,8 @@ def train(
     reference = Reference(crops, num=_GRID_EDGE**2)
     saved_at = time.monotonic()
     yardstick = Yardstick(crops, num=upkeep.quality_images) if upkeep.quality_images and group.is_first else None
-    progress.start("training the generator", total=last, done=state.num_images)
+    steps = -(-(last - state.num_images) // settings.batch)  # whole batches: 50 images by batches of 4 are 52
+    progress.start("training the generator", total=state.num_images + max(steps, 0) * settings.batch, done=state.num_images)
     feeder = Feeder(crops, mine, device, batch=settings.batch, progress=progress)
     with feeder, nullcontext(stop) if stop is not None else StopRequest() as stop, statistics.with_events():
         feeder.begin(state.num_images)
@@ -98,6 +101,8 @@ def train(
                 _require_finite(state)  # in every process: all hold the same numbers, and end together
             if group.is_first and is_snapshot:
                 _snapshot(state, reference, yardstick, statistics, out, progress)
+                if upkeep.keeps_snapshots:
+                    _keep_average(state, out / STATE)
                 if is_best(rows, upkeep.best):
                     checkpoint.save_best(out / STATE, **_as_written(state, rows))
             if is_last or is_stopped or is_due:
@@ -176,6 +181,12 @@ def _snapshot(
         )
     statistics.write()
     write_png(out / GRIDS / f"images-{state.num_images:09d}.png", _grid(images))
+
+
+def _keep_average(state: TrainingState, folder: Path) -> None:
+    """Writes the averaged generator as `load_snapshot` reads it; no state to resume from, so that none is removed or taken for one."""
+    average = {f"G_average.{name}": value for name, value in state.G_average.state_dict().items()}
+    checkpoint.write_tensors(folder / f"average-{state.num_images:09d}.safetensors", average, {"num_images": state.num_images})
 
 
 def _quality(state: TrainingState, yardstick: Yardstick) -> dict[str, float]:

@@ -73,6 +73,19 @@ def score(matrix: np.ndarray) -> Scores:
     )
 
 
+def kappa(matrix: np.ndarray) -> float:
+    """Agreement of the two sides of a confusion matrix `[C, C]` beyond chance (Cohen 1960): 1 on all pixels, 0 as often as by their shares of the classes.
+
+    nan where chance alone would make them agree everywhere, or nothing was counted.
+    """
+    total = float(matrix.sum())
+    if not total:
+        return math.nan
+    agreed = float(np.diag(matrix).sum()) / total
+    by_chance = float((matrix.sum(axis=1) / total * (matrix.sum(axis=0) / total)).sum())
+    return math.nan if by_chance == 1.0 else (agreed - by_chance) / (1.0 - by_chance)
+
+
 def occurring(matrix: np.ndarray) -> np.ndarray:
     """Which classes occur, bool `[..., 2, C]`: in the truth, and in truth or prediction, of confusion matrices `[..., C, C]`."""
     truth, predicted = matrix.sum(axis=-1) > 0, matrix.sum(axis=-2) > 0

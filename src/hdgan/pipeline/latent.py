@@ -67,6 +67,7 @@ def measure_latent(run: Run, *, progress: Progress = SILENT) -> Latent:
         "classes": annotated.classes.to_json(),
         "train": list(train),
         "images": list(names),
+        "pixels": matrices["all"].sum(axis=1).tolist(),
         "layers": layer_rows(groups, matrices),
         "contours": contour_rows(seen),
         "blocks": block_rows(seen),

@@ -69,7 +69,7 @@ class Snapshot:
 
 
 def snapshots(run: Run, subject: Subject, repeats: int) -> Iterator[Trial]:
-    """A trial for each state that the training kept and for its end, by the images seen.
+    """A trial for each state or average that the training kept and for its end, by the images seen.
 
     Raises:
         BadInput: the run has no oracle.
@@ -103,7 +103,7 @@ def snapshots(run: Run, subject: Subject, repeats: int) -> Iterator[Trial]:
 
 
 def known_snapshots(run: Run) -> dict[int, Callable[[], TrainedGenerator]]:
-    """What loads the generator as it was, by the images that it had seen: the run's weights, and each state that is still there."""
+    """What loads the generator as it was, by the images that it had seen: the run's weights, and each state or average that is still there."""
     weights = run.stage("generator") / FILE
     last = load_generator(weights)
     known: dict[int, Callable[[], TrainedGenerator]] = {}

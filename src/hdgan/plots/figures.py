@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _COLOURS = ("#7a3b8f", "#d0782a", "#2a7f8f", "#5a8f2a")
 _MARKERS = ("o", "s", "^", "D")
 """Told apart without their colours, too."""
-_PANEL_INCHES = (4.6, 3.2)
+_PANEL_INCHES = (6.2, 3.2)
 _DPI = 110
 
 
@@ -103,4 +103,5 @@ def _draw(axes: object, panel: Chart) -> None:
     axes.grid(axis="y", linewidth=0.4, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, frameon=False, loc="best")
+        # Beside the lines: of four of them none leaves room for it.
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

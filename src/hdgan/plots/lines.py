@@ -46,6 +46,8 @@ def line_chart(series: Sequence[Series], *, title: str, mark: float | None = Non
 
 def _tick(value: float) -> str:
     """At most six letters."""
+    if 1000 <= abs(value) < 99_999.5:
+        return f"{value:,.0f}"
     return f"{value:.3g}" if value == 0 or 0.01 <= abs(value) < 1000 else f"{value:.0e}"
 
 

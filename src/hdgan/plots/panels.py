@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hdgan.labels import IGNORE, ClassMap
 from hdgan.plots.colours import coloured
-from hdgan.plots.sheets import contact_sheet
+from hdgan.plots.sheets import contact_sheet, named_sheet
 
 _SMALLEST_EDGE, _LARGEST_EDGE = 160, 512
 _WRONG = (224, 40, 40)
@@ -25,12 +25,19 @@ class Panel:
     prediction: NDArray[np.uint8]
     truth: NDArray[np.uint8]
     uncertainty: NDArray[np.float32] | None = None
+    name: str = ""
+    """Of the image, written over its row."""
 
 
-def panel_sheet(panels: Sequence[Panel], classes: ClassMap) -> NDArray[np.uint8]:
+TITLES = ("prediction", "annotation", "errors", "uncertainty")
+"""Over the first row, beside the name of the image, where rows have names."""
+
+
+def panel_sheet(panels: Sequence[Panel], classes: ClassMap, *, titles: Sequence[str] = TITLES) -> NDArray[np.uint8]:
     """All rows as one picture: image, prediction, truth, errors, and uncertainty (bright: unsure) where there is any.
 
-    Cells are enlarged, or thinned, by whole factors to an edge of about 160 to 512 px.
+    Cells are enlarged, or thinned, by whole factors to an edge of about 160 to 512 px. Where panels have names these stand over the rows, and
+    `titles` over the columns behind the first.
     """
     cells: list[NDArray[np.uint8]] = []
     highest = max((float(p.uncertainty.max()) for p in panels if p.uncertainty is not None), default=0.0)
@@ -39,7 +46,11 @@ def panel_sheet(panels: Sequence[Panel], classes: ClassMap) -> NDArray[np.uint8]
         if panel.uncertainty is not None:
             row.append(heat(panel.uncertainty, highest=highest))
         cells.extend(fitted(cell) for cell in row)
-    return contact_sheet(cells, columns=len(cells) // len(panels))
+    columns = len(cells) // len(panels)
+    if not any(panel.name for panel in panels):
+        return contact_sheet(cells, columns=columns)
+    over = [[panel.name, *(titles[: columns - 1] if number == 0 else [""] * (columns - 1))] for number, panel in enumerate(panels)]
+    return named_sheet(cells, [text for row in over for text in row], columns=columns)
 
 
 def errors(panel: Panel) -> NDArray[np.uint8]:
@@ -59,7 +70,7 @@ def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def thinned(panel: Panel) -> Panel:
     """What `panel_sheet` shows of a panel: every k-th pixel of large ones, copied, so that the whole need not be kept for it."""
     uncertainty = None if panel.uncertainty is None else _thinned(panel.uncertainty)
-    return Panel(_thinned(panel.image), _thinned(panel.prediction), _thinned(panel.truth), uncertainty)
+    return Panel(_thinned(panel.image), _thinned(panel.prediction), _thinned(panel.truth), uncertainty, panel.name)
 
 
 def _step(pixels: NDArray[Any]) -> int:

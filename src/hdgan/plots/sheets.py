@@ -44,7 +44,16 @@ def numbered_sheet(images: Sequence[NDArray[np.uint8]], *, first: int, columns: 
     Raises:
         ValueError: there are no images.
     """
-    cells = [np.concatenate([_strip(str(number), image.shape[1]), image]) for number, image in enumerate(images, start=first)]
+    return named_sheet(images, [str(number) for number in range(first, first + len(images))], columns=columns)
+
+
+def named_sheet(images: Sequence[NDArray[np.uint8]], names: Sequence[str], *, columns: int | None = None) -> NDArray[np.uint8]:
+    """The `images` in reading order on a `contact_sheet`, each under its name; what of a name is wider than the image is cut off.
+
+    Raises:
+        ValueError: there are no images, or not as many names.
+    """
+    cells = [np.concatenate([_strip(name, image.shape[1]), image]) for image, name in zip(images, names, strict=True)]
     return contact_sheet(cells, columns=columns)
 
 

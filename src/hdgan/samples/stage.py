@@ -18,11 +18,11 @@ import numpy as np
 from hdgan.errors import BadInput
 from hdgan.generator.protocol import LatentGenerator
 from hdgan.generator.weights import FILE, load_generator
-from hdgan.plots.sheets import contact_sheet
+from hdgan.plots.sheets import named_sheet, scaled
 from hdgan.progress import SILENT, Progress
 from hdgan.samples.config import SamplesConfig
 from hdgan.samples.draw import Drawn, draw_one
-from hdgan.samples.shortlist import Shortlist, choose, describe, draw_random, shrink
+from hdgan.samples.shortlist import Shortlist, choose, describe, draw_random
 from hdgan.store.atomic import read_image, write_json, write_png
 from hdgan.store.bank import IMAGES, INDEX, SampleBank, SampleRow, sample_name, write_index, write_latents
 from hdgan.store.hashing import hash_file
@@ -32,10 +32,13 @@ STAGE = "samples"
 SHEET = "contact_sheet.png"
 SHORTLIST = "shortlist.json"
 SHORTLIST_SHEET = "shortlist.png"
+RANDOM_SHEET = "random.png"
 PARTS = "parts"
 
 _SHEET_IMAGES = 64
 _THUMBNAIL_PX = 128
+_NAMED_PX = 64
+"""Of the smallest image on a sheet: less has no room for its name."""
 
 
 def run_samples(
@@ -153,7 +156,7 @@ def _part(out: Path, index: int) -> tuple[SampleRow, np.ndarray, np.ndarray]:
 
 
 def _show(out: Path, config: SamplesConfig, seed: int, progress: Progress) -> None:
-    """Writes the contact sheet, the shortlist and its sheet; with the shortlist what is drawn at random beside it."""
+    """Writes the contact sheet, the shortlist and its sheet; with the shortlist what is drawn at random beside it, on a sheet of its own."""
     descriptors = []
     progress.start("compare samples", total=config.num)
     for index in range(config.num):
@@ -161,10 +164,13 @@ def _show(out: Path, config: SamplesConfig, seed: int, progress: Progress) -> No
         progress.advance()
     progress.finish()
     listed = choose(np.stack(descriptors), num=config.shortlist)
-    write_json(out / SHORTLIST, _shortlist_json(listed, draw_random(config.num, beside=listed.chosen, num=config.random, seed=seed)))
-    for name, indices in ((SHEET, tuple(range(min(config.num, _SHEET_IMAGES)))), (SHORTLIST_SHEET, listed.chosen[:_SHEET_IMAGES])):
-        thumbnails = [shrink(read_image(_image_path(out, index)), edge_px=_THUMBNAIL_PX) for index in indices]
-        write_png(out / name, contact_sheet(thumbnails))
+    random = draw_random(config.num, beside=listed.chosen, num=config.random, seed=seed)
+    write_json(out / SHORTLIST, _shortlist_json(listed, random))
+    for name, indices in ((SHEET, range(config.num)), (SHORTLIST_SHEET, listed.chosen), (RANDOM_SHEET, random)):
+        shown = indices[:_SHEET_IMAGES]
+        if shown:
+            pictures = [scaled(read_image(_image_path(out, index)), least_px=_NAMED_PX, most_px=_THUMBNAIL_PX) for index in shown]
+            write_png(out / name, named_sheet(pictures, [sample_name(index) for index in shown]))
 
 
 def _shortlist_json(listed: Shortlist, random: Sequence[int]) -> dict[str, object]:

@@ -164,6 +164,12 @@ def encode_png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def decode_png(data: bytes) -> np.ndarray:
+    """The array uint8 `[H, W]` or `[H, W, 3]` of bytes that `encode_png` made."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image)
+
+
 def write_png(path: Path, array: np.ndarray) -> None:
     """Writes an uint8 array `[H, W]` or `[H, W, 3]` as PNG."""
     write_bytes(path, encode_png(array))
