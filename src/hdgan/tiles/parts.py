@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
@@ -113,13 +113,19 @@ def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]], unread: S
     return tuple(cells)
 
 
-def join_parts(out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int]) -> tuple[TileRow, ...]:
-    """Writes the archive of all slides in their order, each tile with its fold by its name; the rows. A tile without one is left out."""
+def join_parts(
+    out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int], beat: Callable[[], object] = lambda: None
+) -> tuple[TileRow, ...]:
+    """Writes the archive of all slides in their order, each tile with its fold by its name; the rows. A tile without one is left out.
+
+    `beat` is called before each tile; what it raises ends the work, and leaves nothing behind.
+    """
 
     def tiles() -> Iterator[tuple[TileRow, bytes]]:
         for slide in slides:
             with closing(TileArchive(part_folder(out, slide))) as archive:
                 for index, row in enumerate(archive.rows):
+                    beat()
                     if row.name in fold_of:
                         yield replace(row, fold=fold_of[row.name]), archive.encoded(index)
 
