@@ -54,8 +54,10 @@ class DirectSlide:
         mpp: Mpp | None,
         vendor: str,
         objective: float | None = None,
+        stated_mpp: Mpp | None = None,
         reason: str = "",
     ) -> None:
+        self.stated_mpp = stated_mpp
         self.path, self.levels, self.mpp, self.vendor, self.objective, self.reason = path, levels, mpp, vendor, objective, reason
         self.size_px = levels[0].size_px
         self.tiles = tiles
