@@ -2,8 +2,9 @@
 
     python benchmarks/tiles/workers.py --cache CACHE [--slides 4] [--edge 8192] [--tile-px 4096] [--format jxl] [--rounds 3]
 
-Jobs with one and two workers take turns, so that what else the machine does meets both; the least of the rounds is shown. Joining, hashing and
-the report are the parent's and run on one core; "cutting" leaves them out. The peak is the largest of any worker's, read from /proc while it works.
+Jobs with one and two workers take turns, so that what else the machine does meets both; the least of the rounds is shown. "Cutting" leaves out
+what is done before and after: opening and hashing slides, joining and hashing tiles, the sheet and the report. The peak is the largest of any
+worker's, read from /proc while it works.
 Beside them stand two whole jobs of one worker, each with half of the slides, at the same time: they share nothing, so no way of working with
 two processes on this machine can be much faster (two virtual cores are seldom two whole ones).
 """

@@ -90,6 +90,23 @@ def test_random_bytes_within_jpeg_data_are_seen_by_their_markers(jpeg, seed):
         decode(codec, data[:place] + garbage + data[place + 3000 :])
 
 
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+def test_a_foreign_marker_is_seen_wherever_it_stands_and_no_other(jpeg, where):
+    data, codec, _ = jpeg
+    header = data.index(b"\xff\xda") + 2
+    scan, end = header + int.from_bytes(data[header : header + 2], "big"), len(data) - 2
+    middle = next(place for place in range(len(data) // 2, end) if 0xFF not in data[place - 1 : place + 4])
+    place = {"first": scan, "middle": middle, "last": end - 3}[where]
+    allowed = {0x00, 0xFF, 0xC4, *range(0xD0, 0xD8), *range(0xD9, 0xDC), 0xDD}
+    for second in range(256):
+        said = ""
+        try:
+            decode(codec, data[:place] + bytes([0xFF, second, 0]) + data[place + 3 :])
+        except DamagedTileError as error:
+            said = str(error)
+        assert ("foreign marker" in said) == (second not in allowed), hex(second)
+
+
 def test_damage_that_is_valid_code_is_not_seen(jpeg):
     """The limit that the module states."""
     data, codec, whole = jpeg

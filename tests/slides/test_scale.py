@@ -4,7 +4,7 @@ import pytest
 
 from hdgan.errors import BadConfig, BadInput
 from hdgan.slides.reader import open_slide
-from hdgan.slides.scale import level_mpp, requested_mpp
+from hdgan.slides.scale import contradiction, level_mpp, requested_mpp
 
 from .painting import paint, write_coded, write_slide
 
@@ -24,6 +24,24 @@ def test_a_magnification_is_that_of_the_slides_own_objective(svs):
 def test_a_level_has_the_scale_of_its_downsample(svs):
     assert [requested_mpp(svs, level=level) for level in range(3)] == pytest.approx([0.25, 0.5, 1.0])
     assert level_mpp(svs, 2) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_told"), [(None, False), (0.2, False), (0.3, False), (0.5, True), (2.5, True), (250, True), (0.1, True)]
+)
+def test_a_scale_far_from_the_one_that_the_file_states_is_told_with_both(tmp_path, given, is_told):
+    path = write_coded(tmp_path / "a.svs", paint(), codec="jpeg 4:2:0", levels=3, is_aperio=True)
+    for reader in ("auto", "openslide"):
+        slide = open_slide(path, mpp_override=given, reader=reader)
+        assert (slide.mpp, slide.stated_mpp) == (given or pytest.approx(0.25), pytest.approx(0.25))
+        line = contradiction(slide)
+        assert bool(line) == is_told
+        assert not is_told or f"{given:g} um/px" in line
+        assert not is_told or "states 0.25" in line
+
+
+def test_a_scale_given_for_a_slide_that_states_none_contradicts_nothing(tmp_path):
+    assert contradiction(open_slide(write_slide(tmp_path / "a.tif", paint(), mpp=None), mpp_override=250)) == ""
 
 
 def test_an_mpp_is_taken_as_it_is(svs):

@@ -135,6 +135,7 @@ def test_a_variable_in_a_path_is_filled_or_named(scans, monkeypatch):
     [
         ("path,mpp\na.tif,big\n", "line 2: 'big' is no scale"),
         ("path,mpp\na.tif,-1\n", "line 2: '-1' is no scale"),
+        ("path,mpp\na.tif,0.00025\n", "line 2: '0.00025' is no scale"),
         ("path,stain\n,PAS\n", "line 2: names no slide"),
         ("name,stain\na.tif,PAS\n", r"line 1: has no column `path`, but name, stain; name the columns there"),
         ("path,stian\na.tif,PAS\n", r"line 1: has a column `stian`, which is not read; call it `stain`, or something less like it"),

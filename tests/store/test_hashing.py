@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,19 @@ def test_a_file_has_the_hash_of_its_bytes(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("hash") / "f"
     path.write_bytes(data)
     assert hash_file(path) == hash_bytes(data)
+
+
+def test_hashing_a_file_can_be_ended_on_the_way(tmp_path):
+    path, beats = tmp_path / "f", []
+    path.write_bytes(bytes(9 << 20))
+    assert hash_file(path, beat=lambda: beats.append(1)) == hash_bytes(path.read_bytes())
+    assert len(beats) == 3
+
+    def end():
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        hash_file(path, beat=end)
 
 
 def test_an_array_is_its_values_type_and_shape_whatever_its_layout():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hdgan.errors import OutOfSpace
-from hdgan.store.atomic import remove_leftover_folders, replacing_folder
+from hdgan.store.atomic import remove_leftover_folders, replacing_folder, write_text
 
 
 def files(folder):
@@ -60,6 +60,26 @@ def test_of_many_at_once_one_stays_whole_and_nobody_fails(tmp_path):
     assert failed == []
     assert set(files(tmp_path)) == {"a/x", "a/y", "a/z"}
     assert len(set(files(tmp_path).values())) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
+def test_files_of_a_folder_are_synced_once_each_before_it_appears(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def told(descriptor):
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), (tmp_path / "a").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", told)
+    with replacing_folder(tmp_path / "a") as folder:
+        (folder / "inner").mkdir()
+        names = [folder / "x", folder / "y", folder / "inner" / "z"]
+        for name in names:
+            write_text(name, "text")
+        assert synced == []
+    assert sorted(synced[:3]) == sorted((str(name), False) for name in names)
+    assert synced[3:] == [(str(folder / "inner"), False), (str(folder), False), (str(tmp_path), True)]
+    assert files(tmp_path) == {"a/x": "text", "a/y": "text", "a/inner/z": "text"}
 
 
 def test_leftovers_are_known_by_the_name_they_would_have_had(tmp_path: Path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hdgan.errors import BadInput
+from hdgan.progress import Silent
 from hdgan.slides.protocol import Level
 from hdgan.slides.table import Area, SlideEntry
 from hdgan.tiles.config import TilesConfig
@@ -112,3 +113,21 @@ def test_an_estimate_counts_cells_and_names_what_cannot_be_cut(cohort, config):
     assert found.seconds > 0
     assert len(found.problems) == 1
     assert "broken.svs" in found.problems[0]
+
+
+def test_a_scale_of_the_table_that_contradicts_the_file_is_told_and_counts(cohort, config):
+    class Notes(Silent):
+        def __init__(self):
+            self.lines = []
+
+        def say(self, line):
+            self.lines.append(line)
+
+    (cohort / "slides.csv").write_text("path,mpp\na1.tif,5\na2.tif,0.5\nb1.tif,\n")
+    notes = Notes()
+    plans, problems = plan_slides(config.model_copy(update={"asked_mpp": 5.0}), base=cohort, progress=notes)
+    assert not problems
+    assert [plan.slide_mpp for plan in plans] == [5.0, 0.5, 0.5]
+    (line,) = notes.lines
+    assert line.startswith(f"{cohort / 'a1.tif'}: is taken to have 5 um/px")
+    assert "states 0.5" in line

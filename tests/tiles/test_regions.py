@@ -173,6 +173,17 @@ def test_a_slide_without_a_region_file_is_told_and_gives_nothing_or_its_grid(tmp
     assert plan.cells == tuple((row.x_px, row.y_px) for row in plan_rows(config, outlined) if row.slide == "b1")
 
 
+def test_a_region_file_that_serves_two_slides_is_told(tmp_path, outlined, config):
+    (outlined / "slides.csv").write_text("path,patient,regions\na1.tif,A,a1.geojson\na2.tif,A,a1.geojson\nb1.tif,B,b1.geojson\n")
+    notes = Notes()
+    settings = TilesConfig.model_validate({**config.model_dump(), "placement": {"way": "centred"}})
+    manifest = run(settings, outlined, tmp_path / "out", progress=notes)
+    line = "a2: regions: its file is that of a1, too, byte for byte: is it of this slide?"
+    assert [said for said in notes.lines if "byte for byte" in said] == [line]
+    assert line in manifest.counts["warnings"]
+    assert "byte for byte" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_objects_and_the_grid_give_the_tiles_of_both_each_once_row_by_row(tmp_path, outlined, config):
     (outlined / "b1.geojson").unlink()
     grid = {(row.slide, row.x_px, row.y_px) for row in plan_rows(config, outlined)}

@@ -135,9 +135,19 @@ def _check_jpeg(data: bytes, headers: _JpegHeaders) -> None:
     end = data.rfind(_END)
     if end < scan:
         raise DamagedTileError("has no end of the JPEG")
-    foreign = _FOREIGN_JPEG_MARKER.search(data, scan, end)
+    foreign = _FOREIGN_JPEG_MARKER.search(data, scan, end) if _has_marker(data, scan, end) else None
     if foreign:
         raise DamagedTileError(f"has a foreign marker 0x{foreign[0].hex()} in its JPEG data at byte {foreign.start()}")
+
+
+def _has_marker(data: bytes, start: int, end: int) -> bool:
+    """Whether any 0xFF between `start` and `end` is followed by something else than 0. Coded data has one in 150 bytes, all of them stuffed: to compare
+    all bytes at once takes two thirds of the time of a search that stops at each.
+    """
+    stretch = np.frombuffer(data, np.uint8, end - start, start)
+    is_marker = stretch[:-1] == 0xFF
+    is_marker &= stretch[1:] != 0
+    return bool(is_marker.any())
 
 
 def _scan_start(data: bytes) -> int:

@@ -54,8 +54,10 @@ class DirectSlide:
         mpp: Mpp | None,
         vendor: str,
         objective: float | None = None,
+        stated_mpp: Mpp | None = None,
         reason: str = "",
     ) -> None:
+        self.stated_mpp = stated_mpp
         self.path, self.levels, self.mpp, self.vendor, self.objective, self.reason = path, levels, mpp, vendor, objective, reason
         self.size_px = levels[0].size_px
         self.tiles = tiles
@@ -132,12 +134,15 @@ class DirectSlide:
         columns = [(column, max(x0, edge), min(right, edge + tile_width)) for column, edge in edges]
         for row in range(y0 // tile_height, -(-bottom // tile_height)):
             upper, lower = max(y0, row * tile_height), min(bottom, (row + 1) * tile_height)
+            band, first = region[upper - top : lower - top], row * tiles.num_across
             for column, start, stop in columns:
-                is_whole = (stop - start, lower - upper) == (tile_width, tile_height)
-                tile = self._tile(level, row * tiles.num_across + column, scratch if is_whole else None)
-                target = region[upper - top : lower - top, start - left : stop - left]
+                is_whole = stop - start == tile_width and lower - upper == tile_height
+                tile = self._tile(level, first + column, scratch if is_whole else None)
+                target = band[:, start - left : stop - left]
                 if tile is None:
                     target[...] = WHITE
+                elif is_whole:
+                    target[...] = tile
                 else:
                     dy, dx = row * tile_height, column * tile_width
                     target[...] = tile[upper - dy : lower - dy, start - dx : stop - dx]

@@ -33,6 +33,7 @@ class ImageSlide:
     reader = "image"
     reason = ""
     objective: float | None = None
+    stated_mpp: Mpp | None = None
 
     def __init__(self, path: Path, *, mpp_override: float | None = None) -> None:
         self.path = path

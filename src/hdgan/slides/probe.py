@@ -78,7 +78,15 @@ def direct_twin(slide: PyramidSlide) -> DirectSlide:
     if slide.vendor == "aperio" and any((level.counts == 0).any() for level in tiles[1:]):
         raise UnsuitedError("tiles of a coarser level are missing, which OpenSlide makes from the finer one")
     try:
-        direct = DirectSlide(slide.path, levels=slide.levels, tiles=tiles, mpp=slide.mpp, vendor=slide.vendor, objective=slide.objective)
+        direct = DirectSlide(
+            slide.path,
+            levels=slide.levels,
+            tiles=tiles,
+            mpp=slide.mpp,
+            vendor=slide.vendor,
+            objective=slide.objective,
+            stated_mpp=slide.stated_mpp,
+        )
     except BadInput as error:
         # Reasons go into runs, which name no file that a pseudonym stands for.
         raise UnsuitedError("it could not be opened a second time") from error

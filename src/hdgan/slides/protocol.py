@@ -74,6 +74,10 @@ class SlideReader(Protocol):
         """Scale of level 0 in um/px; None when neither file nor caller says it."""
 
     @property
+    def stated_mpp(self) -> Mpp | None:
+        """Scale of level 0 as the file states it, um/px, whatever the caller says; None when it does not."""
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """From finest to coarsest."""
 

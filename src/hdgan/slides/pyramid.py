@@ -61,7 +61,13 @@ class PyramidSlide:
         sizes, downsamples = self._slide.level_dimensions, self._slide.level_downsamples
         self.levels = tuple(Level((width, height), float(factor)) for (width, height), factor in zip(sizes, downsamples, strict=True))
         self.size_px = self.levels[0].size_px
-        self.mpp = Mpp(mpp_override) if mpp_override else _stated_mpp(self._slide, path)
+        self.stated_mpp: Mpp | None = None
+        try:
+            self.stated_mpp = _stated_mpp(self._slide, path)
+        except BadInput:
+            if not mpp_override:  # which mends it
+                raise
+        self.mpp = Mpp(mpp_override) if mpp_override else self.stated_mpp
         self.scanned = _stated_bounds(self._slide, self.size_px)
         self.gaps: tuple[Gaps, ...] | None = None if self.vendor in VENDORS else ()
         """The lost tiles of each level, sought at the first look at a coarser one; empty where none are known."""

@@ -13,6 +13,8 @@ from hdgan.slides.protocol import SlideReader
 from hdgan.slides.reader import known_mpp
 from hdgan.types import Mpp
 
+CONTRADICTS_FROM = 1.5
+"""Ratio of a given scale to a stated one that is no calibration: a wrong unit, a wrong objective, or a file that states a wrong scale."""
 FINER_WITHIN = 1e-3
 """Share by which a scale may be finer than level 0: rounding in stated scales, which is read pixel by pixel."""
 
@@ -45,6 +47,14 @@ def requested_mpp(
             slide.path, f"its finest level has {finest:g} um/px, coarser than the {wanted:g} asked for", f"ask for {finest:g} um/px or more"
         )
     return Mpp(max(wanted, finest))
+
+
+def contradiction(slide: SlideReader) -> str:
+    """A line where the scale given for a slide is far from the one that its file states; empty where it is not, or there are not both."""
+    given, stated = slide.mpp, slide.stated_mpp
+    if given is None or stated is None or 1 / CONTRADICTS_FROM < given / stated < CONTRADICTS_FROM:
+        return ""
+    return f"is taken to have {given:g} um/px, as was given for it, and its file states {stated:g}: if that is right, mend the slide table"
 
 
 def level_mpp(slide: SlideReader, level: int, *, fallback: float | None = None) -> Mpp:

@@ -272,7 +272,7 @@ def _scale(text: str, *, where: str) -> float | None:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not 0 < value < 1000:
+    if not 0.001 <= value < 1000:  # less is a scale in mm
         raise BadInput(where, f"{text!r} is no scale in um/px", "give a number such as 0.25, or leave it empty to use the slide's own")
     return value
 

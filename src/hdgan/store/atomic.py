@@ -15,6 +15,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ TEMPORARY_MARK = ".partial-"
 
 _LEFTOVER_FOLDER = re.compile(rf"{re.escape(TEMPORARY_MARK)}\d+-[0-9a-f]{{8}}-(?:new|old)-(.+)")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SYNCED_AT_ONCE = 16
 _MASK_MODES = ("L", "P", "1")
 _KEEPS_VALUES = ("L", "P", "1", "P;1", "P;2", "P;4")
 """How a file may store a mask; from any other (`L;2`, `L;4`, `L;I`) decoding rescales or inverts the values."""
@@ -44,6 +46,7 @@ def replacing(path: Path, *, is_nested: bool = False) -> Iterator[Path]:
     """A temporary path to be written by any means; becomes `path` when the block ends without an error.
 
     With `is_nested` it lies in a temporary folder of its own, for writers that put temporary files of theirs beside it.
+    In a folder that `replacing_folder` is about to make nothing is synced yet: that does it once for all files.
 
     Raises:
         OutOfSpace: the disk is full; nothing is left behind.
@@ -53,9 +56,12 @@ def replacing(path: Path, *, is_nested: bool = False) -> Iterator[Path]:
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _sync(temporary)
+        is_synced_later = any(_LEFTOVER_FOLDER.fullmatch(name) for name in path.parent.parts)
+        if not is_synced_later:
+            _sync(temporary)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if not is_synced_later:
+            sync_folder(path.parent)
     except OSError as error:
         raise_if_full(error, path)
         raise
@@ -74,7 +80,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        sync_folder(temporary)
+        _sync_all(temporary)
         while True:
             with suppress(FileNotFoundError):
                 path.rename(former)
@@ -254,6 +260,16 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _sync_all(folder: Path) -> None:
+    """Syncs every file and folder below `folder`, and itself. At the same time: a file system with a journal writes this once for all that wait for it."""
+    paths = list(folder.rglob("*"))
+    files = [path for path in paths if path.is_file() and not path.is_symlink()]
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:
+        list(threads.map(_sync, files))
+    for path in (*(path for path in paths if path.is_dir() and not path.is_symlink()), folder):
+        sync_folder(path)
 
 
 def _sync(path: Path) -> None:

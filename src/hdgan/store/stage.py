@@ -37,6 +37,7 @@ REBUILT = "rebuilt"
 _CLEARING = "clearing"
 """Key of the in-progress note while a redo removes what was there: a kill then leaves rests that nobody may resume."""
 _BEGUN = ("stage", "config", "seed", "inputs")
+_NONE: Mapping[str, Any] = {}
 _OWN = {MANIFEST, PROVENANCE, INPROGRESS, LOCK}
 
 
@@ -69,11 +70,13 @@ class StageFolder:
         """Whether the folder is finished, from the same settings and inputs."""
         return self.manifest is not None
 
-    def seal(self, *, counts: dict[str, Any], keep_out: tuple[str, ...] = (), also: Mapping[str, Any] | None = None) -> Manifest:
-        """Finishes the stage: hashes every file and writes the manifest last; `keep_out` names files left unlisted. `also` goes into the provenance."""
-        outputs = {name: hash_file(self.path / name) for name in _files(self.path) if not _is_below(name, keep_out)}
+    def seal(
+        self, *, counts: dict[str, Any], keep_out: tuple[str, ...] = (), also: Mapping[str, Any] = _NONE, hashed: Mapping[str, str] = _NONE
+    ) -> Manifest:
+        """Finishes the stage: hashes every file that is not in `hashed`, manifest last; `keep_out` is left unlisted, `also` goes into the provenance."""
+        outputs = {name: hashed.get(name) or hash_file(self.path / name) for name in _files(self.path) if not _is_below(name, keep_out)}
         manifest = Manifest(schema=SCHEMA, outputs=outputs, counts=counts, **self._begun)
-        write_json(self.path / PROVENANCE, _provenance(self._since) | dict(also or {}))
+        write_json(self.path / PROVENANCE, _provenance(self._since) | dict(also))
         write_json(self.path / MANIFEST, asdict(manifest))
         (self.path / INPROGRESS).unlink(missing_ok=True)
         self.manifest = manifest

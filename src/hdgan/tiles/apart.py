@@ -28,6 +28,7 @@ class Header:
     size_px: tuple[int, int]
     objective: float | None
     mpp: Mpp | None
+    stated_mpp: Mpp | None
     levels: tuple[Level, ...]
 
 
@@ -83,6 +84,11 @@ class ApartSlide:
         return self._header.mpp
 
     @property
+    def stated_mpp(self) -> Mpp | None:
+        """Scale of level 0 as the file states it."""
+        return self._header.stated_mpp
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """From finest to coarsest."""
         return self._header.levels
@@ -122,4 +128,5 @@ def describe_slide(path: Path, mpp: float | None, *, progress: Progress = SILENT
     """
     del progress
     slide = opened_slide(path, mpp)
-    return Header(path, slide.vendor, slide.reader, slide.reason, slide.size_px, slide.objective, slide.mpp, slide.levels)
+    stated = (slide.size_px, slide.objective, slide.mpp, slide.stated_mpp, slide.levels)
+    return Header(path, slide.vendor, slide.reader, slide.reason, *stated)

@@ -55,6 +55,10 @@ class Dealt:
         used = {slide.name for slide in self.slides}
         return tuple(cell if cell.slide in used or cell.verdict != KEPT else replace(cell, verdict=LEFT_OUT) for cell in cells)
 
+    def folded(self, rows: Iterable[TileRow]) -> tuple[TileRow, ...]:
+        """The rows with their folds, without those of cases left out."""
+        return tuple(replace(row, fold=self.fold_of[row.name]) for row in rows if row.name in self.fold_of)
+
     def table(self, rows: Sequence[TileRow]) -> str:
         """`cases.csv`."""
         return case_table(self.cases, rows, self.left_out)

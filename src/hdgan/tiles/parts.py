@@ -7,8 +7,10 @@ joining them gives the same bytes however often the job was killed.
 from __future__ import annotations
 
 import csv
+import functools
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
@@ -29,6 +31,7 @@ THUMBNAIL = "thumbnail.jpg"
 
 STATUS = "status.json"
 
+_REMOVED_AT_ONCE = 16
 _VALUES = attrgetter(*(field.name for field in fields(Cell)))
 """A cell's line; `astuple` would copy every value, of all cells of a slide."""
 
@@ -113,13 +116,19 @@ def write_part(part: Path, cut: Iterable[tuple[Cell, CutTile | None]], unread: S
     return tuple(cells)
 
 
-def join_parts(out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int]) -> tuple[TileRow, ...]:
-    """Writes the archive of all slides in their order, each tile with its fold by its name; the rows. A tile without one is left out."""
+def join_parts(
+    out: Path, slides: Iterable[str], *, fold_of: Mapping[str, int], beat: Callable[[], object] = lambda: None
+) -> tuple[TileRow, ...]:
+    """Writes the archive of all slides in their order, each tile with its fold by its name; the rows. A tile without one is left out.
+
+    `beat` is called before each tile; what it raises ends the work, and leaves nothing behind.
+    """
 
     def tiles() -> Iterator[tuple[TileRow, bytes]]:
         for slide in slides:
             with closing(TileArchive(part_folder(out, slide))) as archive:
                 for index, row in enumerate(archive.rows):
+                    beat()
                     if row.name in fold_of:
                         yield replace(row, fold=fold_of[row.name]), archive.encoded(index)
 
@@ -136,8 +145,12 @@ def without_leftovers(out: Path) -> Iterator[None]:
 
 
 def remove_parts(out: Path) -> None:
-    """Removes all parts."""
-    shutil.rmtree(out / PARTS, ignore_errors=True)
+    """Removes all parts, some at the same time: to take files away one by one is mostly to wait for the disk."""
+    remove = functools.partial(shutil.rmtree, ignore_errors=True)
+    if (out / PARTS).is_dir():
+        with ThreadPoolExecutor(_REMOVED_AT_ONCE) as threads:
+            list(threads.map(remove, list((out / PARTS).iterdir())))
+        remove(out / PARTS)
 
 
 def write_cells(path: Path, cells: Iterable[Cell]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from hdgan.progress import SILENT, Progress
 from hdgan.slides.regions.read import Outline
 from hdgan.slides.resample import area_resample
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, SUSPECT, UNREADABLE, Cell
@@ -48,6 +49,22 @@ def thumbnail(overview: Overview) -> np.ndarray:
     scale = min(1.0, LARGEST_PX / max(height, width))
     out_px = (max(1, round(width * scale)), max(1, round(height * scale)))
     return area_resample(pixels, box=(0, 0, width, height), out_px=out_px)
+
+
+def encoded_overlay(
+    cells: Sequence[Cell],
+    outlines: Sequence[Outline],
+    *,
+    slide_px: tuple[int, int],
+    picture_px: tuple[int, int],
+    drawn_px: float,
+    colours: Mapping[str, tuple[int, int, int]],
+    progress: Progress = SILENT,
+) -> bytes:
+    """PNG bytes of a slide's overlay: its cells as `draw_cells` draws them, and its outlines over them."""
+    del progress
+    overlay = draw_cells(cells, slide_px=slide_px, picture_px=picture_px, drawn_px=drawn_px)
+    return encode_overlay(draw_outlines(overlay, outlines, slide_px=slide_px, colours=colours))
 
 
 def draw_cells(cells: Sequence[Cell], *, slide_px: tuple[int, int], picture_px: tuple[int, int], drawn_px: float) -> np.ndarray:

@@ -21,7 +21,7 @@ from hdgan.slides.pseudonyms import HidingProgress, Pseudonyms, hidden_error, hi
 from hdgan.slides.pyramid import scanned_part
 from hdgan.slides.reader import known_mpp, open_slide
 from hdgan.slides.regions.read import Regions, read_regions
-from hdgan.slides.scale import requested_mpp
+from hdgan.slides.scale import contradiction, requested_mpp
 from hdgan.slides.table import Area, SlideEntry
 from hdgan.store.codec import Store
 from hdgan.tiles.cases import cut_slides, gather, lacking_stains
@@ -136,13 +136,14 @@ def _check_count(slide: SlideReader, entry: SlideEntry, step: float) -> None:
 
 
 def plan_entry(entry: SlideEntry, config: TilesConfig, seed: int = 0, *, progress: Progress = SILENT) -> SlidePlan:
-    """The cells on a slide.
+    """The cells on a slide. It is told where the scale given for it contradicts its file.
 
     Raises:
         BadInput: it cannot be opened, or see `plan_slide`.
     """
-    del progress
     with closing(open_slide(entry.path, mpp_override=entry.mpp)) as slide:
+        if note := contradiction(slide):
+            progress.say(f"{entry.path}: {note}")
         return plan_slide(slide, entry, config, seed=seed)
 
 

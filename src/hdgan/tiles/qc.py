@@ -52,7 +52,8 @@ def draw_sheet(
     dropped = [cell for cell in cells if cell.verdict == BACKGROUND]
     shown_kept = _some(kept, num=NUM_SHOWN, seed=seed, name="tiles.qc.kept")
     nearest = sorted(dropped, key=lambda cell: cell.background)[: NUM_SHOWN // 2]  # where the threshold decides
-    others = [cell for cell in dropped if cell not in nearest]
+    taken = {_place(cell) for cell in nearest}
+    others = [cell for cell in dropped if _place(cell) not in taken]
     shown_dropped = nearest + _some(others, num=NUM_SHOWN - len(nearest), seed=seed, name="tiles.qc.dropped")
     shown_cells = shown_kept + shown_dropped
     groups = _groups(shown_cells)

@@ -50,10 +50,14 @@ def region_counts(plans: Sequence[SlidePlan]) -> dict[str, Any]:
 
 def region_notes(plans: Sequence[SlidePlan], config: TilesConfig) -> tuple[tuple[str, str], ...]:
     """What to look at: (slide, what) for outlines that were changed or left out, and for slides without a region file where one was asked for."""
-    told = []
+    told: list[tuple[str, str]] = []
+    first: dict[str, str] = {}
     for plan in plans:
         if plan.regions is not None:
             told += [(plan.entry.name, f"regions: {note}") for note in plan.regions.notes]
+            other = first.setdefault(plan.regions.content, plan.entry.name)
+            if other != plan.entry.name and plan.regions.outlines:
+                told.append((plan.entry.name, f"regions: its file is that of {other}, too, byte for byte: is it of this slide?"))
         elif config.placement.way != "grid" or config.regions is not None:
             told.append((plan.entry.name, f"has no region file{_consequence(config)}"))
     return tuple(told)

@@ -9,23 +9,26 @@ from __future__ import annotations
 import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from hdgan.plots.histograms import histogram
 from hdgan.plots.page import Page
+from hdgan.progress import SILENT, Progress
 from hdgan.slides.table import SlideEntry
 from hdgan.store.archive import TileRow
-from hdgan.store.atomic import write_bytes, write_text
+from hdgan.store.atomic import replacing_folder, write_bytes, write_text
 from hdgan.tiles import parts, what_if
 from hdgan.tiles.config import TilesConfig
+from hdgan.tiles.crew import INLINE, Crew, Job
 from hdgan.tiles.cut import BACKGROUND, BLACK, BLUR, COMPARTMENT, KEPT, LEFT_OUT, PEN, REASONS, SUSPECT, UNREADABLE, Cell
 from hdgan.tiles.dealing import Dealt
 from hdgan.tiles.fold_tables import tell_cases, tell_folds
 from hdgan.tiles.hits import REGIONS, UNNAMED, Hit, read_hits
 from hdgan.tiles.parts import Status
-from hdgan.tiles.pictures import COLOURS, draw_cells, draw_outlines, encode_overlay, outline_colours
+from hdgan.tiles.pictures import COLOURS, encoded_overlay, outline_colours
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.regions import region_notes
 from hdgan.tiles.scores import DETAIL_MPP
@@ -74,25 +77,18 @@ def write_report(
     config: TilesConfig,
     *,
     unread: Sequence[Unread] = (),
+    crew: Crew = INLINE,
+    progress: Progress = SILENT,
 ) -> None:
-    """Writes `report.html` and its pictures into the stage folder `out`, where the parts, `slides.csv` and `regions.csv` lie. `rows` is the index."""
+    """Writes `report.html` and its pictures into the stage folder `out`, where the parts, `slides.csv` and `regions.csv` lie. `rows` is the index.
+    `crew` draws the cells.
+    """
     plans = sources.plans
     colours = outline_colours(outline.class_name for plan in plans if plan.regions for outline in plan.regions.outlines)
     of_slide: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         of_slide[cell.slide].append(cell)
-    sizes = {}
-    for plan in plans:
-        name = plan.entry.name
-        encoded = (parts.part_folder(out, name) / parts.THUMBNAIL).read_bytes()
-        with Image.open(io.BytesIO(encoded)) as image:
-            sizes[name] = image.size
-        step_px = _drawn_px(plan, config)
-        overlay = draw_cells(of_slide[name], slide_px=plan.size_px, picture_px=sizes[name], drawn_px=step_px)
-        if plan.regions is not None:
-            overlay = draw_outlines(overlay, plan.regions.outlines, slide_px=plan.size_px, colours=colours)
-        write_bytes(out / PICTURES / f"{name}.jpg", encoded)
-        write_bytes(out / PICTURES / f"{name}.cells.png", encode_overlay(overlay))
+    sizes = _write_pictures(out, plans, of_slide, config, colours, crew, progress)
     lines = what_if.read_slides(out / "slides.csv")
     page = _opening(sources, cells, lines, config)
     _tell_problems(page, out, sources, of_slide, rows, dealt)
@@ -105,6 +101,36 @@ def write_report(
     storing = {plan.entry.name: _storing(parts.read_status(parts.part_folder(out, plan.entry.name)), config) for plan in plans}
     _tell_slides(page, plans, of_slide, sizes, lines, config, colours, storing)
     write_text(out / REPORT, page.html())
+
+
+def _write_pictures(
+    out: Path,
+    plans: Sequence[SlidePlan],
+    of_slide: Mapping[str, Sequence[Cell]],
+    config: TilesConfig,
+    colours: Mapping[str, tuple[int, int, int]],
+    crew: Crew,
+    progress: Progress,
+) -> dict[str, tuple[int, int]]:
+    """Writes the picture of each slide and the overlay with its cells; width and height of each, px, by the name of the slide."""
+    sizes, jobs = {}, []
+    with replacing_folder(out / PICTURES) as folder:
+        for plan in plans:
+            name = plan.entry.name
+            encoded = (parts.part_folder(out, name) / parts.THUMBNAIL).read_bytes()
+            write_bytes(folder / f"{name}.jpg", encoded)
+            with Image.open(io.BytesIO(encoded)) as image:
+                sizes[name] = image.size
+            outlines = () if plan.regions is None else plan.regions.outlines
+            draw = partial(
+                encoded_overlay, slide_px=plan.size_px, picture_px=sizes[name], drawn_px=_drawn_px(plan, config), colours=colours
+            )
+            jobs.append(Job(str(plan.entry.path), draw, (of_slide[name], outlines)))
+        for outcome in crew.run(jobs, progress=progress):
+            if outcome.value is None:
+                raise outcome.problem or AssertionError("a job has a value or a problem")
+            write_bytes(folder / f"{plans[outcome.index].entry.name}.cells.png", outcome.value)
+    return sizes
 
 
 def _opening(sources: Sources, cells: Sequence[Cell], lines: Lines, config: TilesConfig) -> Page:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hdgan.errors import BadInput, HdganError
 from hdgan.progress import SILENT, Progress
-from hdgan.store.archive import TileArchive, TileRow
+from hdgan.store.archive import ARCHIVE, TileArchive, TileRow
 from hdgan.store.atomic import write_png, write_text
 from hdgan.store.stage import Manifest, StageFolder, open_stage
 from hdgan.store.tables import csv_text
@@ -31,6 +31,7 @@ from hdgan.tiles.dealing import Dealt, deal_tiles, told
 from hdgan.tiles.folds import leaks
 from hdgan.tiles.hiring import open_crew
 from hdgan.tiles.hits import REGIONS, write_hits
+from hdgan.tiles.joining import joining
 from hdgan.tiles.keys import stage_pseudonyms
 from hdgan.tiles.plan import SlidePlan
 from hdgan.tiles.qc import draw_sheet
@@ -117,24 +118,13 @@ def _finish(
     dealt = deal_tiles(choice, loose, config, seed=seed)
     cells = dealt.marked(cells)
     verdicts = Counter(cell.verdict for cell in cells)
-    rows = parts.join_parts(out, slides, fold_of=dealt.fold_of)
+    rows = dealt.folded(loose)
     assert config.folds == "tile" or not leaks(rows), f"patients in several folds: {leaks(rows)}"
-    parts.write_cells(out / parts.CELLS, cells)
-    unread = tuple(region for slide in slides for region in read_unread(parts.part_folder(out, slide) / UNREAD))
-    write_unread(out / UNREAD, unread)
-    write_text(out / SLIDES, _slide_table(sources, dealt, cells, rows))
-    write_text(out / CASES, dealt.table(rows))
-    by_name = {plan.entry.name: plan for plan in plans}
-    write_png(out / QC, draw_sheet(cells, by_name, config, seed=seed, crew=crew, progress=progress))
-    warnings = (*dealt.warnings(rows), *sources.patient_notes())
-    late = {patient: why for patient, why in dealt.left_out.items() if patient not in choice.left_out}
-    notes = (*region_notes(plans, config), *parts.white_notes(out, slides))
-    warnings = (*(f"{slide}: {what}" for slide, what in notes), *warnings)
-    for line in (*told(late), *warnings):
-        progress.say(line)
-    if any(plan.regions is not None for plan in plans):
-        write_hits(out / REGIONS, all_hits(plans))
-    write_report(out, sources, cells, rows, dealt, config, unread=unread)
+    with joining(out, slides, fold_of=dealt.fold_of) as joined:
+        warnings = _write_pages(out, sources, dealt, cells, rows, config, crew, seed=seed, progress=progress)
+        archive = joined()
+    readers = _readers(out, sources)  # refuses parts that were replaced meanwhile
+    assert archive.rows == rows, "both are the tiles of the parts"
     always = {BACKGROUND, UNREADABLE} | (set() if config.min_stains_per_case is None else {LEFT_OUT})
     counts: dict[str, Any] = {
         "slides": len(plans),
@@ -148,7 +138,40 @@ def _finish(
         **record(sources),
         "warnings": list(warnings),
     }
-    stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": _readers(out, sources)})
+    stage.seal(counts=counts, keep_out=(parts.PARTS,), also={"readers": readers}, hashed={ARCHIVE: archive.sha256})
+
+
+def _write_pages(
+    out: Path,
+    sources: Sources,
+    dealt: Dealt,
+    cells: Sequence[Cell],
+    rows: Sequence[TileRow],
+    config: TilesConfig,
+    crew: Crew,
+    *,
+    seed: int,
+    progress: Progress,
+) -> tuple[str, ...]:
+    """Writes the tables, the sheet and the report; what is to be said of the tiles, which is told, too."""
+    plans, slides = sources.plans, [plan.entry.name for plan in sources.plans]
+    parts.write_cells(out / parts.CELLS, cells)
+    unread = tuple(region for slide in slides for region in read_unread(parts.part_folder(out, slide) / UNREAD))
+    write_unread(out / UNREAD, unread)
+    write_text(out / SLIDES, _slide_table(sources, dealt, cells, rows))
+    write_text(out / CASES, dealt.table(rows))
+    by_name = {plan.entry.name: plan for plan in plans}
+    write_png(out / QC, draw_sheet(cells, by_name, config, seed=seed, crew=crew, progress=progress))
+    warnings = (*dealt.warnings(rows), *sources.patient_notes())
+    late = {patient: why for patient, why in dealt.left_out.items() if patient not in sources.choice.left_out}
+    notes = (*region_notes(plans, config), *parts.white_notes(out, slides))
+    warnings = (*(f"{slide}: {what}" for slide, what in notes), *warnings)
+    for line in (*told(late), *warnings):
+        progress.say(line)
+    if any(plan.regions is not None for plan in plans):
+        write_hits(out / REGIONS, all_hits(plans))
+    write_report(out, sources, cells, rows, dealt, config, unread=unread, crew=crew, progress=progress)
+    return warnings
 
 
 def _readers(out: Path, sources: Sources) -> dict[str, dict[str, Any]]:

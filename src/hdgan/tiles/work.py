@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hdgan.errors import BadInput, HdganError
@@ -110,8 +110,8 @@ def _reusable(part: Path, key: str, config: TilesConfig) -> Status | None:
 
 def part_key(plan: SlidePlan, config: TilesConfig, content: str) -> str:
     """Hash of all that a part is made from: settings, the plan of the slide, its content, the version of this code."""
-    planned = asdict(replace(plan, regions=None))
-    planned["entry"] = {name: value for name, value in planned["entry"].items() if name not in _NOT_OF_THE_SLIDE}
+    planned = vars(plan) | {"regions": None}  # no copy of every cell, as `asdict` makes it
+    planned["entry"] = {name: value for name, value in vars(plan.entry).items() if name not in _NOT_OF_THE_SLIDE}
     settings = config.model_dump(mode="json", exclude=_NOT_IN_PARTS)
     return hash_json({"format": PART_FORMAT, "version": own_version(), "settings": settings, "plan": planned, "content": content})
 
