@@ -78,10 +78,12 @@ def test_nothing_of_what_was_packed_before_stays(small_run, folder):
         (folder / part).mkdir(exist_ok=True)
         (folder / part / name).write_text("of an earlier generator")
     (folder / "demo.toml").write_text("by hand")
+    (folder / shipped.SUGGESTED).write_text('["999998"]')
     shipped.pack(generator=small_run.generator, samples=small_run.samples, annotations=small_run.annotations, out=folder)
     left = {path.stem for part in ("images", "masks", "corrections") for path in (folder / part).glob("*")}
     assert left == {*AnnotationSet(small_run.annotations).names, "masks", "classes"}
     assert (folder / "demo.toml").read_text() == "by hand"
+    assert not (folder / shipped.SUGGESTED).exists()
 
 
 def test_what_ships_in_the_package_is_small_and_belongs_together():
@@ -91,7 +93,9 @@ def test_what_ships_in_the_package_is_small_and_belongs_together():
     assert all(tensor.dtype != torch.float32 or tensor.numel() < 2 for tensor in load_file(weights).values())
     assert {row.generator_hash for row in bank.rows} == {load_generator(weights).content_hash}
     assert {row.psi for row in bank.rows} == {0.7}
-    chosen = {*read_shortlist(own), *read_random(own)}
+    chosen, suggested = {*read_shortlist(own), *read_random(own)}, read_json(own / shipped.SUGGESTED)
+    assert not chosen & set(suggested)
+    chosen |= set(suggested)
     for part, suffix in (("images", ".png"), ("masks", ".png"), ("corrections", ".geojson")):
         assert {path.stem for path in (own / part).glob(f"*{suffix}")} == chosen
     stated, looked_at = read_json(own / "masks" / "masks.json"), read_json(own / "corrections" / "corrections.json")

@@ -13,13 +13,12 @@ import numpy as np
 
 from hdgan.annotations.reader import AnnotationSet
 from hdgan.annotations.stage import class_map_of
-from hdgan.annotations.suggestions import suggested_names
 from hdgan.downstream.fit import HeldPairs, fit_segmenter
 from hdgan.downstream.oracle import run_masks, run_oracle
 from hdgan.downstream.segmenter import FILE, Segmenter, load_segmenter, save_segmenter
 from hdgan.downstream.sets import PairSets, run_real
 from hdgan.errors import BadConfig
-from hdgan.pipeline.steps import CONTROL, ORACLE, ORACLE_MASKS, REAL, SUGGESTIONS, Run
+from hdgan.pipeline.steps import CONTROL, ORACLE, ORACLE_MASKS, REAL, Run, suggested
 from hdgan.progress import Progress
 from hdgan.samples.stage import read_random, read_shortlist
 from hdgan.store.atomic import read_json, write_json
@@ -70,7 +69,7 @@ def oracle_masks(run: Run, *, redo: bool, progress: Progress) -> Path:
     names = read_shortlist(samples)[: sum(settings.sizes.values())]
     if settings.random_test:
         names += read_random(samples)[: settings.random_test]
-    names += tuple(sorted(suggested_names(run.beside(SUGGESTIONS), samples=manifest_hash(samples)) - set(names)))
+    names += tuple(sorted(suggested(run) - set(names)))
     source = {"oracle": manifest_hash(run.beside(ORACLE)), "samples": manifest_hash(samples), "names": list(names)}
     out = run.beside(ORACLE_MASKS)
     is_whole = all((out / "masks" / f"{name}.png").exists() for name in names)

@@ -148,7 +148,6 @@ def _samples(run: Run, redo: bool, progress: Progress) -> Manifest:
 
 def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
     from hdgan.annotations.stage import run_annotations
-    from hdgan.annotations.suggestions import suggested_names
     from hdgan.pipeline.oracle import oracle_masks
     from hdgan.samples.stage import read_random
 
@@ -161,12 +160,24 @@ def _annotations(run: Run, redo: bool, progress: Progress) -> Manifest:
         samples=run.stage("samples"),
         masks=masks,
         at_random=read_random(run.stage("samples")) if run.config.annotations.random_test else (),
-        suggested=suggested_names(run.beside(SUGGESTIONS), samples=manifest_hash(run.stage("samples"))),
+        suggested=suggested(run),
         out=run.stage("annotations"),
         seed=run.config.run.seed,
         redo=redo,
         progress=progress,
     )
+
+
+def suggested(run: Run) -> frozenset[str]:
+    """The samples that `hdgan suggest` ever named.
+
+    Raises:
+        DamagedArtifact: a round cannot be read.
+    """
+    from hdgan.annotations.suggestions import suggested_names
+
+    folder = run.beside(SUGGESTIONS)
+    return suggested_names(folder, samples=manifest_hash(run.stage("samples"))) if folder.exists() else frozenset()
 
 
 def import_command(run: Run) -> str:
