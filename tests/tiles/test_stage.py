@@ -290,6 +290,7 @@ def test_all_broken_slides_are_told_where_the_first_stops_the_job(tmp_path, coho
     told = [line for line in ear.lines if line.startswith("cannot be cut: ")]
     assert [f"bad{number:02}.tif: is a text file" in line for number, line in enumerate(told[:-1], start=1)] == [True] * 19
     assert told[-1] == "cannot be cut: 10 more"
+    assert ear.lines[-1] == 'to cut the other slides all the same: tiles.broken_slides = "skip"'
 
 
 def test_a_broken_slide_can_be_left_out_and_is_listed(tmp_path, cohort, config):

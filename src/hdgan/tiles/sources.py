@@ -141,7 +141,7 @@ def _check(plans: Sequence[SlidePlan], problems: Sequence[BadInput], config: Til
 
 
 def refuse_broken(problems: Sequence[BadInput], progress: Progress) -> NoReturn:
-    """Tells of all slides that cannot be cut, so that nobody finds them one by one.
+    """Tells of all slides that cannot be cut, so that nobody finds them one by one, and how to go on without them.
 
     Raises:
         BadInput: what is wrong with the first.
@@ -150,6 +150,7 @@ def refuse_broken(problems: Sequence[BadInput], progress: Progress) -> NoReturn:
         progress.say(f"cannot be cut: {problem}")
     if len(problems) > _MOST_TOLD:
         progress.say(f"cannot be cut: {len(problems) - _MOST_TOLD} more")
+    progress.say('to cut the other slides all the same: tiles.broken_slides = "skip"')
     raise problems[0]
 
 
