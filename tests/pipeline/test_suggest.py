@@ -54,7 +54,10 @@ def test_the_same_state_gives_the_same_round_which_grows_and_never_shrinks(run):
     before = {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
     assert suggest(run, num=2).chosen == first.chosen
     assert {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()} == before
+    corrected = first.folder / OUTLINES / f"{first.chosen[0].candidate.name}.geojson"
+    corrected.write_text("drawn by a person")
     longer = suggest(run, num=6)
+    assert corrected.read_text() == "drawn by a person"
     assert longer.folder == first.folder
     assert longer.chosen[:3] == first.chosen
 

@@ -147,13 +147,16 @@ def _round(out: Path, inputs: dict[str, str]) -> tuple[Path, int]:
 def _write(found: Suggestions, look: _Look, inputs: dict[str, str]) -> None:
     """Table, pages and outlines; the list comes last, since what it names will only train."""
     bank, classes, out = look.bank, found.classes, found.folder
-    shutil.rmtree(out, ignore_errors=True)  # of this very state, or half-written
+    if not (out / FILE).exists():
+        shutil.rmtree(out, ignore_errors=True)  # half-written: nobody was told of it
     shown = []
     for one in found.chosen:
         name, row = one.candidate.name, bank.by_name(one.candidate.name)
         mask = look(name).mask
         about = {"annotator": f"predicted, learnt from {look.ensemble.annotator}", "image_hash": row.image_hash}
-        write_text(out / OUTLINES / f"{name}.geojson", geojson_text(mask_to_geojson(mask, classes, name=name, metadata=about)))
+        outlines = out / OUTLINES / f"{name}.geojson"
+        if not outlines.exists():  # of a finished round: somebody may have corrected it
+            write_text(outlines, geojson_text(mask_to_geojson(mask, classes, name=name, metadata=about)))
         remark = f"for {classes.names[one.class_index]}, uncertainty {one.candidate.uncertainty:.3f} nats"
         shown.append(Proposal(name, bank.image(row.index), mask, remark))
     for number, page in enumerate(proposal_pages(shown, classes), start=1):
